@@ -1,0 +1,2 @@
+//! The `shedbox` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What programs link to use shedbox: sync, no runtime.

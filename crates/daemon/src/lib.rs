@@ -1,0 +1,1 @@
+//! The restartable server on a unix socket.

@@ -1,0 +1,1 @@
+//! What the daemon does, without sockets of its own.

@@ -1,0 +1,1 @@
+//! Images in and out of the store: the only network code.

@@ -1,0 +1,1 @@
+//! Typed wrappers over kernel calls: the only unsafe code.

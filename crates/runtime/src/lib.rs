@@ -1,0 +1,1 @@
+//! Keeper and init: small, static, single-threaded.

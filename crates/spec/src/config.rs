@@ -1,0 +1,65 @@
+//! The configuration file: what it may say. Reading it is the daemon's business.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `config.toml`. Every field may be left out; unknown fields are errors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Registry that short names belong to. Docker's own by default (see [`crate::reference`]).
+    pub default_registry: Option<String>,
+    /// By registry host (with port): how to reach it.
+    pub registries: BTreeMap<String, Registry>,
+    /// Layers fetched and extracted at once, over all pulls.
+    pub pull_jobs: usize,
+    /// Largest extracted size of one layer in bytes: the guard against compression bombs.
+    pub max_layer_bytes: u64,
+    /// Most entries of one layer.
+    pub max_layer_entries: u64,
+    /// Cap on the log of a main process in bytes.
+    pub log_max_bytes: u64,
+    /// Seconds without a sandbox and without a request after which the daemon leaves.
+    pub idle_exit_s: u64,
+    /// Build a spare generation for sandboxes that are idle.
+    pub spares: bool,
+    /// Seconds after which a registry that does not answer counts as failed.
+    pub registry_timeout_s: u64,
+    /// Attempts per request to a registry.
+    pub registry_attempts: u32,
+    /// Free bytes below which pulls and creates are refused.
+    pub min_free_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            default_registry: None,
+            registries: BTreeMap::new(),
+            pull_jobs: 4,
+            max_layer_bytes: 64 << 30,
+            max_layer_entries: 10_000_000,
+            log_max_bytes: 64 << 20,
+            idle_exit_s: 60,
+            spares: true,
+            registry_timeout_s: 30,
+            registry_attempts: 5,
+            min_free_bytes: 16 << 20,
+        }
+    }
+}
+
+/// One registry.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registry {
+    /// Plain HTTP instead of HTTPS. On by default for loopback addresses only, as Docker does.
+    pub plain_http: Option<bool>,
+    /// HTTPS without checking the certificate.
+    pub insecure: bool,
+    /// Hosts tried before the registry itself, in order.
+    pub mirrors: Vec<String>,
+    /// PEM file with an additional root certificate.
+    pub ca_file: Option<String>,
+}

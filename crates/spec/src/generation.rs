@@ -1,0 +1,91 @@
+//! What one generation is made of: the message from the daemon through the keeper to a new init.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mount::Mount;
+use crate::network::Network;
+use crate::ulimit::Ulimit;
+
+/// Everything init needs. Paths are the host's, as the daemon sees them, until `pivot_root`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationSpec {
+    /// Sandbox id, for messages and the host name.
+    pub sandbox: String,
+    /// Counts the lives of a sandbox, from 1.
+    pub generation: u64,
+    /// Where the root comes from.
+    pub rootfs: Rootfs,
+    /// An existing empty directory on which the new root is mounted before pivot_root.
+    pub mountpoint: String,
+    /// Volumes and tmpfs, in mount order. `Cow` binds use `cow_dir`.
+    pub mounts: Vec<Mount>,
+    /// For each copy-on-write bind, `<cow_dir>/<index in mounts>/{upper,work}` exists.
+    pub cow_dir: String,
+    /// The rootfs is read-only.
+    pub read_only: bool,
+    /// Host name.
+    pub hostname: String,
+    /// Contents of /etc/hosts, /etc/hostname and /etc/resolv.conf.
+    pub etc_hosts: String,
+    /// See `etc_hosts`.
+    pub etc_resolv_conf: String,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: u64,
+    /// Network mode.
+    pub network: Network,
+    /// Resource limits of every command.
+    pub ulimits: Vec<Ulimit>,
+    /// Capabilities of root inside, as a bit set.
+    pub capabilities: u64,
+    /// Environment of every command: the image's and the spec's, merged.
+    pub env: Vec<String>,
+    /// Working directory of every command; created when missing.
+    pub workdir: String,
+    /// User of every command, as `--user` takes it.
+    pub user: String,
+    /// A user that cannot be had on a single-id map runs as root instead of failing (an image's own User, not one that
+    /// was asked for).
+    pub user_may_fall_back: bool,
+    /// The main process, when there is one.
+    pub main: Option<MainProcess>,
+    /// Milliseconds from creation until init ends the generation by itself.
+    pub ttl_ms: Option<u64>,
+    /// Cap on the log in bytes.
+    pub log_max_bytes: u64,
+    /// One line per extent of the daemon's own map: (first id, count). Inside and parent ids are equal.
+    pub uid_map: Vec<(u32, u32)>,
+    /// The same for groups.
+    pub gid_map: Vec<(u32, u32)>,
+    /// setgroups(2) is denied (single-id map without subordinate ids).
+    pub deny_setgroups: bool,
+    /// seccomp filter as `struct sock_filter` packed in u64, little-endian; empty for none.
+    pub seccomp: Vec<u64>,
+}
+
+/// The lower layers and the upper directory of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Rootfs {
+    /// An overlay.
+    Overlay {
+        /// Lower directories, uppermost first.
+        lower: Vec<String>,
+        /// The sandbox's own writable diff.
+        upper: String,
+        /// overlay's scratch directory, empty, on the same file system.
+        work: String,
+        /// Host directories bound read-only over the overlay (source, target inside): the `host` image.
+        host_binds: Vec<(String, String)>,
+        /// Paths inside that are hidden: a file reads as empty, a directory is empty.
+        masked: Vec<String>,
+    },
+}
+
+/// The main process of a sandbox: Docker's "container process".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MainProcess {
+    /// Program and arguments: Entrypoint and Cmd, merged.
+    pub argv: Vec<String>,
+    /// With a pseudo terminal.
+    pub tty: bool,
+}

@@ -1,0 +1,111 @@
+//! Sandbox ids and names.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The identity of a sandbox: 64 lower-case hex digits, as Docker's container ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SandboxId(String);
+
+impl SandboxId {
+    /// An id from 32 random bytes.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(crate::digest::hex(bytes))
+    }
+
+    /// The first 12 digits, as listings show it.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SandboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for SandboxId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text))
+        } else {
+            Err(Error::invalid(format!("`{text}` is not a sandbox id (64 hex digits)")))
+        }
+    }
+}
+
+impl From<SandboxId> for String {
+    fn from(id: SandboxId) -> Self {
+        id.0
+    }
+}
+
+/// Checks a sandbox name: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, as Docker, and at most 128 bytes.
+pub fn validate_name(name: &str) -> Result<()> {
+    let mut bytes = name.bytes();
+    let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let rest_ok = name.len() >= 2 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if first_ok && rest_ok && name.len() <= 128 {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("invalid sandbox name `{name}`: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ up to 128 bytes is allowed")))
+    }
+}
+
+const ADJECTIVES: &[&str] = &[
+    "able", "amber", "bold", "brave", "brisk", "calm", "clear", "clever", "cosy", "crisp", "deft", "eager", "early", "fair", "fleet", "fond",
+    "fresh", "gentle", "glad", "golden", "grand", "happy", "hardy", "honest", "ideal", "jolly", "keen", "kind", "lively", "loyal", "lucid", "merry",
+    "mild", "modest", "neat", "nimble", "noble", "odd", "open", "plain", "prime", "proud", "quick", "quiet", "rapid", "ready", "robust", "round",
+    "sharp", "silent", "simple", "smart", "smooth", "solid", "steady", "still", "sunny", "swift", "tidy", "vivid", "warm", "wise", "young", "zesty",
+];
+
+const NOUNS: &[&str] = &[
+    "acorn", "anvil", "arch", "badger", "barn", "basin", "beacon", "birch", "bolt", "brook", "cabin", "cedar", "chisel", "cliff", "clover", "comet",
+    "coral", "crane", "delta", "dune", "eagle", "ember", "falcon", "fern", "fjord", "forge", "garden", "glade", "harbor", "hawk", "hazel", "heron",
+    "island", "ivy", "juniper", "kiln", "lantern", "larch", "ledge", "lynx", "maple", "marsh", "meadow", "mill", "nest", "oak", "orchard", "otter",
+    "pebble", "pine", "plover", "quarry", "raven", "reef", "ridge", "robin", "shed", "spade", "spruce", "stream", "thicket", "trowel", "willow", "wren",
+];
+
+/// A readable name from random bits: `adjective_noun`, with a number when `attempt` is above zero.
+pub fn generated_name(random: u64, attempt: u32) -> String {
+    let adjective = ADJECTIVES[(random as usize) % ADJECTIVES.len()];
+    let noun = NOUNS[((random >> 16) as usize) % NOUNS.len()];
+    if attempt == 0 { format!("{adjective}_{noun}") } else { format!("{adjective}_{noun}{}", (random >> 32) % 100_000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["ab", "a-b", "A.b_c-9"] {
+            assert_eq!(validate_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a", "-ab", "a b", "a/b", "ä1", &"a".repeat(129)] {
+            assert!(validate_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(validate_name(&generated_name(0x0123_4567_89ab_cdef, 0)), Ok(()));
+        assert_eq!(validate_name(&generated_name(u64::MAX, 3)), Ok(()));
+    }
+
+    #[test]
+    fn ids() {
+        let id = SandboxId::from_bytes(&[0xab; 32]);
+        assert_eq!(id.short(), "abababababab");
+        assert_eq!(SandboxId::try_from(id.to_string()), Ok(id));
+        assert!(SandboxId::try_from("AB".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! Words, specs and messages: pure data and parsing, no I/O.
+//!
+//! Everything that two processes of shedbox say to each other is a type in this crate, and every string that a person
+//! writes (an image reference, a volume, a user, a size) is parsed here, once.
+
+pub mod api;
+pub mod config;
+pub mod control;
+pub mod digest;
+pub mod error;
+pub mod exec;
+pub mod generation;
+pub mod id;
+pub mod mount;
+pub mod network;
+pub mod paths;
+pub mod reference;
+pub mod sandbox;
+pub mod security;
+pub mod size;
+pub mod ulimit;
+pub mod user;
+
+pub use digest::Digest;
+pub use error::{Error, Kind, Result};
+pub use id::SandboxId;
+pub use reference::Reference;
+pub use sandbox::SandboxSpec;

@@ -1,0 +1,1 @@
+//! The disk: blobs, layers, references, upperdirs, trash.
