@@ -17,19 +17,34 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({}) => {:?} ({})", self.call, self.detail, self.errno, self.errno.desc())
+        write!(
+            f,
+            "{}({}) => {:?} ({})",
+            self.call,
+            self.detail,
+            self.errno,
+            self.errno.desc()
+        )
     }
 }
 
 impl Error {
     /// An error of `call` with its arguments.
     pub fn new(call: &'static str, detail: impl Into<String>, errno: Errno) -> Self {
-        Self { call, detail: detail.into(), errno }
+        Self {
+            call,
+            detail: detail.into(),
+            errno,
+        }
     }
 
     /// The same from an I/O error; one without an OS code becomes EIO.
     pub fn from_io(call: &'static str, detail: impl Into<String>, error: &std::io::Error) -> Self {
-        Self::new(call, detail, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+        Self::new(
+            call,
+            detail,
+            error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+        )
     }
 }
 

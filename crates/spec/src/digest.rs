@@ -21,13 +21,19 @@ impl Digest {
 
     /// Parses `sha256:<64 lower-case hex digits>`.
     pub fn parse(text: &str) -> Result<Self> {
-        let digits = text
-            .strip_prefix("sha256:")
-            .ok_or_else(|| Error::invalid(format!("digest `{text}` does not start with `sha256:`")))?;
-        if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        let digits = text.strip_prefix("sha256:").ok_or_else(|| {
+            Error::invalid(format!("digest `{text}` does not start with `sha256:`"))
+        })?;
+        if digits.len() == 64
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::invalid(format!("digest `{text}` is not `sha256:` and 64 lower-case hex digits")))
+            Err(Error::invalid(format!(
+                "digest `{text}` is not `sha256:` and 64 lower-case hex digits"
+            )))
         }
     }
 
@@ -87,7 +93,13 @@ mod tests {
         let digest = Digest::from_bytes(&[0x1f; 32]);
         assert_eq!(Digest::parse(digest.as_str()), Ok(digest.clone()));
         assert_eq!(digest.short(), "1f1f1f1f1f1f");
-        for bad in ["", "sha256:", "sha256:1F", "sha512:00", &format!("sha256:{}", "G".repeat(64))] {
+        for bad in [
+            "",
+            "sha256:",
+            "sha256:1F",
+            "sha512:00",
+            &format!("sha256:{}", "G".repeat(64)),
+        ] {
             assert!(Digest::parse(bad).is_err(), "{bad}");
         }
     }

@@ -149,7 +149,9 @@ pub mod byte_strings {
     }
 
     /// Reads the list.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
         let list = Vec::<Text<'de>>::deserialize(deserializer)?;
         Ok(list
             .into_iter()

@@ -38,10 +38,16 @@ impl TryFrom<String> for SandboxId {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if text.len() == 64
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             Ok(Self(text))
         } else {
-            Err(Error::invalid(format!("`{text}` is not a sandbox id (64 hex digits)")))
+            Err(Error::invalid(format!(
+                "`{text}` is not a sandbox id (64 hex digits)"
+            )))
         }
     }
 }
@@ -56,33 +62,46 @@ impl From<SandboxId> for String {
 pub fn validate_name(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let rest_ok = name.len() >= 2 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let rest_ok =
+        name.len() >= 2 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if first_ok && rest_ok && name.len() <= 128 {
         Ok(())
     } else {
-        Err(Error::invalid(format!("invalid sandbox name `{name}`: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ up to 128 bytes is allowed")))
+        Err(Error::invalid(format!(
+            "invalid sandbox name `{name}`: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ up to 128 bytes is allowed"
+        )))
     }
 }
 
 const ADJECTIVES: &[&str] = &[
-    "able", "amber", "bold", "brave", "brisk", "calm", "clear", "clever", "cosy", "crisp", "deft", "eager", "early", "fair", "fleet", "fond",
-    "fresh", "gentle", "glad", "golden", "grand", "happy", "hardy", "honest", "ideal", "jolly", "keen", "kind", "lively", "loyal", "lucid", "merry",
-    "mild", "modest", "neat", "nimble", "noble", "odd", "open", "plain", "prime", "proud", "quick", "quiet", "rapid", "ready", "robust", "round",
-    "sharp", "silent", "simple", "smart", "smooth", "solid", "steady", "still", "sunny", "swift", "tidy", "vivid", "warm", "wise", "young", "zesty",
+    "able", "amber", "bold", "brave", "brisk", "calm", "clear", "clever", "cosy", "crisp", "deft",
+    "eager", "early", "fair", "fleet", "fond", "fresh", "gentle", "glad", "golden", "grand",
+    "happy", "hardy", "honest", "ideal", "jolly", "keen", "kind", "lively", "loyal", "lucid",
+    "merry", "mild", "modest", "neat", "nimble", "noble", "odd", "open", "plain", "prime", "proud",
+    "quick", "quiet", "rapid", "ready", "robust", "round", "sharp", "silent", "simple", "smart",
+    "smooth", "solid", "steady", "still", "sunny", "swift", "tidy", "vivid", "warm", "wise",
+    "young", "zesty",
 ];
 
 const NOUNS: &[&str] = &[
-    "acorn", "anvil", "arch", "badger", "barn", "basin", "beacon", "birch", "bolt", "brook", "cabin", "cedar", "chisel", "cliff", "clover", "comet",
-    "coral", "crane", "delta", "dune", "eagle", "ember", "falcon", "fern", "fjord", "forge", "garden", "glade", "harbor", "hawk", "hazel", "heron",
-    "island", "ivy", "juniper", "kiln", "lantern", "larch", "ledge", "lynx", "maple", "marsh", "meadow", "mill", "nest", "oak", "orchard", "otter",
-    "pebble", "pine", "plover", "quarry", "raven", "reef", "ridge", "robin", "shed", "spade", "spruce", "stream", "thicket", "trowel", "willow", "wren",
+    "acorn", "anvil", "arch", "badger", "barn", "basin", "beacon", "birch", "bolt", "brook",
+    "cabin", "cedar", "chisel", "cliff", "clover", "comet", "coral", "crane", "delta", "dune",
+    "eagle", "ember", "falcon", "fern", "fjord", "forge", "garden", "glade", "harbor", "hawk",
+    "hazel", "heron", "island", "ivy", "juniper", "kiln", "lantern", "larch", "ledge", "lynx",
+    "maple", "marsh", "meadow", "mill", "nest", "oak", "orchard", "otter", "pebble", "pine",
+    "plover", "quarry", "raven", "reef", "ridge", "robin", "shed", "spade", "spruce", "stream",
+    "thicket", "trowel", "willow", "wren",
 ];
 
 /// A readable name from random bits: `adjective_noun`, with a number when `attempt` is above zero.
 pub fn generated_name(random: u64, attempt: u32) -> String {
     let adjective = ADJECTIVES[(random as usize) % ADJECTIVES.len()];
     let noun = NOUNS[((random >> 16) as usize) % NOUNS.len()];
-    if attempt == 0 { format!("{adjective}_{noun}") } else { format!("{adjective}_{noun}{}", (random >> 32) % 100_000) }
+    if attempt == 0 {
+        format!("{adjective}_{noun}")
+    } else {
+        format!("{adjective}_{noun}{}", (random >> 32) % 100_000)
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +116,10 @@ mod tests {
         for bad in ["", "a", "-ab", "a b", "a/b", "ä1", &"a".repeat(129)] {
             assert!(validate_name(bad).is_err(), "{bad}");
         }
-        assert_eq!(validate_name(&generated_name(0x0123_4567_89ab_cdef, 0)), Ok(()));
+        assert_eq!(
+            validate_name(&generated_name(0x0123_4567_89ab_cdef, 0)),
+            Ok(())
+        );
         assert_eq!(validate_name(&generated_name(u64::MAX, 3)), Ok(()));
     }
 

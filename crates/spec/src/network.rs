@@ -21,7 +21,8 @@ impl Network {
         match text {
             "none" => Ok(Self::None),
             "host" => Ok(Self::Host),
-            other => Err(Error::invalid(format!("unknown network `{other}`")).with_hint("use `none` (the default) or `host`")),
+            other => Err(Error::invalid(format!("unknown network `{other}`"))
+                .with_hint("use `none` (the default) or `host`")),
         }
     }
 

@@ -31,7 +31,9 @@ impl Paths {
         let root = match &explicit_root {
             Some(root) => PathBuf::from(root),
             None if uid == 0 => PathBuf::from("/var/lib/shedbox"),
-            None => set("XDG_DATA_HOME").map_or_else(|| Path::new(&home()).join(".local/share"), PathBuf::from).join("shedbox"),
+            None => set("XDG_DATA_HOME")
+                .map_or_else(|| Path::new(&home()).join(".local/share"), PathBuf::from)
+                .join("shedbox"),
         };
         let runtime = set("SHEDBOX_RUNTIME_DIR").map_or_else(
             || {
@@ -55,7 +57,11 @@ impl Paths {
             },
             PathBuf::from,
         );
-        Self { root, runtime, config }
+        Self {
+            root,
+            runtime,
+            config,
+        }
     }
 
     /// The API socket.
@@ -100,7 +106,9 @@ impl Paths {
 }
 
 fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
@@ -108,15 +116,25 @@ mod tests {
     use super::*;
 
     fn resolve(uid: u32, vars: &[(&str, &str)]) -> Paths {
-        Paths::resolve(uid, |name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Paths::resolve(uid, |name| {
+            vars.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
     fn defaults() {
-        let user = resolve(1000, &[("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/1000")]);
+        let user = resolve(
+            1000,
+            &[("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/1000")],
+        );
         assert_eq!(user.root, Path::new("/home/u/.local/share/shedbox"));
         assert_eq!(user.runtime, Path::new("/run/user/1000/shedbox"));
-        assert_eq!(user.config, Path::new("/home/u/.config/shedbox/config.toml"));
+        assert_eq!(
+            user.config,
+            Path::new("/home/u/.config/shedbox/config.toml")
+        );
         let root = resolve(0, &[]);
         assert_eq!(root.root, Path::new("/var/lib/shedbox"));
         assert_eq!(root.runtime, Path::new("/run/shedbox"));

@@ -37,13 +37,22 @@ pub const MASKED_PATHS: &[&str] = &[
 ];
 
 /// Paths that are read-only.
-pub const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READ_ONLY_PATHS: &[&str] = &[
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 /// A capability by its number in `linux/capability.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u8)]
-#[allow(missing_docs, reason = "the names are the kernel's; capabilities(7) explains them")]
+#[allow(
+    missing_docs,
+    reason = "the names are the kernel's; capabilities(7) explains them"
+)]
 pub enum Capability {
     Chown = 0,
     DacOverride = 1,
