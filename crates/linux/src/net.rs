@@ -1,0 +1,35 @@
+//! The loopback interface of a new network namespace. Source: netdevice(7).
+
+#![allow(
+    unsafe_code,
+    reason = "interface requests have no wrapper in nix or rustix"
+)]
+
+use std::os::fd::AsRawFd;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use crate::errno::{Context, Errno, Error, Result};
+
+/// Sets `lo` up in this thread's network namespace. Needs CAP_NET_ADMIN there.
+pub fn loopback_up() -> Result<()> {
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .call("socket", || "AF_INET".into())?;
+    // SAFETY: ifreq is plain data for which zero bytes are a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq with a terminated name, which lives during the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Error::new("ioctl", "SIOCSIFFLAGS lo", Errno::last()))
+    }
+}
