@@ -1,6 +1,9 @@
 //! Sockets handed over by a service manager. Source: sd_listen_fds(3).
 
-#![allow(unsafe_code, reason = "a descriptor known by its number alone becomes an owned one")]
+#![allow(
+    unsafe_code,
+    reason = "a descriptor known by its number alone becomes an owned one"
+)]
 
 use std::os::fd::OwnedFd;
 
@@ -29,7 +32,9 @@ pub fn take(listen_pid: Option<&str>, listen_fds: Option<&str>) -> Result<Vec<Ow
 
 fn announced(listen_pid: Option<&str>, listen_fds: Option<&str>, own_pid: u32) -> i32 {
     let for_us = listen_pid.and_then(|pid| pid.parse::<u32>().ok()) == Some(own_pid);
-    let count = listen_fds.and_then(|count| count.parse::<i32>().ok()).unwrap_or(0);
+    let count = listen_fds
+        .and_then(|count| count.parse::<i32>().ok())
+        .unwrap_or(0);
     if for_us { count.clamp(0, 64) } else { 0 }
 }
 

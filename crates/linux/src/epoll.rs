@@ -17,7 +17,9 @@ pub struct Epoll(OwnedFd);
 impl Epoll {
     /// An empty set.
     pub fn new() -> Result<Self> {
-        epoll::create(CreateFlags::CLOEXEC).map(Self).call("epoll_create1", String::new)
+        epoll::create(CreateFlags::CLOEXEC)
+            .map(Self)
+            .call("epoll_create1", String::new)
     }
 
     /// Adds a descriptor: level-triggered.
@@ -28,8 +30,13 @@ impl Epoll {
 
     /// Reports a descriptor again, or no longer, without forgetting it.
     pub fn listen_to(&self, fd: impl AsFd, token: u64, wanted: bool) -> Result<()> {
-        let flags = if wanted { EventFlags::IN } else { EventFlags::ONESHOT };
-        epoll::modify(&self.0, fd, EventData::new_u64(token), flags).call("epoll_ctl", || format!("MOD {token}"))
+        let flags = if wanted {
+            EventFlags::IN
+        } else {
+            EventFlags::ONESHOT
+        };
+        epoll::modify(&self.0, fd, EventData::new_u64(token), flags)
+            .call("epoll_ctl", || format!("MOD {token}"))
     }
 
     /// Forgets a descriptor.
@@ -39,13 +46,19 @@ impl Epoll {
 
     /// Waits until at least one descriptor has something to say and returns the tokens.
     pub fn wait(&self) -> Result<Vec<u64>> {
-        let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 64];
+        let mut events = [Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        }; 64];
         loop {
             match epoll::wait(&self.0, &mut events[..], None) {
                 Err(rustix::io::Errno::INTR) => {}
                 other => {
                     let count = other.call("epoll_wait", String::new)?;
-                    return Ok(events[..count].iter().map(|event| event.data.u64()).collect());
+                    return Ok(events[..count]
+                        .iter()
+                        .map(|event| event.data.u64())
+                        .collect());
                 }
             }
         }
@@ -59,7 +72,9 @@ pub struct Wakeup(OwnedFd);
 impl Wakeup {
     /// Not readable yet.
     pub fn new() -> Result<Self> {
-        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self).call("eventfd", String::new)
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map(Self)
+            .call("eventfd", String::new)
     }
 
     /// Makes it readable.

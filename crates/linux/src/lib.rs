@@ -5,6 +5,9 @@
 
 pub mod clone;
 pub mod errno;
+pub mod spawn;
+pub mod epoll;
+pub mod activation;
 pub mod fd;
 pub mod mount;
 pub mod net;

@@ -23,20 +23,40 @@ const SETSID: i32 = 0x80;
 pub fn session(program: &Path, argv: &[&OsStr], fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
     let detail = || program.display().to_string();
     let nul = |_| Error::new("posix_spawn", detail(), Errno::EINVAL);
-    let mut actions = PosixSpawnFileActions::init().call("posix_spawn_file_actions_init", detail)?;
+    let mut actions =
+        PosixSpawnFileActions::init().call("posix_spawn_file_actions_init", detail)?;
     for (fd, number) in fds {
         // dup2 onto the same number clears close-on-exec here, unlike dup2(2).
-        actions.add_dup2(fd.as_raw_fd(), *number).call("posix_spawn_file_actions_adddup2", || number.to_string())?;
+        actions
+            .add_dup2(fd.as_raw_fd(), *number)
+            .call("posix_spawn_file_actions_adddup2", || number.to_string())?;
     }
     let mut attributes = PosixSpawnAttr::init().call("posix_spawnattr_init", detail)?;
     let flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
         | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
         | PosixSpawnFlags::from_bits_retain(SETSID as _);
-    attributes.set_flags(flags).call("posix_spawnattr_setflags", detail)?;
-    attributes.set_sigmask(&SigSet::empty()).call("posix_spawnattr_setsigmask", detail)?;
-    let defaults: SigSet = [Signal::SIGPIPE, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    attributes.set_sigdefault(&defaults).call("posix_spawnattr_setsigdefault", detail)?;
-    let argv = argv.iter().map(|arg| CString::new(arg.as_bytes())).collect::<Result<Vec<_>, _>>().map_err(nul)?;
+    attributes
+        .set_flags(flags)
+        .call("posix_spawnattr_setflags", detail)?;
+    attributes
+        .set_sigmask(&SigSet::empty())
+        .call("posix_spawnattr_setsigmask", detail)?;
+    let defaults: SigSet = [
+        Signal::SIGPIPE,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+    ]
+    .into_iter()
+    .collect();
+    attributes
+        .set_sigdefault(&defaults)
+        .call("posix_spawnattr_setsigdefault", detail)?;
+    let argv = argv
+        .iter()
+        .map(|arg| CString::new(arg.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(nul)?;
     let env = std::env::vars_os()
         .map(|(name, value)| {
             let mut entry: OsString = name;
@@ -46,13 +66,18 @@ pub fn session(program: &Path, argv: &[&OsStr], fds: &[(BorrowedFd<'_>, i32)]) -
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(nul)?;
-    posix_spawn(program, &actions, &attributes, &argv, &env).map(Pid::as_raw).call("posix_spawn", detail)
+    posix_spawn(program, &actions, &attributes, &argv, &env)
+        .map(Pid::as_raw)
+        .call("posix_spawn", detail)
 }
 
 /// Takes the exit status of a child that has ended; false when it has not.
 pub fn reap(pid: i32) -> bool {
     // ECHILD: not ours or reaped already, in both cases nothing is left to reap.
-    !matches!(waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)), Ok(nix::sys::wait::WaitStatus::StillAlive))
+    !matches!(
+        waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)),
+        Ok(nix::sys::wait::WaitStatus::StillAlive)
+    )
 }
 
 #[cfg(test)]
@@ -64,7 +89,9 @@ mod tests {
     #[test]
     fn a_descriptor_arrives_at_its_number_in_a_new_session() {
         let (mut read, write) = std::io::pipe().unwrap();
-        let script = OsStr::new("read -r _ _ _ _ _ sid _ < /proc/self/stat; [ $sid = $$ ] && echo leader >&7");
+        let script = OsStr::new(
+            "read -r _ _ _ _ _ sid _ < /proc/self/stat; [ $sid = $$ ] && echo leader >&7",
+        );
         let argv = [OsStr::new("sh"), OsStr::new("-c"), script];
         let pid = session(Path::new("/bin/sh"), &argv, &[(write.as_fd(), 7)]).unwrap();
         drop(write);
