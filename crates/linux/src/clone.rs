@@ -111,6 +111,20 @@ fn flag_names(flags: u64) -> String {
         .join("|")
 }
 
+/// Safe form of [`clone3`]: refuses with EBUSY when this process has other threads.
+pub fn fork_into(flags: u64) -> Result<Side> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if tasks > 1 {
+        return Err(Error::new(
+            "clone3",
+            format!("{tasks} threads"),
+            Errno::EBUSY,
+        ));
+    }
+    // SAFETY: one thread, as just counted: no other can start one.
+    unsafe { clone3(flags) }
+}
+
 /// A stack for [`vfork`], mapped once and used again for every child.
 #[derive(Debug)]
 pub struct Stack {
@@ -203,6 +217,22 @@ pub unsafe fn vfork(
         pid,
         pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
     })
+}
+
+/// Safe form of [`vfork`]: a panic of `child` ends it with status 101 instead of unwinding into a foreign frame.
+///
+/// With `share_files` descriptors that the child opens or closes are this process's own. Without it the child has
+/// copies: a descriptor must not be dropped in it, because the parent would believe it closed.
+pub fn borrow_process(
+    stack: &mut Stack,
+    share_files: bool,
+    child: &mut dyn FnMut() -> i32,
+) -> Result<Child> {
+    let mut guarded =
+        || std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut *child)).unwrap_or(101);
+    // SAFETY: this thread is suspended while the child runs on its memory, so the child sees what the thread left; the
+    // closure cannot unwind. Other threads go on as during posix_spawn(3): their locks are released by themselves.
+    unsafe { vfork(stack, share_files, 0, &mut guarded) }
 }
 
 /// Ends this process without running destructors or exit handlers: the end of every cloned child.

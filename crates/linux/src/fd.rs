@@ -70,6 +70,79 @@ pub fn is_stream(fd: impl AsFd) -> Result<bool> {
     ))
 }
 
+/// A pipe, closed on execve: (read end, write end).
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).call("pipe2", String::new)
+}
+
+/// Reads once; 0 bytes is the end. EINTR is tried again.
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match rustix::io::read(fd.as_fd(), &mut *buffer) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.call("read", String::new),
+        }
+    }
+}
+
+/// Writes once and says how much was taken. EINTR is tried again.
+pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    loop {
+        match rustix::io::write(fd.as_fd(), bytes) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.call("write", String::new),
+        }
+    }
+}
+
+/// Writes everything.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        let count = write(fd.as_fd(), bytes)?;
+        bytes = &bytes[count..];
+    }
+    Ok(())
+}
+
+/// Reads and writes of the open file behind `fd` fail with EAGAIN instead of waiting.
+pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd.as_fd()).call("fcntl", || "F_GETFL".into())?;
+    rustix::fs::fcntl_setfl(fd.as_fd(), flags | rustix::fs::OFlags::NONBLOCK)
+        .call("fcntl", || "F_SETFL".into())
+}
+
+/// Takes over the listening socket that a parent left under `number`: checks that it is one.
+///
+/// Meant for the first lines of a program, when nothing else can own the number.
+pub fn adopt_listener(number: i32) -> Result<OwnedFd> {
+    // SAFETY: descriptors above the standard ones are unknown to this program so early; a wrong number fails below.
+    let fd = unsafe { adopt(number)? };
+    match rustix::net::sockopt::socket_acceptconn(&fd) {
+        Ok(true) => Ok(fd),
+        _ => {
+            let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
+            Err(Error::new(
+                "getsockopt",
+                format!("descriptor {number} is not a listening socket"),
+                Errno::EINVAL,
+            ))
+        }
+    }
+}
+
+/// Gives up every descriptor of this process but `fds`, which move to `first` and up. For a process that has just been
+/// cloned and goes on with these alone: owners of others must be forgotten, not dropped.
+pub fn start_over_with(fds: Vec<OwnedFd>, first: i32) -> Result<Vec<OwnedFd>> {
+    // SAFETY: the contract above is the caller's; a violation shows as EBADF, not as memory corruption.
+    unsafe { keep_only(fds, first) }
+}
+
+/// Closes every descriptor from 3 on: the last step before a program of the sandbox is started.
+pub fn close_all_but_stdio() -> std::result::Result<(), Errno> {
+    // SAFETY: called in a vfork child with descriptors of its own; its owner values live on in the parent.
+    unsafe { close_from(3) }.map_err(|error| error.errno)
+}
+
 /// A descriptor given to this process by number, as after socket activation or from its parent.
 ///
 /// # Safety

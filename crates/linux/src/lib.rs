@@ -3,17 +3,18 @@
 //! Each module is one kernel feature. `unsafe` is denied for the crate and allowed module by module, where a call has
 //! no safe wrapper in nix or rustix.
 
-pub mod clone;
-pub mod errno;
-pub mod spawn;
-pub mod epoll;
 pub mod activation;
+pub mod clone;
+pub mod epoll;
+pub mod errno;
 pub mod fd;
 pub mod mount;
 pub mod net;
 pub mod pidfd;
+pub mod poll;
 pub mod process;
 pub mod seqpacket;
+pub mod spawn;
 pub mod userns;
 
 pub use errno::{Error, Result};

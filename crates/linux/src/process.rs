@@ -330,3 +330,39 @@ pub fn die_with_parent() -> Result<()> {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)
     }))
 }
+
+/// User id of this process in its own user namespace.
+pub fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+/// SIGCHLD as a readable descriptor. The signal must be blocked. Source: signalfd(2).
+#[derive(Debug)]
+pub struct ChildSignals(nix::sys::signalfd::SignalFd);
+
+impl ChildSignals {
+    /// Opens it, non-blocking.
+    pub fn new() -> Result<Self> {
+        let mut mask = nix::sys::signal::SigSet::empty();
+        mask.add(nix::sys::signal::SIGCHLD);
+        let flags =
+            nix::sys::signalfd::SfdFlags::SFD_CLOEXEC | nix::sys::signalfd::SfdFlags::SFD_NONBLOCK;
+        nix::sys::signalfd::SignalFd::with_flags(&mask, flags).map(Self)
+    }
+
+    /// Takes what is there; one signal stands for any number of ended children.
+    pub fn clear(&self) {
+        while matches!(self.0.read_signal(), Ok(Some(_))) {}
+    }
+}
+
+impl std::os::fd::AsFd for ChildSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sets the host name of this UTS namespace.
+pub fn set_host_name(name: &str) -> Result<()> {
+    plain(rustix::system::sethostname(name.as_bytes()))
+}

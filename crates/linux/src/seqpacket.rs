@@ -141,13 +141,11 @@ impl SeqPacket {
 
     /// Uid, gid and pid of the other end at the time it connected, as this process's namespaces show them.
     pub fn peer(&self) -> Result<(u32, u32, i32)> {
+        // Not rustix: it holds pids as non-zero, and a peer outside this pid namespace shows as 0.
         let cred =
-            net::sockopt::socket_peercred(&self.0).call("getsockopt", || "SO_PEERCRED".into())?;
-        Ok((
-            cred.uid.as_raw(),
-            cred.gid.as_raw(),
-            cred.pid.as_raw_nonzero().get(),
-        ))
+            nix::sys::socket::getsockopt(&self.0, nix::sys::socket::sockopt::PeerCredentials)
+                .call("getsockopt", || "SO_PEERCRED".into())?;
+        Ok((cred.uid(), cred.gid(), cred.pid()))
     }
 
     /// Sends one frame; waits while the socket buffer is full.

@@ -88,4 +88,8 @@ pub struct MainProcess {
     pub argv: Vec<String>,
     /// With a pseudo terminal.
     pub tty: bool,
+    /// Standard input stays open for clients that attach; otherwise it is `/dev/null` unless the client that starts
+    /// the process brings one.
+    #[serde(default)]
+    pub stdin_open: bool,
 }
