@@ -1,1 +1,58 @@
-//! The disk: blobs, layers, references, upperdirs, trash.
+//! The disk: blobs, layers, references, upperdirs, trash. Blocking, no network, every method takes `&self`.
+//!
+//! One process (the daemon, uid 0 of its user namespace) owns a store at a time; [`lock_root`] sees to that.
+//!
+//! ```text
+//! store/version                         format and features, see `root`
+//! store/blobs/sha256/<hex>              manifests and configs; compressed layers are not kept
+//! store/layers/<hex of diff id>/diff    extracted, in overlay's form, never written again
+//! store/layers/<hex>/layer.json         size and number of entries
+//! store/unsynced/<hex>.<boot id>        the layer may not have reached the disk yet, see `sync`
+//! store/images/<hex of manifest>.json   one record per image
+//! store/refs.json                       reference -> manifest digest; refs.synced.json: the last one known on disk
+//! store/ingest/<name>                   in flight; renamed into layers/ only when whole and verified
+//! trash/<name>                          waits for deletion
+//! ```
+//!
+//! # A pull
+//!
+//! ```text
+//! let pin = store.pin(diff_ids and digests);       // prune keeps its hands off from here on
+//! store.write_blob(Some(&manifest), reader)?;      // manifest and config
+//! for each layer: if !store.has_layer(&diff_id) { store.ingest_layer(&expect, reader, progress)? }
+//! let image = store.add_image(&manifest)?;         // the record; every layer must be there
+//! store.tag("docker.io/library/alpine:3", &manifest)?;
+//! store.tag("docker.io/library/alpine@sha256:…", &manifest)?;
+//! ```
+//!
+//! # A sandbox
+//!
+//! ```text
+//! let image = store.resolve("docker.io/library/alpine:3")?;
+//! let pin = store.pin(image.digests());            // until the sandbox's own record says that it uses the image
+//! let lower = store.lowers(&image)?;               // uppermost first, each directory once
+//! upper::make(&sandbox_dir, &[])?;                 // upper, work, cow/<n>/{upper,work}
+//! upper::swap(&live_upper, &spare_upper)?;         // reset
+//! store.trash().discard(&old)?;
+//! ```
+
+pub mod diff;
+pub mod pack;
+pub mod trash;
+pub mod upper;
+
+mod blob;
+mod error;
+mod gc;
+mod image;
+mod layer;
+mod lock;
+mod root;
+
+pub use error::{Result, StoreError};
+pub use gc::PinGuard;
+pub use image::ImageRecord;
+pub use layer::{IngestedLayer, LayerExpect};
+pub use lock::{RootLock, lock_root};
+pub use root::{IdPolicy, Store, StoreOptions, UnpackLimits};
+pub use trash::{Trash, TrashStats};
