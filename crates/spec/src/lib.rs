@@ -17,6 +17,7 @@ pub mod paths;
 pub mod reference;
 pub mod sandbox;
 pub mod security;
+pub mod signal;
 pub mod size;
 pub mod ulimit;
 pub mod user;
