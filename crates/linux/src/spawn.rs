@@ -1,34 +1,62 @@
 //! posix_spawn(3): start a program from a process of any size and any number of threads, without fork.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::errno::{Context, Errno, Error, Result};
 
 /// glibc's POSIX_SPAWN_SETSID (2.26): not among nix's names.
 const SETSID: i32 = 0x80;
+/// Where sources are moved to before the child is made, so that no target number is a source of another one.
+const OUT_OF_THE_WAY: i32 = 64;
 
-/// Starts `program` in a session of its own and returns its pid.
+/// A program to start.
+#[derive(Debug, Clone, Copy)]
+pub enum Program<'a> {
+    /// By path.
+    Path(&'a Path),
+    /// An open file, a sealed memfd for example.
+    Open(BorrowedFd<'a>),
+}
+
+/// Starts a program in a session of its own and returns its pid.
 ///
 /// `fds` pairs an open descriptor with the number the program finds it at; every other descriptor of this process must
 /// be close-on-exec. The environment is this process's; signals are at their defaults and unblocked. The caller reaps
 /// it with [`reap`].
-pub fn session(program: &Path, argv: &[&OsStr], fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
-    let detail = || program.display().to_string();
+pub fn session(
+    program: Program<'_>,
+    argv: &[&OsStr],
+    fds: &[(BorrowedFd<'_>, i32)],
+) -> Result<i32> {
+    let (path, _open) = match program {
+        Program::Path(path) => (path.to_owned(), None),
+        Program::Open(fd) => {
+            let copy = out_of_the_way(fd)?;
+            (
+                PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd())),
+                Some(copy),
+            )
+        }
+    };
+    let detail = || path.display().to_string();
     let nul = |_| Error::new("posix_spawn", detail(), Errno::EINVAL);
     let mut actions =
         PosixSpawnFileActions::init().call("posix_spawn_file_actions_init", detail)?;
-    for (fd, number) in fds {
-        // dup2 onto the same number clears close-on-exec here, unlike dup2(2).
+    let sources = fds
+        .iter()
+        .map(|(fd, _)| out_of_the_way(*fd))
+        .collect::<Result<Vec<_>>>()?;
+    for (source, (_, number)) in sources.iter().zip(fds) {
         actions
-            .add_dup2(fd.as_raw_fd(), *number)
+            .add_dup2(source.as_raw_fd(), *number)
             .call("posix_spawn_file_actions_adddup2", || number.to_string())?;
     }
     let mut attributes = PosixSpawnAttr::init().call("posix_spawnattr_init", detail)?;
@@ -66,9 +94,13 @@ pub fn session(program: &Path, argv: &[&OsStr], fds: &[(BorrowedFd<'_>, i32)]) -
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(nul)?;
-    posix_spawn(program, &actions, &attributes, &argv, &env)
+    posix_spawn(path.as_path(), &actions, &attributes, &argv, &env)
         .map(Pid::as_raw)
         .call("posix_spawn", detail)
+}
+
+fn out_of_the_way(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, OUT_OF_THE_WAY).call("fcntl", || "F_DUPFD_CLOEXEC".into())
 }
 
 /// Takes the exit status of a child that has ended; false when it has not.
@@ -76,7 +108,7 @@ pub fn reap(pid: i32) -> bool {
     // ECHILD: not ours or reaped already, in both cases nothing is left to reap.
     !matches!(
         waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)),
-        Ok(nix::sys::wait::WaitStatus::StillAlive)
+        Ok(WaitStatus::StillAlive)
     )
 }
 
@@ -87,17 +119,19 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn a_descriptor_arrives_at_its_number_in_a_new_session() {
+    fn descriptors_arrive_at_their_numbers_in_a_new_session() {
         let (mut read, write) = std::io::pipe().unwrap();
         let script = OsStr::new(
-            "read -r _ _ _ _ _ sid _ < /proc/self/stat; [ $sid = $$ ] && echo leader >&7",
+            "read -r _ _ _ _ _ sid _ < /proc/self/stat; [ $sid = $$ ] && echo leader >&3; echo on >&7",
         );
         let argv = [OsStr::new("sh"), OsStr::new("-c"), script];
-        let pid = session(Path::new("/bin/sh"), &argv, &[(write.as_fd(), 7)]).unwrap();
+        let shell = std::fs::File::open("/bin/sh").unwrap();
+        let fds = [(write.as_fd(), 3), (write.as_fd(), 7)];
+        let pid = session(Program::Open(shell.as_fd()), &argv, &fds).unwrap();
         drop(write);
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "leader\n");
+        assert_eq!(text, "leader\non\n");
         let pidfd = crate::pidfd::open(pid).unwrap();
         assert!(crate::pidfd::wait(pidfd.as_fd(), None).unwrap());
         assert!(reap(pid));
@@ -105,7 +139,12 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = session(Path::new("/no/such/program"), &[OsStr::new("x")], &[]).unwrap_err();
+        let error = session(
+            Program::Path(Path::new("/no/such/program")),
+            &[OsStr::new("x")],
+            &[],
+        )
+        .unwrap_err();
         assert_eq!(error.errno, Errno::ENOENT);
         assert!(error.to_string().contains("/no/such/program"));
     }
