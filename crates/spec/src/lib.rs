@@ -6,10 +6,13 @@
 pub mod api;
 pub mod config;
 pub mod control;
+pub mod detach_keys;
 pub mod digest;
+pub mod env_file;
 pub mod error;
 pub mod exec;
 pub mod generation;
+pub mod hosts;
 pub mod id;
 pub mod mount;
 pub mod network;

@@ -1,4 +1,5 @@
-//! Signals by name and number, as `--stop-signal` and `kill` take them.
+//! Signals by name and number. The numbers are those of x86, arm and all architectures that share
+//! `asm-generic/signal.h`. Source: signal(7).
 
 use crate::{Error, Result};
 
@@ -6,8 +7,12 @@ use crate::{Error, Result};
 pub const KILL: i32 = 9;
 /// SIGTERM.
 pub const TERM: i32 = 15;
+/// First real-time signal that programs may use; glibc keeps 32 and 33 for itself.
+pub const RTMIN: i32 = 34;
+/// Last real-time signal.
+pub const RTMAX: i32 = 64;
 
-/// Names without `SIG`, with the numbers of x86, arm and riscv. Source: signal(7).
+/// Names without `SIG`; the first name of a number is the one that is shown.
 const NAMES: &[(&str, i32)] = &[
     ("HUP", 1),
     ("INT", 2),
@@ -43,46 +48,56 @@ const NAMES: &[(&str, i32)] = &[
     ("POLL", 29),
     ("PWR", 30),
     ("SYS", 31),
-    ("RTMIN", 34),
-    ("RTMAX", 64),
 ];
 
-/// Parses `SIGTERM`, `term`, `15`, `RTMIN+3` or `RTMAX-2`.
+/// Parses a signal: a name with or without `SIG`, upper or lower case, `RTMIN+n`, `RTMAX-n`, or a number of 1 to 64.
 pub fn parse(text: &str) -> Result<i32> {
-    let unknown = || {
-        Error::invalid(format!("unknown signal `{text}`"))
-            .with_hint("a name such as SIGTERM, or a number from 1 to 64")
+    number(text).ok_or_else(|| {
+        Error::invalid(format!("invalid signal `{text}`"))
+            .with_hint("use a name such as `TERM` or `SIGKILL`, or a number of 1 to 64")
+    })
+}
+
+fn number(text: &str) -> Option<i32> {
+    let digits = |text: &str| -> Option<i32> {
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
     };
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) {
-            Ok(number)
-        } else {
-            Err(unknown())
-        };
+    if let Some(number) = digits(text) {
+        return (1..=RTMAX).contains(&number).then_some(number);
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let (base, offset) = match name.find(['+', '-']) {
-        Some(at) if name.starts_with("RTM") => (
-            &name[..at],
-            name[at..].parse::<i32>().map_err(|_| unknown())?,
-        ),
-        _ => (name, 0),
+    let number = match name {
+        "RTMIN" => RTMIN,
+        "RTMAX" => RTMAX,
+        _ => {
+            if let Some(offset) = name.strip_prefix("RTMIN+") {
+                RTMIN.checked_add(digits(offset)?)?
+            } else if let Some(offset) = name.strip_prefix("RTMAX-") {
+                RTMAX.checked_sub(digits(offset)?)?
+            } else {
+                return NAMES
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, number)| *number);
+            }
+        }
     };
-    let number = NAMES
-        .iter()
-        .find(|(known, _)| *known == base)
-        .map(|(_, number)| number + offset);
-    number
-        .filter(|number| offset == 0 || (34..=64).contains(number))
-        .ok_or_else(unknown)
+    (RTMIN..=RTMAX).contains(&number).then_some(number)
 }
 
-/// The name with `SIG`, or the number when it has none.
-pub fn name(number: i32) -> String {
-    match NAMES.iter().find(|(_, known)| *known == number) {
-        Some((name, _)) => format!("SIG{name}"),
-        None => number.to_string(),
+/// The name of a signal with `SIG`: `SIGTERM`, `SIGRTMIN+3`; the plain number when it has none.
+pub fn name(signal: i32) -> String {
+    if let Some((name, _)) = NAMES.iter().find(|(_, number)| *number == signal) {
+        return format!("SIG{name}");
+    }
+    match signal {
+        RTMIN => "SIGRTMIN".to_owned(),
+        RTMAX => "SIGRTMAX".to_owned(),
+        number if (RTMIN..RTMAX).contains(&number) => format!("SIGRTMIN+{}", number - RTMIN),
+        number => number.to_string(),
     }
 }
 
@@ -93,23 +108,49 @@ mod tests {
     #[test]
     fn names_and_numbers() {
         for (text, number) in [
+            ("TERM", 15),
             ("SIGTERM", 15),
+            ("sigterm", 15),
             ("term", 15),
-            ("Kill", 9),
+            ("15", 15),
             ("9", 9),
             ("64", 64),
+            ("CLD", 17),
             ("RTMIN", 34),
             ("SIGRTMIN+3", 37),
             ("rtmax-1", 63),
+            ("RTMIN+30", 64),
         ] {
             assert_eq!(parse(text), Ok(number), "{text}");
         }
-        for bad in [
-            "", "0", "65", "-1", "SIG", "FOO", "TERM+1", "RTMIN+99", "RTMIN+", "RTMAX+1",
+        for text in [
+            "",
+            "0",
+            "65",
+            "-1",
+            "SIG",
+            "FOO",
+            "RTMIN+31",
+            "RTMIN+",
+            "RTMIN-1",
+            "RTMAX-31",
+            "RTMIN+99999999999",
+            "SIG9",
+            " 9",
+            "+9",
         ] {
-            assert!(parse(bad).is_err(), "{bad}");
+            assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(name(15), "SIGTERM");
-        assert_eq!(name(40), "40");
+    }
+
+    #[test]
+    fn every_number_comes_back() {
+        for number in 1..=RTMAX {
+            assert_eq!(parse(&name(number)), Ok(number));
+        }
+        assert_eq!(
+            (name(6), name(32), name(99)),
+            ("SIGABRT".into(), "32".into(), "99".into())
+        );
     }
 }
