@@ -5,16 +5,24 @@
 
 pub mod activation;
 pub mod clone;
+pub mod disk;
+pub mod dir;
 pub mod epoll;
 pub mod errno;
 pub mod fd;
+pub mod inroot;
+pub mod meta;
 pub mod mount;
 pub mod net;
+pub mod path;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod pty;
 pub mod seqpacket;
 pub mod spawn;
+pub mod tree;
 pub mod userns;
+pub mod xattr;
 
 pub use errno::{Error, Result};

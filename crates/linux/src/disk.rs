@@ -1,0 +1,54 @@
+//! File systems as a whole: room, and what has reached the disk.
+
+use std::os::fd::AsFd;
+
+use crate::errno::{Context, Result};
+
+/// Room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that an unprivileged user may still take.
+    pub free_bytes: u64,
+    /// Inodes in all; 0 on file systems that make them as needed (btrfs).
+    pub total_inodes: u64,
+    /// Inodes that an unprivileged user may still take.
+    pub free_inodes: u64,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+/// Room on the file system that a file is on. Source: fstatvfs(3).
+pub fn room(fd: impl AsFd) -> Result<Room> {
+    let stat = rustix::fs::fstatvfs(fd).call("fstatvfs", String::new)?;
+    Ok(Room {
+        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total_inodes: stat.f_files,
+        free_inodes: stat.f_favail,
+        read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+    })
+}
+
+/// Writes everything that is dirty on the file system of `fd` to the disk and waits for it. Since Linux 5.8 it reports
+/// an error of the writing. Source: syncfs(2).
+pub fn sync_file_system(fd: impl AsFd) -> Result<()> {
+    rustix::fs::syncfs(fd).call("syncfs", String::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path;
+
+    #[test]
+    fn room_and_sync() {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = path::open_dir(dir.path()).unwrap();
+        let room = room(&fd).unwrap();
+        assert!(room.total_bytes >= room.free_bytes && room.free_bytes > 0);
+        assert!(!room.read_only);
+        sync_file_system(&fd).unwrap();
+    }
+}
