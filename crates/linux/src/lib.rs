@@ -19,6 +19,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod pty;
+pub mod seccomp;
 pub mod seqpacket;
 pub mod spawn;
 pub mod tree;
