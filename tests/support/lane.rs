@@ -1,0 +1,137 @@
+//! Who runs the tests, and what a test needs from the machine.
+
+use std::process::Command;
+
+use shedbox_linux::process::own_uid;
+
+/// The user that a run of the tests belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// An ordinary user with a range of subordinate ids.
+    Subids,
+    /// An ordinary user without one: a single-id map.
+    Single,
+    /// Root.
+    Root,
+}
+
+impl Lane {
+    /// The lane of this run.
+    pub(crate) fn current() -> Self {
+        match std::env::var("SHEDBOX_TEST_LANE").ok().as_deref() {
+            Some("subids") => Self::Subids,
+            Some("single") => Self::Single,
+            Some("root") => Self::Root,
+            Some(other) => panic!("SHEDBOX_TEST_LANE={other}: use subids, single or root"),
+            None => Self::of_user(),
+        }
+    }
+
+    /// The lane that the user's own ids put them in.
+    pub(crate) fn of_user() -> Self {
+        let uid = own_uid();
+        let subuid = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+        let name = std::fs::read_to_string("/etc/passwd")
+            .unwrap_or_default()
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.get(2) == Some(&uid.to_string().as_str()))
+            .map_or_else(|| uid.to_string(), |fields| fields[0].to_owned());
+        if uid == 0 {
+            Self::Root
+        } else if shedbox_linux::userns::subordinate_ranges(&subuid, &name, uid).is_empty() {
+            Self::Single
+        } else {
+            Self::Subids
+        }
+    }
+
+    /// More than one id can be mapped.
+    pub(crate) fn many_ids(self) -> bool {
+        self != Self::Single
+    }
+}
+
+/// Something a test may need. For [`require!`](crate::require).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// User namespaces.
+    Userns,
+    /// More than one id.
+    ManyIds,
+    /// To be root.
+    Root,
+    /// A program in PATH.
+    Program(&'static str),
+    /// An image of `scripts/test-images`.
+    Image(&'static str),
+}
+
+impl Need {
+    /// What is missing, when it is.
+    pub(crate) fn missing(self) -> Option<String> {
+        let lane = Lane::current();
+        match self {
+            Self::Userns => {
+                let works = Command::new("unshare")
+                    .args(["--user", "true"])
+                    .status()
+                    .is_ok_and(|status| status.success());
+                (!works).then(|| "user namespaces are not allowed here".to_owned())
+            }
+            Self::ManyIds => {
+                (!lane.many_ids()).then(|| "the user has no subordinate ids".to_owned())
+            }
+            Self::Root => (lane != Lane::Root).then(|| "only for root".to_owned()),
+            Self::Program(name) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+                (!found).then(|| format!("`{name}` is not installed; run `scripts/setup test`"))
+            }
+            Self::Image(name) => {
+                let layout = super::images::directory().join(name).join("index.json");
+                (!layout.is_file()).then(|| {
+                    format!("the image `{name}` is not built; run `scripts/test-images {name}`")
+                })
+            }
+        }
+    }
+
+    /// Whether it belongs to a lane by design (no failure when another lane skips it), and not to a complete machine.
+    pub(crate) fn is_about_the_lane(self) -> bool {
+        matches!(self, Self::ManyIds | Self::Root)
+    }
+}
+
+/// Says loudly that a test is skipped, or fails it when the run is strict.
+pub(crate) fn skip(need: Need, missing: &str) {
+    let strict = std::env::var_os("SHEDBOX_TEST_STRICT").is_some_and(|value| value == "1");
+    assert!(
+        !strict || need.is_about_the_lane(),
+        "SHEDBOX_TEST_STRICT=1 and a test cannot run: {missing}"
+    );
+    eprintln!("SKIPPED {}: {missing}", super::name::current_test());
+}
+
+/// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`,
+/// `require!(program "umoci")`, `require!(image "debian")`, or several, separated by commas.
+///
+/// The line it prints begins with `SKIPPED`. Under `SHEDBOX_TEST_STRICT=1` a missing program, image or user namespace is
+/// a failure; a test for another lane is still only skipped.
+#[macro_export]
+macro_rules! require {
+    ($($kind:ident $($argument:literal)?),+ $(,)?) => {
+        $(
+            let need = $crate::require!(@need $kind $($argument)?);
+            if let Some(missing) = need.missing() {
+                $crate::support::lane::skip(need, &missing);
+                return;
+            }
+        )+
+    };
+    (@need userns) => { $crate::support::lane::Need::Userns };
+    (@need many_ids) => { $crate::support::lane::Need::ManyIds };
+    (@need root) => { $crate::support::lane::Need::Root };
+    (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
+    (@need image $name:literal) => { $crate::support::lane::Need::Image($name) };
+}
