@@ -37,6 +37,12 @@ pub fn sync_file_system(fd: impl AsFd) -> Result<()> {
     rustix::fs::syncfs(fd).call("syncfs", String::new)
 }
 
+/// Lets the calling thread give way to others on the processor, and with it (priorities derive from niceness) on the
+/// disk. For deletion and other work that nobody waits for. Source: setpriority(2), per thread on Linux.
+pub fn background_thread() -> Result<()> {
+    rustix::process::setpriority_process(None, 10).call("setpriority", || "10".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,17 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Replaces the file `name` in the directory `dir` by one rename; readers see the old or the new content, whole.
+pub fn replace_file(dir: impl AsFd, name: &str, content: &[u8]) -> Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let temporary = format!(".{name}.new");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir.as_fd(), temporary.as_str(), flags, Mode::from_raw_mode(0o600))
+        .call("openat", || temporary.clone())?;
+    write_all(&file, content)?;
+    rustix::fs::renameat(dir.as_fd(), temporary.as_str(), dir.as_fd(), name).call("renameat", || name.to_owned())
+}
+
 /// Reads and writes of the open file behind `fd` fail with EAGAIN instead of waiting.
 pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
     let flags = rustix::fs::fcntl_getfl(fd.as_fd()).call("fcntl", || "F_GETFL".into())?;

@@ -6,7 +6,6 @@
 pub mod activation;
 pub mod clone;
 pub mod disk;
-pub mod dir;
 pub mod epoll;
 pub mod errno;
 pub mod fd;

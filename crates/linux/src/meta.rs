@@ -35,6 +35,20 @@ impl FileKind {
             FileType::Unknown => Self::Unknown,
         }
     }
+
+    /// The file type part of `st_mode`. Source: inode(7).
+    pub fn mode_bits(self) -> u32 {
+        match self {
+            Self::Regular => 0o100_000,
+            Self::Directory => 0o040_000,
+            Self::Symlink => 0o120_000,
+            Self::Fifo => 0o010_000,
+            Self::Socket => 0o140_000,
+            Self::CharDevice => 0o020_000,
+            Self::BlockDevice => 0o060_000,
+            Self::Unknown => 0,
+        }
+    }
 }
 
 /// A point in time as inodes have it, since 1970.

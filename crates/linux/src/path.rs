@@ -49,12 +49,26 @@ pub fn open_handle_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd>
     rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
 }
 
+/// A handle (`O_PATH`) to a directory by name: enough to resolve names in it, cheaper than opening it.
+pub fn dir_handle_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
+}
+
 /// Opens a file for reading by name; never blocks on a FIFO, never becomes a controlling terminal.
 pub fn open_file_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     let name = name.as_ref();
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
+}
+
+/// Opens or makes a regular file for appending; a link at `name` is refused.
+pub fn append_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode)).call("openat", || show(name))
 }
 
 /// Creates a regular file for writing; EEXIST when anything has that name. The umask applies to `mode`.
@@ -86,6 +100,13 @@ pub fn dir_handle_beneath(dir: impl AsFd, path: impl AsRef<Path>) -> Result<Owne
 pub fn open_dir_in_root(root: impl AsFd, path: impl AsRef<Path>) -> Result<OwnedFd> {
     let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     resolve(root, path.as_ref(), DIRECTORY, how)
+}
+
+/// A handle (`O_PATH`) to the directory at a path inside `root`, links followed as [`open_dir_in_root`] does.
+pub fn dir_handle_in_root(root: impl AsFd, path: impl AsRef<Path>) -> Result<OwnedFd> {
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    resolve(root, path.as_ref(), flags, how)
 }
 
 /// A handle (`O_PATH`) to whatever is at a path inside `root`, links followed as [`open_dir_in_root`] does.

@@ -205,7 +205,12 @@ pub fn block_signals() -> Result<()> {
     nix::sys::signal::SigSet::all().thread_block()
 }
 
-/// Default disposition for every signal and an empty mask: how a program expects to start.
+/// Blocks no signal any more: how a program expects to start.
+pub fn unblock_signals() -> Result<()> {
+    nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+/// Default disposition for every signal; what is blocked stays blocked.
 pub fn reset_signals() -> Result<()> {
     for signal in 1..=64 {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP || signal == 32 || signal == 33 {
@@ -216,7 +221,7 @@ pub fn reset_signals() -> Result<()> {
             return Err(Errno::last());
         }
     }
-    nix::sys::signal::SigSet::empty().thread_set_mask()
+    Ok(())
 }
 
 /// Replaces this process by a program. Returns only on failure.
@@ -365,4 +370,9 @@ impl std::os::fd::AsFd for ChildSignals {
 /// Sets the host name of this UTS namespace.
 pub fn set_host_name(name: &str) -> Result<()> {
     plain(rustix::system::sethostname(name.as_bytes()))
+}
+
+/// Sets the file mode creation mask.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }

@@ -1,1 +1,21 @@
 //! Keeper and init: small, static, single-threaded.
+//!
+//! [`keeper`] clones a generation; the copy goes on as [`init`], which builds the [`rootfs`] and serves the sandbox
+//! socket. Every command is started by [`launch`] and nowhere else.
+
+mod dev;
+mod exec;
+mod failure;
+mod files;
+mod init;
+pub mod keeper;
+mod launch;
+pub mod log;
+mod main_process;
+mod overlay;
+mod rootfs;
+mod sink;
+mod stats;
+mod surroundings;
+mod target;
+mod tree;

@@ -231,6 +231,9 @@ pub struct InitStatus {
     pub main_result: Option<ExecResult>,
     /// Commands running now, the main process not counted.
     pub execs: u32,
+    /// Connections on the sandbox socket, the asking one among them.
+    #[serde(default)]
+    pub clients: u32,
 }
 
 /// Use of resources of a whole sandbox, read from its own /proc.

@@ -1,0 +1,310 @@
+//! Init: PID 1 of a generation, our own code and never the image's.
+//!
+//! One thread, one poll loop. It starts commands for clients that connect to the sandbox socket, reaps, ends what runs
+//! out of time or loses its client, carries the streams of the main process, and leaves when the generation ends. It
+//! never waits for anybody: answers that a client does not take are dropped with the client.
+//!
+//! It cannot be traced or signalled from inside (PID 1 without handlers, not dumpable), and no descriptor of its own
+//! passes to a command.
+
+mod ending;
+mod requests;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use shedbox_linux::clone::{Stack, exit_now};
+use shedbox_linux::errno::Context;
+use shedbox_linux::poll::{Interest, Readiness, poll};
+use shedbox_linux::process::{self, ChildSignals};
+use shedbox_linux::seqpacket::{self, SeqPacket};
+use shedbox_linux::{fd, net};
+use shedbox_spec::control::{Failure, InitEvent, Reply};
+use shedbox_spec::generation::GenerationSpec;
+use shedbox_spec::network::Network;
+
+use crate::exec::Execs;
+use crate::failure::{Staged, failure};
+use crate::log::LogWriter;
+use crate::main_process::{MainProcess, Place};
+use crate::rootfs;
+use crate::surroundings::Surroundings;
+
+/// First number of the descriptors that a generation starts with.
+const FIRST_FD: i32 = 3;
+
+/// Descriptors that the daemon handed over for this generation.
+pub(crate) struct Handed {
+    /// The daemon's end of it watches this generation.
+    pub(crate) control: SeqPacket,
+    /// The sandbox socket; not served before [`Request::Activate`](shedbox_spec::control::Request::Activate).
+    pub(crate) listener: OwnedFd,
+    /// Directory of the log.
+    pub(crate) log: OwnedFd,
+    /// Says one byte when the id maps are written; absent when the user namespace is an older one.
+    pub(crate) mapped: Option<OwnedFd>,
+}
+
+/// Runs a generation in the process that was cloned for it.
+pub(crate) fn run(spec: GenerationSpec, handed: Handed) -> ! {
+    // A panic must not unwind into the keeper's frames that this copy still has on its stack.
+    let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| start(spec, handed))).unwrap_or(101);
+    exit_now(status)
+}
+
+fn start(spec: GenerationSpec, handed: Handed) -> i32 {
+    let Handed { control, listener, log, mapped } = handed;
+    let mut fds = vec![control.into(), listener, log];
+    fds.extend(mapped);
+    let Ok(fds) = fd::start_over_with(fds, FIRST_FD) else { return 1 };
+    let mut fds = fds.into_iter();
+    let (Some(control), Some(listener), Some(log)) = (fds.next(), fds.next(), fds.next()) else { return 1 };
+    let control = SeqPacket::from(control);
+    match Init::prepare(spec, listener, log, fds.next()) {
+        Err(failure) => {
+            report(&control, &InitEvent::Failed(failure));
+            1
+        }
+        Ok((mut init, warnings)) => {
+            report(&control, &InitEvent::Ready { warnings });
+            init.connections.add(control);
+            init.serve();
+            0
+        }
+    }
+}
+
+fn report(control: &SeqPacket, event: &InitEvent) {
+    if let Ok(text) = serde_json::to_vec(event) {
+        let _ = control.try_send(&text, &[]); // a daemon that has gone finds out by Status
+    }
+}
+
+/// A client, or the daemon on its control socket.
+pub(crate) struct Connection {
+    id: u32,
+    socket: SeqPacket,
+    role: Role,
+}
+
+/// What a connection is in the middle of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Nothing: a request may come.
+    Asking,
+    /// A command in the foreground.
+    Exec,
+    /// Follows the main process.
+    Follower,
+    /// Waits for the end of the generation.
+    Stopper,
+    /// A file operation in a process of its own.
+    Files {
+        /// That process.
+        pid: i32,
+    },
+}
+
+impl Connection {
+    pub(crate) fn socket(&self) -> &SeqPacket {
+        &self.socket
+    }
+}
+
+/// All connections. The control socket is the first, number 0.
+#[derive(Default)]
+struct Connections {
+    list: Vec<Connection>,
+    next: u32,
+}
+
+impl Connections {
+    fn add(&mut self, socket: SeqPacket) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        self.list.push(Connection { id, socket, role: Role::Asking });
+        id
+    }
+
+    fn get(&mut self, id: u32) -> Option<&mut Connection> {
+        self.list.iter_mut().find(|connection| connection.id == id)
+    }
+
+    /// Answers without waiting; a client whose socket is full loses its connection.
+    fn reply(&mut self, id: u32, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
+        let Some(connection) = self.get(id) else { return };
+        let sent = serde_json::to_vec(reply).is_ok_and(|text| connection.socket.try_send(&text, fds).is_ok());
+        if !sent {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: u32) {
+        self.list.retain(|connection| connection.id != id);
+    }
+}
+
+/// See the module.
+pub(crate) struct Init {
+    around: Surroundings,
+    listener: OwnedFd,
+    /// Directory of the log and of `exit.json`.
+    log_dir: OwnedFd,
+    log: LogWriter,
+    children: ChildSignals,
+    stack: Stack,
+    connections: Connections,
+    execs: Execs,
+    main: Option<MainProcess>,
+    /// Accepts clients: this is the current generation, not a spare.
+    active: bool,
+    /// When the generation ends by itself.
+    expires: Option<Instant>,
+    stopping: Option<ending::Stopping>,
+    /// The loop ends.
+    over: bool,
+}
+
+/// What an entry of the poll list stands for.
+enum Source {
+    Children,
+    Listener,
+    Connection(u32),
+    Main(Place),
+    Exec(u32),
+}
+
+impl Init {
+    /// Namespaces to working rootfs. Nothing of the image has run when this returns.
+    fn prepare(
+        spec: GenerationSpec,
+        listener: OwnedFd,
+        log_dir: OwnedFd,
+        mapped: Option<OwnedFd>,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let stage = "init";
+        let plain = |call: &'static str| move |errno| failure(stage, call.to_owned(), errno as i32);
+        if let Some(mapped) = mapped
+            && fd::read(&mapped, &mut [0]).stage("id map")? == 0
+        {
+            return Err(failure("id map", "the keeper gave up".into(), 0));
+        }
+        process::not_dumpable().map_err(plain("prctl(PR_SET_DUMPABLE)"))?;
+        process::set_name(c"shedbox-init").map_err(plain("prctl(PR_SET_NAME)"))?;
+        process::reset_signals().map_err(plain("signal"))?;
+        process::block_signals().map_err(plain("sigprocmask"))?;
+        process::set_umask(0o022);
+        let children = ChildSignals::new().map_err(plain("signalfd"))?;
+        // Its own session: it has no terminal and never gets one.
+        process::new_session().map_err(plain("setsid"))?;
+        process::set_host_name(&spec.hostname).call("sethostname", || spec.hostname.clone()).stage("host name")?;
+        if spec.network == Network::None {
+            net::loopback_up().stage("network")?;
+        }
+        let warnings = rootfs::build(&spec)?;
+        // Nothing that is started from here on can gain privileges or leave the capability set of the spec.
+        process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
+        process::limit_bounding_set(spec.capabilities).map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
+        let log = LogWriter::open(log_dir.as_fd(), spec.log_max_bytes).stage("log")?;
+        let expires = spec.ttl_ms.map(|ttl| Instant::now() + Duration::from_millis(ttl));
+        let around = Surroundings::new(spec)?;
+        let init = Self {
+            around,
+            listener,
+            log_dir,
+            log,
+            children,
+            stack: Stack::new(256 << 10).stage(stage)?,
+            connections: Connections::default(),
+            execs: Execs::default(),
+            main: None,
+            active: false,
+            expires,
+            stopping: None,
+            over: false,
+        };
+        Ok((init, warnings))
+    }
+
+    fn serve(&mut self) {
+        while !self.over {
+            let timeout = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let (sources, interests) = self.interests();
+            let Ok(seen) = poll(&interests, timeout) else { return };
+            drop(interests);
+            self.dispatch(sources, &seen);
+            self.keep_deadlines(Instant::now());
+        }
+    }
+
+    fn interests(&self) -> (Vec<Source>, Vec<Interest<'_>>) {
+        let read = |fd| Interest { fd, read: true, write: false };
+        let mut list = vec![(Source::Children, read(self.children.as_fd()))];
+        if self.active {
+            list.push((Source::Listener, read(self.listener.as_fd())));
+        }
+        for connection in &self.connections.list {
+            list.push((Source::Connection(connection.id), read(connection.socket.as_fd())));
+        }
+        for (number, master) in self.execs.unattended_terminals() {
+            list.push((Source::Exec(number), read(master)));
+        }
+        if let Some(main) = &self.main {
+            list.extend(main.interests().into_iter().map(|(place, interest)| (Source::Main(place), interest)));
+        }
+        list.into_iter().unzip()
+    }
+
+    fn dispatch(&mut self, sources: Vec<Source>, seen: &[Readiness]) {
+        let mut main = Vec::new();
+        let mut children = false;
+        for (source, ready) in sources.into_iter().zip(seen) {
+            if !ready.any() {
+                continue;
+            }
+            match source {
+                // Last, so that a follow-up that is there already still finds its command.
+                Source::Children => children = true,
+                Source::Listener => self.accept(),
+                Source::Connection(id) => self.hear(id),
+                Source::Main(place) => main.push(place),
+                Source::Exec(number) => self.execs.discard_output(number),
+            }
+        }
+        if !main.is_empty()
+            && let Some(process) = &mut self.main
+        {
+            process.serve(&main, &mut self.log);
+        }
+        if children {
+            self.children.clear();
+            self.reap();
+        }
+        self.end_when_drained();
+    }
+
+    fn accept(&mut self) {
+        while let Ok(Some(socket)) = seqpacket::accept(self.listener.as_fd()) {
+            // The owner of the sandbox is uid 0 inside; nobody else has a say, whatever the mode of the socket is.
+            if socket.peer().is_ok_and(|(uid, _, _)| uid == 0) {
+                let id = self.connections.add(socket);
+                // The request has mostly come with the connection: one round of the loop saved.
+                self.hear(id);
+            }
+            if !self.active {
+                return;
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some(ended)) = process::reap(false) {
+            self.child_ended(&ended);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let stopping = self.stopping.as_ref().and_then(|stopping| stopping.deadline);
+        [self.execs.next_deadline(), self.expires, stopping].into_iter().flatten().min()
+    }
+}

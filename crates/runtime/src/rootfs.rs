@@ -1,0 +1,221 @@
+//! The rootfs of a generation: from a fresh mount namespace to a root that shows only what the spec names.
+//!
+//! 1. what comes from the host is cloned as detached mounts     2. the overlay becomes the working directory
+//! 3. /dev is filled     4. pivot_root     5. /proc and /sys     6. the old root goes
+//! 7. volumes, files in /etc, masks: all resolved inside
+//!
+//! /proc has to be mounted before the old root goes: in a user namespace the kernel allows a new proc only where one is
+//! visible in full already. Targets of volumes are resolved after it has gone, so no path of the host is in reach.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use shedbox_linux::errno::Errno;
+use shedbox_linux::inroot::Kind;
+use shedbox_linux::mount::{self, Attributes, FsOption, MountFlags};
+use shedbox_linux::{inroot, process};
+use shedbox_spec::control::Failure;
+use shedbox_spec::generation::{GenerationSpec, Rootfs};
+use shedbox_spec::mount::{Access, Mount};
+use shedbox_spec::network::Network;
+use shedbox_spec::security::{MASKED_PATHS, READ_ONLY_PATHS};
+
+use crate::failure::{Staged, failure};
+use crate::overlay::{self, Layers};
+use crate::{dev, target};
+
+const READ_ONLY: Attributes = Attributes { read_only: true, no_suid: false, no_dev: false, no_exec: false };
+const HARMLESS: Attributes = Attributes { read_only: false, no_suid: true, no_dev: true, no_exec: true };
+
+/// A detached mount and where it goes.
+struct Pending<'a> {
+    tree: OwnedFd,
+    target: &'a str,
+    kind: Kind,
+}
+
+/// Builds the rootfs and makes it the root. Returns warnings: what could not be had and was done without.
+pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
+    let Rootfs::Overlay { lower, upper, work, host_binds, masked } = &spec.rootfs;
+    let mut pending = Vec::new();
+    for (source, target) in host_binds {
+        pending.push(bind(source, target, READ_ONLY, "host directories")?);
+    }
+    for (index, volume) in spec.mounts.iter().enumerate() {
+        if let Mount::Bind { source, target, access } = volume {
+            pending.push(match access {
+                Access::Cow => copy_on_write(spec, index, source, target)?,
+                Access::Ro => bind(source, target, READ_ONLY, "volume")?,
+                Access::Rw => bind(source, target, Attributes::default(), "volume")?,
+            });
+        }
+    }
+    // Without a network namespace of our own a new sysfs is not allowed; the host's is shown instead.
+    let sys = match spec.network {
+        Network::None => None,
+        Network::Host => Some(bind("/sys", "/sys", READ_ONLY, "sys")?),
+    };
+
+    overlay::mount_on(&Layers { lower, upper, work }, &spec.mountpoint)?;
+    std::env::set_current_dir(&spec.mountpoint)
+        .map_err(|error| failure("overlay", format!("chdir({})", spec.mountpoint), error.raw_os_error().unwrap_or(0)))?;
+    let root = mount::target(".").stage("overlay")?;
+    for name in ["proc", "sys", "dev"] {
+        real_directory(&root, name)?;
+    }
+    dev::fill(spec)?;
+    process::change_directory_to(root.as_fd()).map_err(|errno| failure("pivot", "fchdir".into(), errno as i32))?;
+    mount::pivot_into_cwd().stage("pivot")?;
+    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount::mount_new("proc", "/proc", quiet, None).stage("proc")?;
+    if sys.is_none() {
+        mount::mount_new("sysfs", "/sys", quiet | MountFlags::RDONLY, None).stage("sys")?;
+    }
+    mount::detach_old_root().stage("pivot")?;
+    drop(root);
+
+    if let Some(sys) = sys {
+        attach(&sys, "sys")?;
+    }
+    attach_all(spec, pending)?;
+    etc_files()?;
+    if spec.network == Network::None {
+        network_settings(spec);
+    }
+    hide(masked.iter().map(String::as_str).chain(MASKED_PATHS.iter().copied()))?;
+    for path in READ_ONLY_PATHS {
+        read_only(path)?;
+    }
+    // The working directory is made when it is missing, as Docker does, and before the root turns read-only.
+    let warnings = match target::ensure(&spec.workdir, Kind::Directory) {
+        Err(error) if error.errno == Errno::EROFS => vec![format!("working directory {} cannot be made", spec.workdir)],
+        made => made.stage("working directory").map(|_| Vec::new())?,
+    };
+    if spec.read_only {
+        let root = inroot::open_root().stage("read-only root")?;
+        mount::set_attributes(root.as_fd(), READ_ONLY, false).stage("read-only root")?;
+    }
+    std::env::set_current_dir("/")
+        .map_err(|error| failure("pivot", "chdir(/)".into(), error.raw_os_error().unwrap_or(0)))?;
+    Ok(warnings)
+}
+
+/// A directory that must be one: an image whose `/proc` is a symbolic link would have proc mounted elsewhere.
+fn real_directory(root: &OwnedFd, name: &str) -> Result<(), Failure> {
+    let stage = "mount points";
+    inroot::make(root, ".", name, Kind::Directory).stage(stage)?;
+    let found = mount::target(name).stage(stage)?;
+    if mount::is_directory(&found).stage(stage)? {
+        Ok(())
+    } else {
+        Err(failure(stage, format!("/{name} in the image is not a directory"), Errno::ENOTDIR as i32))
+    }
+}
+
+fn bind<'a>(source: &str, target: &'a str, attributes: Attributes, stage: &str) -> Result<Pending<'a>, Failure> {
+    let tree = mount::clone_tree(source, true).stage(stage)?;
+    if attributes != Attributes::default() {
+        mount::set_attributes(tree.as_fd(), attributes, true).stage(stage)?;
+    }
+    let kind = if mount::is_directory(&tree).stage(stage)? { Kind::Directory } else { Kind::File };
+    Ok(Pending { tree, target, kind })
+}
+
+/// An overlay over a host directory: writes go to the generation's own directory and are shed with it.
+fn copy_on_write<'a>(
+    spec: &GenerationSpec,
+    index: usize,
+    source: &str,
+    target: &'a str,
+) -> Result<Pending<'a>, Failure> {
+    let dir = format!("{}/{index}", spec.cow_dir);
+    let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
+    let lower = [source.to_owned()];
+    let tree = overlay::detached(&Layers { lower: &lower, upper: &upper, work: &work })?;
+    Ok(Pending { tree, target, kind: Kind::Directory })
+}
+
+fn attach(pending: &Pending<'_>, stage: &str) -> Result<(), Failure> {
+    let place = target::ensure(pending.target, pending.kind).stage(stage)?;
+    mount::attach(pending.tree.as_fd(), place.as_fd())
+        .map_err(|mut error| {
+            error.detail = pending.target.to_owned();
+            error
+        })
+        .stage(stage)
+}
+
+/// Volumes and memory file systems, outer targets before inner ones.
+fn attach_all<'a>(spec: &'a GenerationSpec, mut pending: Vec<Pending<'a>>) -> Result<(), Failure> {
+    for volume in &spec.mounts {
+        if let Mount::Tmpfs { target, size, mode, read_only, exec } = volume {
+            let size = size.map(|size| size.to_string());
+            let mode = format!("{:o}", mode.unwrap_or(0o1777));
+            let mut options = vec![FsOption::Value("mode", &mode)];
+            if let Some(size) = &size {
+                options.push(FsOption::Value("size", size));
+            }
+            let attributes = Attributes { read_only: *read_only, no_exec: !exec, ..HARMLESS };
+            let tree = mount::new_filesystem("tmpfs", &options, attributes).stage("tmpfs")?;
+            pending.push(Pending { tree, target, kind: Kind::Directory });
+        }
+    }
+    pending.sort_by_key(|pending| pending.target.split('/').filter(|part| !part.is_empty()).count());
+    pending.iter().try_for_each(|pending| attach(pending, "volume"))
+}
+
+/// /etc/hosts, hostname and resolv.conf come from files that [`dev::fill`] has left.
+fn etc_files() -> Result<(), Failure> {
+    for name in dev::ETC_FILES {
+        let source = format!("{}/{name}", dev::PRIVATE);
+        let tree = mount::clone_tree(&source, false).stage("etc")?;
+        let path = format!("/etc/{name}");
+        attach(&Pending { tree, target: &path, kind: Kind::File }, "etc")?;
+    }
+    Ok(())
+}
+
+/// What Docker sets in a network namespace of its own. Best effort: both only widen what programs may do.
+fn network_settings(spec: &GenerationSpec) {
+    let last_group = spec.gid_map.iter().map(|(first, count)| first + (count - 1)).max().unwrap_or(0);
+    // Another generation of this sandbox may have set them: then this writes the same again.
+    let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", format!("0 {}", last_group.min(i32::MAX as u32)));
+}
+
+/// Hides paths: a file behind /dev/null, a directory behind an empty read-only one. What is not there needs no mask.
+fn hide<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let root = inroot::open_root().stage("masked paths")?;
+    let mut empty = None;
+    for path in paths {
+        let Some(place) = inroot::open(&root, path).stage("masked paths")? else { continue };
+        let tree = if mount::is_directory(&place).stage("masked paths")? {
+            let empty: &OwnedFd = match &mut empty {
+                Some(empty) => empty,
+                none => none.insert(empty_directory()?),
+            };
+            mount::clone_tree_fd(empty.as_fd()).stage("masked paths")?
+        } else {
+            mount::clone_tree(dev::NULL, false).stage("masked paths")?
+        };
+        mount::attach(tree.as_fd(), place.as_fd()).stage("masked paths")?;
+    }
+    Ok(())
+}
+
+/// An empty read-only directory in /dev's file system: one for all masks.
+fn empty_directory() -> Result<OwnedFd, Failure> {
+    let path = format!("{}/{}", dev::PRIVATE, dev::EMPTY);
+    let tree = mount::clone_tree(&path, false).stage("masked paths")?;
+    mount::set_attributes(tree.as_fd(), Attributes { read_only: true, ..HARMLESS }, false).stage("masked paths")?;
+    let place = mount::target(&path).stage("masked paths")?;
+    mount::attach(tree.as_fd(), place.as_fd()).stage("masked paths")?;
+    mount::target(&path).stage("masked paths")
+}
+
+fn read_only(path: &str) -> Result<(), Failure> {
+    let root = inroot::open_root().stage("read-only paths")?;
+    let Some(place) = inroot::open(&root, path).stage("read-only paths")? else { return Ok(()) };
+    let tree = mount::clone_tree_fd(place.as_fd()).stage("read-only paths")?;
+    mount::set_attributes(tree.as_fd(), Attributes { read_only: true, ..HARMLESS }, true).stage("read-only paths")?;
+    mount::attach(tree.as_fd(), place.as_fd()).stage("read-only paths")
+}

@@ -1,0 +1,124 @@
+//! What every command of a generation shares: environment, user, limits, and descriptors that were opened before any
+//! code of the sandbox ran, so that nothing inside can have replaced what they name.
+
+use std::os::fd::OwnedFd;
+
+use shedbox_linux::inroot::{self, open_root};
+use shedbox_spec::control::Failure;
+use shedbox_spec::generation::GenerationSpec;
+use shedbox_spec::user::{ResolvedUser, UserSpec, resolve};
+
+use crate::dev;
+use crate::failure::{Staged, failure};
+
+/// Largest passwd or group file that is read, in bytes.
+const ACCOUNTS_MAX: usize = 4 << 20;
+/// Search path of an image that sets none, as Docker has it.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// See the module.
+pub(crate) struct Surroundings {
+    /// The spec, less what the rootfs took from it.
+    pub(crate) spec: GenerationSpec,
+    /// `NAME=VALUE` of every command.
+    pub(crate) env: Vec<Vec<u8>>,
+    /// /dev/null.
+    pub(crate) null: OwnedFd,
+    /// The root of devpts.
+    pub(crate) pts: OwnedFd,
+    /// The root directory.
+    pub(crate) root: OwnedFd,
+    /// /proc.
+    pub(crate) proc: OwnedFd,
+}
+
+impl Surroundings {
+    /// Opens what has to be opened early. The rootfs must stand and nothing else may have run in it.
+    pub(crate) fn new(spec: GenerationSpec) -> Result<Self, Failure> {
+        let stage = "surroundings";
+        let open = |path: &str, flags: inroot::OFlags| {
+            shedbox_linux::inroot::open_with(open_root().stage(stage)?, path, flags).stage(stage)
+        };
+        let null = open(dev::NULL, inroot::OFlags::RDWR)?;
+        let pts = open("/dev/pts", inroot::OFlags::PATH | inroot::OFlags::DIRECTORY)?;
+        let proc = open("/proc", inroot::OFlags::RDONLY | inroot::OFlags::DIRECTORY)?;
+        let root = open_root().stage(stage)?;
+        let mut env: Vec<Vec<u8>> = vec![DEFAULT_PATH.into(), format!("HOSTNAME={}", spec.hostname).into_bytes()];
+        if spec.deny_setgroups {
+            env.push(format!("APT_CONFIG={}/{}", dev::PRIVATE, dev::APT_CONF).into_bytes());
+        }
+        for variable in &spec.env {
+            if variable.contains('\0') {
+                return Err(failure(stage, format!("NUL in the environment variable {variable:?}"), 0));
+            }
+            set(&mut env, variable.clone().into_bytes());
+        }
+        Ok(Self { spec, env, null, pts, root, proc })
+    }
+
+    /// Who a command runs as: `asked`, else the sandbox's own user.
+    pub(crate) fn user(&self, asked: Option<&str>) -> Result<ResolvedUser, String> {
+        let text = asked.unwrap_or(&self.spec.user);
+        let user = UserSpec::parse(text).map_err(|error| error.message)?;
+        let passwd = self.accounts("/etc/passwd")?;
+        let group = self.accounts("/etc/group")?;
+        let mut found = resolve(&user, &passwd, &group).map_err(|error| error.message)?;
+        let mapped = |ranges: &[(u32, u32)], id: u32| ranges.iter().any(|(first, count)| id.wrapping_sub(*first) < *count);
+        let (uids, gids) = (&self.spec.uid_map, &self.spec.gid_map);
+        if mapped(uids, found.uid) && mapped(gids, found.gid) {
+            // A group that the image names and the map lacks cannot be had; it would only add rights.
+            found.groups.retain(|group| mapped(gids, *group));
+            return Ok(found);
+        }
+        if asked.is_none() && self.spec.user_may_fall_back {
+            return Ok(ResolvedUser { uid: 0, gid: 0, groups: vec![0], home: found.home });
+        }
+        Err(format!(
+            "user {}:{} is outside the id map of this host; give the user subordinate ids in /etc/subuid and /etc/subgid",
+            found.uid, found.gid
+        ))
+    }
+
+    /// A file of accounts in the rootfs. It belongs to the sandbox: whatever is wrong with it must not hold init up.
+    fn accounts(&self, path: &str) -> Result<Vec<u8>, String> {
+        match inroot::read_small(&self.root, path, ACCOUNTS_MAX) {
+            Ok(content) => Ok(content.unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Adds `variable`, in place of one of the same name.
+pub(crate) fn set(env: &mut Vec<Vec<u8>>, variable: Vec<u8>) {
+    let name = name_of(&variable).to_vec();
+    match env.iter_mut().find(|old| name_of(old) == name) {
+        Some(old) => *old = variable,
+        None => env.push(variable),
+    }
+}
+
+/// The name of a `NAME=VALUE`.
+fn name_of(variable: &[u8]) -> &[u8] {
+    variable.split(|byte| *byte == b'=').next().unwrap_or(variable)
+}
+
+/// The value of `name`.
+pub(crate) fn value<'a>(env: &'a [Vec<u8>], name: &str) -> Option<&'a [u8]> {
+    env.iter().find(|variable| name_of(variable) == name.as_bytes()).and_then(|variable| variable.get(name.len() + 1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_name_stands() {
+        let mut env = vec![b"A=1".to_vec(), b"AB=2".to_vec()];
+        set(&mut env, b"A=3=x".to_vec());
+        set(&mut env, b"C=".to_vec());
+        assert_eq!(env, [b"A=3=x".to_vec(), b"AB=2".to_vec(), b"C=".to_vec()]);
+        assert_eq!(value(&env, "A"), Some(&b"3=x"[..]));
+        assert_eq!(value(&env, "C"), Some(&b""[..]));
+        assert_eq!(value(&env, "B"), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! All processes that came of one exec, however often they forked, changed session or lost their parent.
+//!
+//! The hard limit of RLIMIT_LOCKS carries a number that is unique to the exec. The kernel has not used this limit since
+//! Linux 2.4, hands it on at fork(2) and execve(2), and lets nobody without CAP_SYS_RESOURCE raise it again. A process
+//! that lowers it leaves its own tree, which gains it no more than outliving a time-out: reset and remove end every
+//! process of the sandbox. Source: getrlimit(2).
+
+use std::os::fd::OwnedFd;
+
+use shedbox_linux::path;
+use shedbox_linux::process::{self, RLIMIT_LOCKS};
+use shedbox_linux::tree::Entries;
+
+/// The mark of an exec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(u32);
+
+impl Tag {
+    /// The mark of the `number`th exec.
+    pub(crate) fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The limit that carries it: large enough to mean "no limit" to a program that reads it.
+    pub(crate) fn value(self) -> u64 {
+        (1 << 62) + u64::from(self.0)
+    }
+}
+
+/// Most rounds of [`kill`] in a row: a tree that forks faster than it is killed must not hold init up.
+const ROUNDS: usize = 64;
+
+/// Sends `signal` to every living process of `tag`; how many there were.
+pub(crate) fn signal(proc: &OwnedFd, tag: Tag, signal: i32) -> usize {
+    let mut count = 0;
+    for pid in pids(proc) {
+        let marked = process::limit_of(pid, RLIMIT_LOCKS).is_ok_and(|(_, hard)| hard == tag.value());
+        if marked && !is_zombie(proc, pid) && process::signal(pid, signal).is_ok() {
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Ends every process of `tag`: again until a round finds none, because one may have forked just before it died.
+pub(crate) fn kill(proc: &OwnedFd, tag: Tag) {
+    for _ in 0..ROUNDS {
+        if signal(proc, tag, 9) == 0 {
+            return;
+        }
+    }
+}
+
+/// Pids in this namespace, init itself not among them.
+pub(crate) fn pids(proc: &OwnedFd) -> Vec<i32> {
+    let names = path::open_dir_at(proc, ".").and_then(Entries::new);
+    names.into_iter().flatten().filter_map(|entry| entry.ok()?.name.to_str()?.parse().ok()).filter(|pid| *pid != 1).collect()
+}
+
+fn is_zombie(proc: &OwnedFd, pid: i32) -> bool {
+    let stat = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096);
+    match stat {
+        Ok(Some(stat)) => state(&String::from_utf8_lossy(&stat)).is_none_or(|state| matches!(state, 'Z' | 'X')),
+        _ => true, // gone meanwhile
+    }
+}
+
+/// The state letter of a `/proc/<pid>/stat`. Source: proc_pid_stat(5).
+pub(crate) fn state(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
