@@ -73,10 +73,13 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
+    fn interest(fd: BorrowedFd<'_>, read: bool, write: bool) -> Interest<'_> {
+        Interest { fd, read, write }
+    }
+
     #[test]
     fn readiness_of_a_pipe() {
         let (read, write) = crate::fd::pipe().unwrap();
-        let interest = |fd, read, write| Interest { fd, read, write };
         let now = Some(Duration::ZERO);
         let seen = poll(
             &[
