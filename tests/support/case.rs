@@ -146,7 +146,8 @@ impl Case {
     /// Another command on the sandbox, its name last: `case.command(["stop", "--time=0"])`.
     pub(crate) fn command<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         self.start();
-        let arguments: Vec<&str> = arguments.into_iter().chain([self.name.as_str()]).collect();
+        let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        arguments.push(self.name.clone());
         let output = self
             .home
             .command(&arguments)
