@@ -17,6 +17,7 @@
 //! | POST `sandboxes/{id}/start` | `?hold_main=` | [`SandboxInfo`] |
 //! | POST `sandboxes/{id}/stop` | `?timeout_ms=` | empty |
 //! | POST `sandboxes/{id}/kill` | `?signal=` | empty |
+//! | POST `sandboxes/{id}/disown` | | empty; an owned sandbox outlives its owner from now on |
 //! | POST `sandboxes/{id}/reset` | | [`ResetReport`] |
 //! | POST `sandboxes/{id}/wait` | `?condition=not-running\|removed` | [`WaitResult`] |
 //! | GET `sandboxes/{id}/logs` | `?follow=&stdout=&stderr=&since_ns=&until_ns=&tail=` | frames, see [`LOG_FRAME_HEADER`] |

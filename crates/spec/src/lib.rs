@@ -4,6 +4,7 @@
 //! writes (an image reference, a volume, a user, a size) is parsed here, once.
 
 pub mod api;
+mod builder;
 pub mod config;
 pub mod control;
 pub mod detach_keys;
