@@ -1,1 +1,46 @@
-//! What the daemon does, without sockets of its own.
+//! What the daemon does, without sockets of its own: sandboxes from creation to removal. Blocking and thread-safe.
+//!
+//! ```text
+//! create   directories → generation → visible by one rename → activate → main process
+//! reset    next generation (a spare, or built on the spot) → exchange directories → end the old one → activate
+//! remove   end the generation → directory into the trash
+//! ```
+//!
+//! [`Engine::open`] recovers what an earlier daemon left before it returns.
+
+mod background;
+mod create;
+mod engine;
+mod error;
+mod files;
+pub mod filter;
+mod generation;
+mod host_rootfs;
+mod images;
+mod init;
+mod inspect;
+mod keeper;
+mod life;
+mod lifecycle;
+mod merge;
+mod observe;
+mod output;
+mod owner;
+mod record;
+mod recover;
+mod registry;
+mod remove;
+mod reset;
+mod sandbox;
+mod spare;
+mod validate;
+mod watcher;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::{EngineError, Result};
+pub use inspect::Filter;
+pub use keeper::{Greeting, greet};
+pub use recover::parent_namespace;
+pub use sandbox::Notify;
+
+pub mod filter;

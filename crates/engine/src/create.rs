@@ -1,0 +1,190 @@
+//! Create: a sandbox becomes visible by one rename, when everything it needs stands.
+//!
+//! 1. check the spec, find the image    2. take a name    3. `.new-<id>` with records and directories
+//! 4. listening socket, link of the name    5. the first generation, when it is to start
+//! 6. rename to `<id>`    7. activate, start the main process
+//!
+//! A daemon that dies before 6 leaves a `.new-*` directory, a socket and a link, which recovery takes away; the init of
+//! 5 leaves by itself, because it was not activated. After 6 the sandbox is there, and its record tells the truth.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use shedbox_image::config::ImageDefaults;
+use shedbox_spec::SandboxSpec;
+use shedbox_spec::api::{CreateRequest, SandboxInfo};
+use shedbox_spec::sandbox::Source;
+use shedbox_store::{PinGuard, upper};
+
+use crate::Engine;
+use crate::background::Job;
+use crate::error::{Doing, Result, on_path};
+use crate::generation::{Order, Place};
+use crate::life::Life;
+use crate::merge::merge;
+use crate::owner::Owner;
+use crate::record::{Layout, RECORD_VERSION, Record};
+use crate::sandbox::{Sandbox, remove_socket};
+use crate::validate;
+
+impl Engine {
+    /// Creates a sandbox; with `start` its first generation as well. Its image is here (see [`Engine::needed_pull`]).
+    /// `caller` is the pid of who asked: an owned sandbox is removed when that process ends.
+    pub fn create(&self, request: CreateRequest, caller: Option<i32>) -> Result<SandboxInfo> {
+        let _activity = self.background.activity();
+        validate::spec(&request.spec)?;
+        validate::host(&request.spec)?;
+        let owner = self.owner(&request, caller)?;
+        let (record, pin) = self.new_record(request.spec, owner)?;
+        let sandbox = match self.establish(record, request.start) {
+            Ok(sandbox) => Arc::new(sandbox),
+            Err((record, error)) => {
+                self.registry().release(&record.name, &record.id);
+                return Err(error);
+            }
+        };
+        // The turn is taken before anybody else can see it.
+        let turn = sandbox.turn();
+        self.registry().insert(&sandbox.record.id, Arc::clone(&sandbox));
+        drop(pin);
+        self.watch_lifetime(&sandbox);
+        let outcome = if request.start { self.go_live(&sandbox, request.hold_main) } else { Ok(()) };
+        drop(turn);
+        if let Err(error) = outcome {
+            // Nobody has been told of it: it leaves nothing behind.
+            if let Err(error) = self.remove_sandbox(&sandbox, true) {
+                tracing::warn!(sandbox = %sandbox.record.id, error = shedbox_spec::error::chain(&error), "cannot remove");
+            }
+            return Err(error);
+        }
+        Ok(self.info(&sandbox))
+    }
+
+    fn owner(&self, request: &CreateRequest, caller: Option<i32>) -> Result<Option<Owner>> {
+        if !request.owned {
+            return Ok(None);
+        }
+        match caller.and_then(Owner::of) {
+            Some(owner) => Ok(Some(owner)),
+            None => Err(shedbox_spec::Error::conflict("the process that is to own the sandbox has ended").into()),
+        }
+    }
+
+    /// Steps 1 and 2.
+    fn new_record(&self, spec: SandboxSpec, owner: Option<Owner>) -> Result<(Record, Option<PinGuard>)> {
+        let (image, defaults, pin) = match &spec.source {
+            Source::Image(reference) => {
+                let image = self.resolve_image(reference)?;
+                let pin = self.store.pin(image.digests());
+                let defaults = ImageDefaults::from(&*self.store.image_config(&image)?);
+                (Some((*image).clone()), defaults, Some(pin))
+            }
+            Source::Rootfs(_) | Source::Host => (None, ImageDefaults::default(), None),
+        };
+        let id = self.new_id()?;
+        let hostname = spec.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+        let resolved = merge(&defaults, &spec, &hostname)?;
+        let now = Timestamp::now();
+        let expires_at = match spec.ttl_ms {
+            Some(ttl) => Some(
+                now.checked_add(SignedDuration::from_millis(i64::try_from(ttl).unwrap_or(i64::MAX)))
+                    .map_err(|_| shedbox_spec::Error::invalid(format!("a lifetime of {ttl} ms is out of range")))?,
+            ),
+            None => None,
+        };
+        let name = self.reserve_name(spec.name.as_deref(), &id)?;
+        let record = Record {
+            version: RECORD_VERSION,
+            id,
+            name,
+            created_at: now,
+            spec,
+            image,
+            resolved,
+            hostname,
+            owner,
+            expires_at,
+        };
+        Ok((record, pin))
+    }
+
+    /// Steps 3 to 6. On failure nothing is left but the reserved name.
+    fn establish(&self, record: Record, start: bool) -> Result<Sandbox, (Record, crate::EngineError)> {
+        let dir = self.paths.sandboxes().join(record.id.as_str());
+        let new = self.paths.sandboxes().join(format!(".new-{}", record.id));
+        let socket = self.sandbox_socket(&record.id);
+        let link = self.name_link(&record.name);
+        let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
+        let outcome = self.raise(&sandbox, &link, start).and_then(|()| {
+            std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir))
+        });
+        if let Err(error) = outcome {
+            self.clear_away(&sandbox, &link, &new);
+            return Err((sandbox.record, error));
+        }
+        sandbox.layout = Layout { dir };
+        Ok(sandbox)
+    }
+
+    /// Steps 3 to 5.
+    fn raise(&self, sandbox: &Sandbox, link: &Path, start: bool) -> Result<()> {
+        let (record, layout) = (&sandbox.record, &sandbox.layout);
+        std::fs::create_dir(&layout.dir).doing(|| on_path("make directory", &layout.dir))?;
+        let log = layout.log();
+        std::fs::create_dir(&log).doing(|| on_path("make directory", &log))?;
+        upper::make(&layout.live(), &record.cow_mounts())?;
+        layout.write_record(record)?;
+        let mut turn = sandbox.turn();
+        turn.listener(&sandbox.socket, false)?;
+        // A link that is there belongs to nobody: names are unique in the registry.
+        remove_socket(link)?;
+        std::os::unix::fs::symlink(format!("../{}.sock", record.id), link).doing(|| on_path("make link", link))?;
+        if start {
+            let order = Order { generation: 1, place: Place::Live, join: None };
+            let init = self.build(sandbox, &mut turn, &order)?;
+            let mut state = sandbox.state();
+            state.life.begin(1, record.created_at);
+            state.live = Some(init);
+        }
+        let saved = sandbox.state().life.to_saved();
+        layout.write_state(&saved)
+    }
+
+    fn clear_away(&self, sandbox: &Sandbox, link: &Path, new: &Path) {
+        if let Some(init) = sandbox.state().live.take() {
+            init.destroy();
+        }
+        let cleared = remove_socket(link)
+            .and_then(|()| remove_socket(&sandbox.socket))
+            .and_then(|()| self.discard_if_there(new));
+        if let Err(error) = cleared {
+            tracing::warn!(sandbox = %sandbox.record.id, error = shedbox_spec::error::chain(&error), "left for recovery");
+        }
+    }
+
+    /// Step 7: what `raise` has built begins to serve. Preconditions: the turn.
+    fn go_live(&self, sandbox: &Arc<Sandbox>, hold_main: bool) -> Result<()> {
+        let init = sandbox.state().live.clone();
+        // Absent only when it was killed from outside since; the record says so by now.
+        let Some(init) = init else { return Ok(()) };
+        self.take_over(sandbox, &init, hold_main)?;
+        self.background.want_spare(sandbox);
+        Ok(())
+    }
+
+    /// Timer and owner of a sandbox that is new to this daemon.
+    pub(crate) fn watch_lifetime(&self, sandbox: &Arc<Sandbox>) {
+        if let Some(at) = sandbox.record.expires_at {
+            let left = at.as_millisecond() - Timestamp::now().as_millisecond();
+            let due = std::time::Instant::now() + std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            self.background.push_at(due, Job::Remove(Arc::downgrade(sandbox)));
+        }
+        if let Some(owner) = sandbox.record.owner {
+            let watched = owner.open().map(|pidfd| self.watcher.watch_owner(sandbox, pidfd));
+            if !matches!(watched, Some(Ok(()))) {
+                self.background.push(Job::Remove(Arc::downgrade(sandbox)));
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Files of a sandbox: always served by an init, so that every path is resolved inside.
+//!
+//! One that does not run gets an init over its upper directory, with a socket of its own and no main process. It goes
+//! when nobody is connected to it any more, or when the sandbox is started, reset or removed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shedbox_linux::seqpacket;
+use shedbox_spec::api::{FilesAccess, Status};
+use shedbox_spec::error::chain;
+
+use crate::Engine;
+use crate::background::Job;
+use crate::error::{Doing, Result, on_path};
+use crate::init;
+use crate::sandbox::{FilesInit, Sandbox, Turn, remove_socket};
+
+/// How long such an init waits for its first client, and between two of them.
+const IDLE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Where the files of a sandbox are served.
+    pub fn files(&self, name: &str) -> Result<FilesAccess> {
+        let _activity = self.background.activity();
+        let sandbox = self.find(name)?;
+        let mut turn = sandbox.turn();
+        sandbox.state().life.may_reset(sandbox.name())?;
+        if sandbox.state().life.status == Status::Running {
+            return Ok(FilesAccess { socket: sandbox.socket.display().to_string() });
+        }
+        if turn.files.as_ref().is_some_and(|files| files.init.has_ended()) {
+            self.end_files(&mut turn);
+        }
+        if turn.files.is_none() {
+            turn.files = Some(self.serve_files(&sandbox)?);
+        }
+        self.background.push_at(Instant::now() + IDLE, Job::EndFiles(Arc::downgrade(&sandbox)));
+        let socket = turn.files.as_ref().map(|files| files.socket.display().to_string());
+        Ok(FilesAccess { socket: socket.unwrap_or_default() })
+    }
+
+    fn serve_files(&self, sandbox: &Arc<Sandbox>) -> Result<FilesInit> {
+        self.renew_work(sandbox)?;
+        let socket = sandbox.socket.with_extension("files");
+        remove_socket(&socket)?;
+        let listener = seqpacket::listen(&socket).doing(|| on_path("listen at", &socket))?;
+        let generation = sandbox.state().life.generation;
+        let spec = self.generation_spec(sandbox, &sandbox.layout.live(), generation, false)?;
+        let listener: &std::os::fd::OwnedFd = &listener;
+        let init = self.launch(sandbox, spec, std::os::fd::AsFd::as_fd(listener), None)?;
+        init.activate()?;
+        Ok(FilesInit { init, socket })
+    }
+
+    /// Ends it unless somebody is connected. Called a while after each request for it.
+    pub(crate) fn end_idle_files(&self, sandbox: &Arc<Sandbox>) {
+        let Some(mut turn) = sandbox.try_turn() else { return self.look_again(sandbox) };
+        match files_clients(&turn) {
+            None => {}
+            Some(Ok(0)) => self.end_files(&mut turn),
+            Some(Ok(_)) => self.look_again(sandbox),
+            Some(Err(error)) => {
+                tracing::debug!(error = chain(&error), "an init that serves files does not answer");
+                self.end_files(&mut turn);
+            }
+        }
+    }
+
+    fn look_again(&self, sandbox: &Arc<Sandbox>) {
+        self.background.push_at(Instant::now() + IDLE, Job::EndFiles(Arc::downgrade(sandbox)));
+    }
+}
+
+/// Clients connected to the init that serves files; `None` when there is none.
+fn files_clients(turn: &Turn) -> Option<Result<u32>> {
+    let files = turn.files.as_ref()?;
+    Some(files.init.with_control(|control| init::status(control)).map(|status| status.clients))
+}

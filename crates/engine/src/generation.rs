@@ -1,0 +1,237 @@
+//! Building one generation: directories, the message to init, clone, ready.
+//!
+//! A generation that is ready has touched nothing that another one uses: it stands on its own directories and waits
+//! for `Activate`. Should this daemon die first, its control socket closes and init leaves by itself.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use shedbox_linux::seqpacket::SeqPacket;
+use shedbox_spec::exec::StdinMode;
+use shedbox_spec::generation::{GenerationSpec, MainProcess, Rootfs};
+use shedbox_spec::network::Network;
+use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
+use shedbox_spec::security::DEFAULT_CAPABILITIES;
+use shedbox_store::upper;
+
+use crate::Engine;
+use crate::error::{Doing, Result, on_path};
+use crate::init::Init;
+use crate::record::Record;
+use crate::sandbox::{Sandbox, Turn};
+
+/// Which directories a generation stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `live`, new or with a kept upper directory.
+    Live,
+    /// `spare`, which becomes `live` by an exchange.
+    Spare,
+}
+
+/// What a generation is built for.
+pub(crate) struct Order<'a> {
+    pub(crate) generation: u64,
+    pub(crate) place: Place,
+    /// The living generation whose user and network namespaces are kept.
+    pub(crate) join: Option<&'a Init>,
+}
+
+impl Engine {
+    /// Builds a generation that serves the sandbox socket once it is activated.
+    pub(crate) fn build(&self, sandbox: &Sandbox, turn: &mut Turn, order: &Order<'_>) -> Result<Arc<Init>> {
+        let adopted = sandbox.state().live.is_some();
+        let listener = turn.listener(&sandbox.socket, adopted)?;
+        let dir = match order.place {
+            Place::Live => sandbox.layout.live(),
+            Place::Spare => sandbox.layout.spare(),
+        };
+        let spec = self.generation_spec(sandbox, &dir, order.generation, sandbox.has_main())?;
+        self.launch(sandbox, spec, listener, order.join)
+    }
+
+    /// Clones a generation and waits until it is ready.
+    pub(crate) fn launch(
+        &self,
+        sandbox: &Sandbox,
+        spec: GenerationSpec,
+        listener: std::os::fd::BorrowedFd<'_>,
+        join: Option<&Init>,
+    ) -> Result<Arc<Init>> {
+        let generation = spec.generation;
+        let log = open_directory(&sandbox.layout.log())?;
+        let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
+        let join = join.map(|init| init.pidfd.as_fd());
+        let cloned = self.keeper.spawn(spec, theirs.as_fd(), listener, log.as_fd(), join)?;
+        // Ours must be the only end on this side, or the end of init would go unnoticed.
+        drop(theirs);
+        let token = self.watcher.token();
+        Init::await_ready(sandbox.record.id.short(), generation, token, cloned, ours).map(Arc::new)
+    }
+
+    /// The message to init.
+    pub(crate) fn generation_spec(
+        &self,
+        sandbox: &Sandbox,
+        dir: &Path,
+        generation: u64,
+        with_main: bool,
+    ) -> Result<GenerationSpec> {
+        let record = &sandbox.record;
+        let spec = &record.spec;
+        let resolved = &record.resolved;
+        let (etc_hosts, etc_resolv_conf) = etc_files(record)?;
+        Ok(GenerationSpec {
+            sandbox: record.id.as_str().to_owned(),
+            generation,
+            rootfs: self.rootfs(sandbox, dir)?,
+            mountpoint: path_text(&self.paths.mountpoint())?,
+            mounts: spec.mounts.clone(),
+            cow_dir: path_text(&dir.join("cow"))?,
+            read_only: spec.read_only,
+            hostname: record.hostname.clone(),
+            etc_hosts,
+            etc_resolv_conf,
+            shm_size: spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
+            network: spec.network,
+            ulimits: spec.ulimits.clone(),
+            capabilities: DEFAULT_CAPABILITIES.iter().fold(0, |set, capability| set | capability.bit()),
+            env: resolved.env.clone(),
+            workdir: resolved.workdir.clone(),
+            user: resolved.user.clone(),
+            user_may_fall_back: resolved.user_may_fall_back,
+            main: (with_main && !resolved.argv.is_empty())
+                .then(|| MainProcess {
+                argv: resolved.argv.clone(),
+                tty: spec.tty,
+                stdin_open: spec.stdin == StdinMode::Pipe,
+            }),
+            ttl_ms: record.expires_at.map(|at| millis_until(at, Timestamp::now())),
+            log_max_bytes: spec.log_max_bytes.unwrap_or(self.config.log_max_bytes),
+            uid_map: self.host.uid_map.clone(),
+            gid_map: self.host.gid_map.clone(),
+            deny_setgroups: self.host.deny_setgroups,
+            seccomp: self.host.seccomp.clone(),
+        })
+    }
+
+    fn rootfs(&self, sandbox: &Sandbox, dir: &Path) -> Result<Rootfs> {
+        let parts = match sandbox.rootfs.get() {
+            Some(parts) => parts,
+            None => {
+                let parts = self.lower_parts(&sandbox.record)?;
+                sandbox.rootfs.get_or_init(|| parts)
+            }
+        };
+        let mut parts = parts.clone();
+        let Rootfs::Overlay { upper, work, .. } = &mut parts;
+        *upper = path_text(&dir.join("upper"))?;
+        *work = path_text(&dir.join("work"))?;
+        Ok(parts)
+    }
+
+    /// What lies below the upper directory; `upper` and `work` are empty.
+    fn lower_parts(&self, record: &Record) -> Result<Rootfs> {
+        let (lower, host_binds, masked) = match &record.spec.source {
+            Source::Image(_) => (self.lowers(record)?, Vec::new(), Vec::new()),
+            Source::Rootfs(dir) => (vec![PathBuf::from(dir)], Vec::new(), Vec::new()),
+            Source::Host => {
+                let host = self.host_rootfs()?;
+                (vec![host.lower], host.binds, host.masked)
+            }
+        };
+        let lower = lower.iter().map(|path| path_text(path)).collect::<Result<_>>()?;
+        Ok(Rootfs::Overlay { lower, upper: String::new(), work: String::new(), host_binds, masked })
+    }
+
+    /// Lower directories of a record's image, uppermost first.
+    pub(crate) fn lowers(&self, record: &Record) -> Result<Vec<PathBuf>> {
+        match &record.image {
+            Some(image) => Ok(self.store.lowers(image)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Makes the directories of the next generation in `spare`; what an earlier one left there goes.
+    pub(crate) fn prepare_spare(&self, sandbox: &Sandbox, generation: u64) -> Result<()> {
+        let spare = sandbox.layout.spare();
+        self.discard_if_there(&spare)?;
+        upper::make(&spare, &sandbox.record.cow_mounts())?;
+        // After the exchange this tells recovery that `live` is younger than the init it finds.
+        let mark = spare.join(GENERATION_MARK);
+        std::fs::write(&mark, generation.to_string()).doing(|| on_path("write", &mark))
+    }
+
+    /// Gives a kept upper directory fresh scratch directories: overlay refuses those of a `volatile` mount.
+    pub(crate) fn renew_work(&self, sandbox: &Sandbox) -> Result<()> {
+        let live = sandbox.layout.live();
+        self.discard_if_there(&live.join("work"))?;
+        for index in sandbox.record.cow_mounts() {
+            self.discard_if_there(&live.join(format!("cow/{index}/work")))?;
+        }
+        Ok(upper::make(&live, &sandbox.record.cow_mounts())?)
+    }
+
+    /// Moves a directory to the trash, if there is one.
+    pub(crate) fn discard_if_there(&self, path: &Path) -> Result<()> {
+        if std::fs::symlink_metadata(path).is_ok() {
+            self.store.trash().discard(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// File in a generation's directory that tells which one it was made for.
+pub(crate) const GENERATION_MARK: &str = "generation";
+
+/// Contents of /etc/hosts and /etc/resolv.conf. In the host's network they are the host's.
+fn etc_files(record: &Record) -> Result<(String, String)> {
+    let spec = &record.spec;
+    let hosts = shedbox_spec::hosts::etc_hosts(&record.hostname, &spec.extra_hosts)?;
+    match spec.network {
+        Network::None => Ok((hosts, String::new())),
+        Network::Host => {
+            let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+            let mut hosts = read("/etc/hosts");
+            for entry in &spec.extra_hosts {
+                let host = shedbox_spec::hosts::ExtraHost::parse(entry)?;
+                hosts.push_str(&format!("{}\t{}\n", host.address, host.name));
+            }
+            Ok((hosts, read("/etc/resolv.conf")))
+        }
+    }
+}
+
+/// Milliseconds from `now` to `at`; at least one, because none would mean no limit to some and the past to others.
+fn millis_until(at: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond() - now.as_millisecond()).unwrap_or(0).max(1)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    std::fs::File::open(path).map(OwnedFd::from).doing(|| on_path("open", path))
+}
+
+/// A path for a message: those are text, and the data directory was checked to be.
+pub(crate) fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        shedbox_spec::Error::invalid(format!("path `{}` is not UTF-8", path.display()))
+            .with_hint("choose a data directory with a plain name: SHEDBOX_ROOT")
+            .into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_that_is_over_leaves_a_millisecond() {
+        let now = Timestamp::from_second(100).unwrap();
+        let at = |milli: i64| Timestamp::from_millisecond(milli).unwrap();
+        assert_eq!(millis_until(at(100_250), now), 250);
+        assert_eq!(millis_until(at(100_000), now), 1);
+        assert_eq!(millis_until(at(1), now), 1);
+    }
+}

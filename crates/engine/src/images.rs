@@ -1,0 +1,97 @@
+//! Images as the daemon serves them; what sandboxes use stays.
+
+use std::sync::Arc;
+
+use shedbox_image::ImageService;
+use shedbox_spec::api::{ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed};
+use shedbox_spec::api::CreateRequest;
+use shedbox_spec::sandbox::Source;
+use shedbox_spec::{Digest, Reference};
+use shedbox_store::ImageRecord;
+
+use crate::Engine;
+use crate::error::Result;
+
+impl Engine {
+    /// Pulls, loads and saves: the asynchronous part, for the daemon.
+    pub fn images(&self) -> &ImageService {
+        &self.images
+    }
+
+    /// The pull that a create needs first; `None` when the image is here or must not be asked for.
+    pub fn needed_pull(&self, request: &CreateRequest) -> Option<PullRequest> {
+        let Source::Image(reference) = &request.spec.source else { return None };
+        let pull = match request.pull {
+            PullPolicy::Never => false,
+            PullPolicy::Always => true,
+            PullPolicy::Missing => self.images.find(reference).is_err(),
+        };
+        pull.then(|| PullRequest {
+            reference: reference.clone(),
+            platform: request.spec.platform.clone(),
+            policy: request.pull,
+            auth: request.auth.clone(),
+        })
+    }
+
+    /// All images.
+    pub fn list_images(&self) -> Vec<ImageSummary> {
+        self.images.list()
+    }
+
+    /// One image in full.
+    pub fn inspect_image(&self, name: &str) -> Result<ImageDetail> {
+        Ok(self.images.detail(&*self.images.find(name)?)?)
+    }
+
+    /// Removes a reference and, with the last one, the image. `name` is a reference, or an id: then all its references
+    /// go (several need `force`, as Docker has it).
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Removed> {
+        let image = self.images.find(name)?;
+        let references = self.store.references(&image.manifest);
+        let tags: Vec<&String> = references.iter().filter(|reference| !reference.contains('@')).collect();
+        let named = self.images.parse_reference(name).ok().map(|reference| reference.to_string());
+        if let Some(canonical) = named.filter(|canonical| tags.contains(&canonical) && tags.len() > 1) {
+            self.store.untag(&canonical)?;
+            return Ok(Removed { untagged: vec![familiar(&canonical)], deleted: Vec::new() });
+        }
+        if tags.len() > 1 && !force {
+            return Err(shedbox_spec::Error::conflict(format!("image `{name}` has {} references", tags.len()))
+                .with_hint("remove them one by one, or all with force")
+                .into());
+        }
+        if let Some(user) = self.user_of(&image).filter(|_| !force) {
+            return Err(shedbox_spec::Error::conflict(format!("image `{name}` is in use by sandbox `{user}`"))
+                .with_hint(format!("`shedbox rm {user}` first, or remove the image with force: its layers stay until then"))
+                .into());
+        }
+        let mut removed = self.store.remove_image(&image.manifest, force, &self.usage())?;
+        removed.untagged = removed.untagged.iter().map(|reference| familiar(reference)).collect();
+        Ok(removed)
+    }
+
+    /// Removes what nothing refers to.
+    pub fn prune_images(&self, all: bool) -> Result<Pruned> {
+        Ok(self.store.prune(all, &self.usage())?)
+    }
+
+    /// The image of a spec, which is here or an error.
+    pub(crate) fn resolve_image(&self, reference: &str) -> Result<Arc<ImageRecord>> {
+        Ok(self.images.find(reference)?)
+    }
+
+    fn user_of(&self, image: &ImageRecord) -> Option<String> {
+        let sandboxes = self.registry().all();
+        sandboxes.iter().find(|sandbox| sandbox.record.uses(&image.config)).map(|sandbox| sandbox.record.name.clone())
+    }
+
+    /// Tells which image ids and diff ids sandboxes use.
+    fn usage(&self) -> impl Fn(&Digest) -> bool + use<> {
+        let sandboxes = self.registry().all();
+        move |digest| sandboxes.iter().any(|sandbox| sandbox.record.uses(digest))
+    }
+}
+
+fn familiar(canonical: &str) -> String {
+    Reference::parse(canonical).map_or_else(|_| canonical.to_owned(), |reference| reference.familiar())
+}

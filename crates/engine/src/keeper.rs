@@ -1,0 +1,222 @@
+//! The keeper as the engine sees it: found or started, asked for generations.
+//!
+//! The keeper runs from a sealed copy of its program, so that nothing that can write our files can change what clones
+//! the generations. It survives the daemon; one that is gone is replaced at the next request, and generations it had
+//! cloned go on without it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use shedbox_linux::errno::Errno;
+use shedbox_linux::seqpacket::{self, SeqPacket};
+use shedbox_linux::spawn::{self, Program};
+use shedbox_linux::{Error as KernelError, pidfd};
+use shedbox_spec::control::{KeeperReply, KeeperRequest, PROTOCOL_VERSION};
+use shedbox_spec::generation::GenerationSpec;
+
+use crate::error::{Doing, EngineError, Result, on_path};
+
+/// Number at which the keeper finds its listening socket.
+const LISTENER_FD: i32 = 3;
+/// A keeper that takes longer than this for an answer is taken for dead. It clones in about a millisecond.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A keeper that answers.
+#[derive(Debug)]
+pub struct Greeting {
+    /// The connection to it.
+    pub connection: SeqPacket,
+    /// Its user namespace.
+    pub namespace: OwnedFd,
+    /// The version it speaks.
+    pub version: u32,
+    /// Its pid.
+    pub pid: i32,
+}
+
+/// Asks whoever listens at `socket` who it is; `None` when nobody does.
+///
+/// A daemon that is about to enter its user namespace asks first, so that it joins the one that holds its sandboxes.
+pub fn greet(socket: &Path) -> Result<Option<Greeting>> {
+    let connection = match SeqPacket::connect(socket) {
+        Ok(connection) => connection,
+        Err(KernelError { errno: Errno::ENOENT | Errno::ECONNREFUSED, .. }) => return Ok(None),
+        Err(error) => return Err(error).doing(|| on_path("reach the keeper at", socket)),
+    };
+    match converse(&connection, &KeeperRequest::Hello, &[]) {
+        Ok((KeeperReply::Hello { version, pid }, Some(namespace))) => {
+            Ok(Some(Greeting { connection, namespace, version, pid }))
+        }
+        Ok(_) => Err(protocol("did not say who it is")),
+        // It died between the connection and the answer.
+        Err(Trouble::Gone(_)) => Ok(None),
+        Err(Trouble::Other(error)) => Err(error),
+    }
+}
+
+/// What the engine knows of the keeper.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    socket: PathBuf,
+    log: Option<PathBuf>,
+    /// The connection and, when this process started it, its pid. Held for one question and its answer.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<SeqPacket>,
+    child: Option<i32>,
+}
+
+/// Why a conversation with the keeper failed.
+enum Trouble {
+    /// It is dead; another one can be asked.
+    Gone(KernelError),
+    Other(EngineError),
+}
+
+impl Keeper {
+    pub(crate) fn new(socket: PathBuf, log: Option<PathBuf>) -> Self {
+        Self { socket, log, state: Mutex::default() }
+    }
+
+    /// Finds or starts the keeper now instead of at the first request.
+    pub(crate) fn ensure(&self) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connected(&mut state).map(drop)
+    }
+
+    /// Clones a generation; gives the pid and pidfd of its init.
+    pub(crate) fn spawn(
+        &self,
+        spec: GenerationSpec,
+        control: BorrowedFd<'_>,
+        listener: BorrowedFd<'_>,
+        log: BorrowedFd<'_>,
+        join: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, OwnedFd)> {
+        let sandbox = spec.sandbox.get(..12).unwrap_or(&spec.sandbox).to_owned();
+        let request = KeeperRequest::Spawn { spec: Box::new(spec), join: join.is_some() };
+        let fds: Vec<_> = [control, listener, log].into_iter().chain(join).collect();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retried = false;
+        loop {
+            let connection = self.connected(&mut state)?;
+            match converse(connection, &request, &fds) {
+                Ok((KeeperReply::Spawned { pid }, Some(pidfd))) => return Ok((pid, pidfd)),
+                Ok((KeeperReply::Failed(failure), _)) => return Err(EngineError::Generation { sandbox, failure }),
+                Ok(_) => return Err(protocol("did not answer a request to clone")),
+                // Should it have cloned before it died: the caller's next attempt has another control socket, and an
+                // init whose control socket closes before it is activated leaves by itself.
+                Err(Trouble::Gone(error)) if !retried => {
+                    tracing::warn!(error = error.to_string(), "the keeper has gone; starting another one");
+                    state.connection = None;
+                    retried = true;
+                }
+                Err(Trouble::Gone(error)) => {
+                    state.connection = None;
+                    return Err(error).doing(|| "talk to the keeper".to_owned());
+                }
+                Err(Trouble::Other(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn connected<'a>(&self, state: &'a mut State) -> Result<&'a SeqPacket> {
+        if state.connection.is_none() {
+            if let Some(pid) = state.child.filter(|pid| spawn::reap(*pid)) {
+                tracing::debug!(pid, "reaped the keeper");
+                state.child = None;
+            }
+            let connection = match greet(&self.socket)? {
+                Some(greeting) if greeting.version == PROTOCOL_VERSION => greeting.connection,
+                // One of another version leaves when its generations have ended; ours takes over its name.
+                _ => self.start(state)?,
+            };
+            state.connection = Some(connection);
+        }
+        // Set three lines above when it was not there.
+        state.connection.as_ref().ok_or_else(|| protocol("is not there"))
+    }
+
+    fn start(&self, state: &mut State) -> Result<SeqPacket> {
+        match std::fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).doing(|| on_path("remove", &self.socket));
+            }
+            _ => {}
+        }
+        let listener = seqpacket::listen(&self.socket).doing(|| on_path("listen at", &self.socket))?;
+        let null = File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
+        let log = self.log.as_ref().and_then(|path| File::options().append(true).open(path).ok());
+        let errors = log.as_ref().map_or(null.as_fd(), AsFd::as_fd);
+        let fds = [(null.as_fd(), 0), (null.as_fd(), 1), (errors, 2), (listener.as_fd(), LISTENER_FD)];
+        let pid = start_program(&fds)?;
+        state.child = Some(pid);
+        drop(listener);
+        let greeting = greet(&self.socket)?.ok_or_else(|| protocol("ended at once"))?;
+        if greeting.version != PROTOCOL_VERSION {
+            return Err(protocol("is of another release than the daemon"));
+        }
+        tracing::info!(pid = greeting.pid, "keeper started");
+        Ok(greeting.connection)
+    }
+}
+
+/// Starts `$SHEDBOX_KEEPER`, else `shedbox-keeper` beside this program, else this program with the argument `keeper`.
+fn start_program(fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
+    let explicit = std::env::var_os("SHEDBOX_KEEPER").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let beside = || {
+        let path = std::env::current_exe().ok()?.parent()?.join("shedbox-keeper");
+        path.is_file().then_some(path)
+    };
+    let (path, argv) = match explicit.or_else(beside) {
+        Some(path) => (path, vec![OsStr::new("shedbox-keeper")]),
+        None => (PathBuf::from("/proc/self/exe"), vec![OsStr::new("shedbox"), OsStr::new("keeper")]),
+    };
+    let content = std::fs::read(&path).doing(|| on_path("read the keeper's program", &path))?;
+    let copy = seqpacket::sealed_memfd("shedbox-keeper", &content).doing(|| "copy the keeper's program".to_owned())?;
+    match spawn::session(Program::Open(copy.as_fd()), &argv, fds) {
+        // vm.memfd_noexec, or a policy with the same effect.
+        Err(error) if error.errno == Errno::EACCES => {
+            tracing::warn!("this host runs nothing from memory files: the keeper runs from its own file");
+            spawn::session(Program::Path(&path), &argv, fds)
+        }
+        other => other,
+    }
+    .doing(|| on_path("start the keeper", &path))
+}
+
+fn converse(
+    connection: &SeqPacket,
+    request: &KeeperRequest,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(KeeperReply, Option<OwnedFd>), Trouble> {
+    let gone = |error: KernelError| match error.errno {
+        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Trouble::Gone(error),
+        _ => Trouble::Other(EngineError::Kernel { action: "talk to the keeper".to_owned(), source: error }),
+    };
+    let text = serde_json::to_vec(request).map_err(|error| Trouble::Other(protocol_json(&error)))?;
+    connection.send(&text, fds).map_err(gone)?;
+    if !pidfd::readable(connection, Some(ANSWER_TIMEOUT)).map_err(gone)? {
+        return Err(Trouble::Gone(KernelError::new("recvmsg", "the keeper does not answer", Errno::ECONNRESET)));
+    }
+    let Some(mut frame) = connection.recv().map_err(gone)? else {
+        return Err(Trouble::Gone(KernelError::new("recvmsg", "the keeper has gone", Errno::ECONNRESET)));
+    };
+    let reply = serde_json::from_slice(&frame.bytes).map_err(|error| Trouble::Other(protocol_json(&error)))?;
+    Ok((reply, frame.fds.pop()))
+}
+
+fn protocol(complaint: &str) -> EngineError {
+    EngineError::Protocol { party: "the keeper".to_owned(), complaint: complaint.to_owned() }
+}
+
+fn protocol_json(error: &serde_json::Error) -> EngineError {
+    protocol(&format!("speaks another language: {error}"))
+}

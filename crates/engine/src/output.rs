@@ -1,0 +1,40 @@
+//! What a sandbox has written: its log, and its changes of the image.
+
+use shedbox_spec::api::Change;
+use shedbox_spec::mount::Mount;
+use shedbox_store::diff;
+
+use crate::Engine;
+use crate::error::Result;
+
+/// What init itself mounts or makes; no change of the sandbox's.
+const OURS: &[&str] = &["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+impl Engine {
+    /// Paths that differ from the image.
+    pub fn diff(&self, name: &str) -> Result<Vec<Change>> {
+        let sandbox = self.find(name)?;
+        let record = &sandbox.record;
+        let lowers = match &record.spec.source {
+            shedbox_spec::sandbox::Source::Image(_) => self.lowers(record)?,
+            shedbox_spec::sandbox::Source::Rootfs(dir) => vec![dir.into()],
+            shedbox_spec::sandbox::Source::Host => vec![self.host_rootfs()?.lower],
+        };
+        let ignore: Vec<String> = OURS
+            .iter()
+            .map(|path| (*path).to_owned())
+            .chain(record.spec.mounts.iter().map(Mount::target).map(str::to_owned))
+            .collect();
+        Ok(diff::changes(&sandbox.layout.live().join("upper"), &lowers, &ignore)?)
+    }
+
+    /// The directory of a sandbox's log.
+    pub fn log_directory(&self, name: &str) -> Result<std::path::PathBuf> {
+        Ok(self.find(name)?.layout.log())
+    }
+
+    /// Whether a sandbox runs: a log that is followed ends when it does not.
+    pub fn is_running(&self, name: &str) -> bool {
+        self.find(name).is_ok_and(|sandbox| sandbox.state().life.status == shedbox_spec::api::Status::Running)
+    }
+}

@@ -1,0 +1,178 @@
+//! What is on disk of a sandbox: `spec.json`, written once, and `state.json`, replaced when a restart needs to know.
+//!
+//! Neither is synced. After a power loss the generation is gone anyway, and a record that did not reach the disk whole
+//! is found by recovery, which takes the sandbox away.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shedbox_spec::api::Status;
+use shedbox_spec::exec::ExecResult;
+use shedbox_spec::{Digest, SandboxId, SandboxSpec};
+use shedbox_store::ImageRecord;
+
+use crate::error::{Doing, Result, on_path};
+use crate::merge::Resolved;
+use crate::owner::Owner;
+
+/// Version of both files. A record of another version belongs to another release and is left alone.
+pub(crate) const RECORD_VERSION: u32 = 1;
+
+/// `spec.json`: what does not change in the life of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) id: SandboxId,
+    pub(crate) name: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) spec: SandboxSpec,
+    /// The image as it was at creation; its reference may have moved on.
+    pub(crate) image: Option<ImageRecord>,
+    pub(crate) resolved: Resolved,
+    pub(crate) hostname: String,
+    /// When this process ends, the sandbox is removed.
+    pub(crate) owner: Option<Owner>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// Image id.
+    pub(crate) fn image_id(&self) -> Option<&Digest> {
+        self.image.as_ref().map(|image| &image.config)
+    }
+
+    /// Whether prune must keep this image id or diff id.
+    pub(crate) fn uses(&self, digest: &Digest) -> bool {
+        self.image.as_ref().is_some_and(|image| {
+            image.config == *digest || image.manifest == *digest || image.diff_ids.contains(digest)
+        })
+    }
+
+    /// Indices in `mounts` of the copy-on-write binds.
+    pub(crate) fn cow_mounts(&self) -> Vec<usize> {
+        use shedbox_spec::mount::{Access, Mount};
+        let cow = |mount: &Mount| matches!(mount, Mount::Bind { access: Access::Cow, .. });
+        self.spec.mounts.iter().enumerate().filter(|(_, mount)| cow(mount)).map(|(index, _)| index).collect()
+    }
+}
+
+/// `state.json`: where a sandbox is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedState {
+    pub(crate) version: u32,
+    pub(crate) status: Status,
+    pub(crate) generation: u64,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) result: Option<ExecResult>,
+}
+
+/// Names inside the directory of one sandbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn live(&self) -> PathBuf {
+        self.dir.join("live")
+    }
+
+    pub(crate) fn spare(&self) -> PathBuf {
+        self.dir.join("spare")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// How the main process ended, written by init.
+    pub(crate) fn exit_record(&self) -> PathBuf {
+        self.dir.join("log/exit.json")
+    }
+
+    pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
+        write_json(&self.dir.join("spec.json"), record)
+    }
+
+    pub(crate) fn read_record(&self) -> Result<Record> {
+        read_json(&self.dir.join("spec.json"))
+    }
+
+    /// Replaces the state: a reader sees the old one or the new one.
+    pub(crate) fn write_state(&self, state: &SavedState) -> Result<()> {
+        let (next, path) = (self.dir.join("state.json.next"), self.dir.join("state.json"));
+        write_json(&next, state)?;
+        std::fs::rename(&next, &path).doing(|| on_path("replace", &path))
+    }
+
+    pub(crate) fn read_state(&self) -> Result<SavedState> {
+        read_json(&self.dir.join("state.json"))
+    }
+
+    /// The result that init left, when the main process has ended.
+    pub(crate) fn read_exit(&self) -> Option<ExecResult> {
+        match read_json(&self.exit_record()) {
+            Ok(result) => Some(result),
+            Err(crate::EngineError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::debug!(error = shedbox_spec::error::chain(&error), "exit record is not readable");
+                None
+            }
+        }
+    }
+
+    /// Forgets the result of an earlier generation.
+    pub(crate) fn clear_exit(&self) -> Result<()> {
+        let path = self.exit_record();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing(|| on_path("remove", &path)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    // Plain data with string keys: serialising cannot fail, but the type says it may.
+    let text = serde_json::to_vec(value).map_err(std::io::Error::from).doing(|| on_path("encode", path))?;
+    std::fs::File::create(path)
+        .and_then(|mut file| file.write_all(&text))
+        .doing(|| on_path("write", path))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).doing(|| on_path("read", path))?;
+    serde_json::from_slice(&text).map_err(std::io::Error::from).doing(|| on_path("understand", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_state_reads_back_and_a_missing_exit_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("log")).unwrap();
+        let layout = Layout { dir: dir.path().to_owned() };
+        let mut state = SavedState {
+            version: RECORD_VERSION,
+            status: Status::Running,
+            generation: 3,
+            started_at: Some(Timestamp::UNIX_EPOCH),
+            finished_at: None,
+            result: None,
+        };
+        layout.write_state(&state).unwrap();
+        state.generation = 4;
+        layout.write_state(&state).unwrap();
+        assert_eq!(layout.read_state().unwrap(), state);
+        assert!(!dir.path().join("state.json.next").exists());
+        assert_eq!(layout.read_exit(), None);
+        std::fs::write(layout.exit_record(), "{half").unwrap();
+        assert_eq!(layout.read_exit(), None);
+        layout.clear_exit().unwrap();
+        layout.clear_exit().unwrap();
+    }
+}

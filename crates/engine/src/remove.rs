@@ -1,0 +1,127 @@
+//! Remove: nothing survives it.
+//!
+//! 1. mark as going, so that nothing begins    2. end all generations    3. sockets and name
+//! 4. directory into the trash, by one rename    5. forget, tell who waits
+//!
+//! A crash after 2 leaves a sandbox that does not run; one after 4 leaves nothing. In between its record says
+//! `removing` only in memory, so the next daemon shows it as exited, unless it was to be removed anyway.
+
+use std::sync::Arc;
+
+use shedbox_spec::api::{Pruned, Status};
+use shedbox_spec::control::DieReason;
+use shedbox_spec::error::chain;
+
+use crate::Engine;
+use crate::error::Result;
+use crate::sandbox::{Sandbox, remove_socket};
+
+impl Engine {
+    /// Removes a sandbox; one that runs only with `force`.
+    pub fn remove(&self, name: &str, force: bool) -> Result<()> {
+        let _activity = self.background.activity();
+        let sandbox = self.find(name)?;
+        self.remove_sandbox(&sandbox, force)
+    }
+
+    pub(crate) fn remove_sandbox(&self, sandbox: &Arc<Sandbox>, force: bool) -> Result<()> {
+        let before = {
+            let mut state = sandbox.state();
+            state.life.may_remove(sandbox.name(), force)?;
+            std::mem::replace(&mut state.life.status, Status::Removing)
+        };
+        let outcome = self.take_away(sandbox);
+        if outcome.is_err() {
+            // Still there; whoever asked may ask again.
+            let mut state = sandbox.state();
+            state.life.status = if state.live.is_some() { before } else { Status::Exited };
+        }
+        outcome
+    }
+
+    fn take_away(&self, sandbox: &Arc<Sandbox>) -> Result<()> {
+        let mut turn = match sandbox.try_turn() {
+            Some(turn) => turn,
+            None => {
+                // An operation is under way, a stop perhaps: with its init it ends.
+                let live = sandbox.state().live.clone();
+                if let Some(init) = live {
+                    init.destroy();
+                }
+                sandbox.turn()
+            }
+        };
+        let (live, spare) = {
+            let mut state = sandbox.state();
+            (state.live.take(), state.spare.take())
+        };
+        if let Some(spare) = &spare {
+            spare.destroy();
+        }
+        if let Some(init) = &live {
+            self.watcher.forget(init);
+            init.die(DieReason::Remove)?;
+            init.destroy();
+        }
+        self.end_files(&mut turn);
+        remove_socket(&self.name_link(sandbox.name()))?;
+        remove_socket(&sandbox.socket)?;
+        remove_socket(&sandbox.socket.with_extension("next"))?;
+        self.discard_if_there(&sandbox.layout.dir)?;
+        // From here on the name is free, so its link must be gone by now.
+        self.registry().remove(&sandbox.record.id, sandbox.name());
+        // What is left of the inits themselves is ended by the kernel; wait, so that nobody finds them after the answer.
+        for init in live.iter().chain(&spare) {
+            init.destroy_and_wait()?;
+        }
+        let ended = sandbox.state().ended(true, sandbox.has_main());
+        ended.notify();
+        Ok(())
+    }
+
+    /// Removes a sandbox on its own account: lifetime over, owner gone, main process of an `auto_remove` ended.
+    pub(crate) fn remove_unasked(&self, sandbox: &Arc<Sandbox>) {
+        if sandbox.state().life.status == Status::Removing {
+            return;
+        }
+        if let Err(error) = self.remove_sandbox(sandbox, true) {
+            tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "cannot remove");
+        }
+    }
+
+    /// Removes all sandboxes that do not run.
+    pub fn prune(&self) -> Result<Pruned> {
+        let _activity = self.background.activity();
+        let mut pruned = Pruned::default();
+        for sandbox in self.registry().all() {
+            let stopped = matches!(sandbox.state().life.status, Status::Created | Status::Exited);
+            if !stopped {
+                continue;
+            }
+            let bytes = disk_usage(&sandbox.layout.dir);
+            match self.remove_sandbox(&sandbox, false) {
+                Ok(()) => {
+                    pruned.removed.push(sandbox.record.id.to_string());
+                    pruned.bytes += bytes;
+                }
+                // Started or removed by somebody else since.
+                Err(error) => tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "not pruned"),
+            }
+        }
+        Ok(pruned)
+    }
+}
+
+/// Bytes on disk below a directory, as far as it can be read. Follows no links.
+fn disk_usage(dir: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => metadata.blocks() * 512 + disk_usage(&entry.path()),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}

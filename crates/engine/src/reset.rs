@@ -1,0 +1,86 @@
+//! Reset: the next generation takes over.
+//!
+//! 1. a spare that stands ready, or a generation built on the spot, in `spare/`
+//! 2. exchange `live/` and `spare/`: one renameat2; a mounted overlay keeps the directories it opened
+//! 3. end the old generation: when init answers, none of its processes is left
+//! 4. activate the new one, which has had a copy of the listening socket all along; start the main process
+//! 5. answer; then, in the background: kill the old init to be sure, its directory into the trash, record, next spare
+//!
+//! What a crash of the daemon leaves (the new init was not activated before 4, so it leaves with us):
+//!
+//! - before 2: `spare/` besides a living sandbox. Recovery throws it away.
+//! - between 2 and 3: the old init lives, but its directory is called `spare/`; the mark in `live/` names a younger
+//!   generation than init does. Recovery exchanges the two again, and the reset has not happened.
+//! - between 3 and 4: no init lives, and the mark in `live/` is younger than the record. Recovery starts a generation
+//!   over the new directory, and the reset has happened.
+//! - after 4: the new init lives and `spare/` is the old directory. Recovery throws it away; the number of the
+//!   generation, which the record does not have yet, comes from init.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use shedbox_spec::api::ResetReport;
+use shedbox_spec::control::DieReason;
+use shedbox_store::upper;
+
+use crate::Engine;
+use crate::background::Job;
+use crate::error::Result;
+use crate::generation::{Order, Place};
+use crate::init::Init;
+use crate::sandbox::{Sandbox, Turn};
+
+impl Engine {
+    /// Sheds everything a sandbox has done. One that does not run is started.
+    pub fn reset(&self, name: &str) -> Result<ResetReport> {
+        let _activity = self.background.activity();
+        let sandbox = self.find(name)?;
+        let mut turn = sandbox.turn();
+        sandbox.state().life.may_reset(sandbox.name())?;
+        self.end_files(&mut turn);
+
+        let (next, from_spare) = match self.take_spare(&sandbox) {
+            Some(spare) => (spare, true),
+            None => (self.build_next(&sandbox, &mut turn)?, false),
+        };
+        if let Err(error) = upper::swap(&sandbox.layout.live(), &sandbox.layout.spare()) {
+            next.destroy();
+            return Err(error.into());
+        }
+        let old = self.replace(&sandbox, &next)?;
+        turn.publish(&sandbox.socket)?;
+        let outcome = self.take_over(&sandbox, &next, false);
+        drop(turn);
+        self.background.push(Job::Tidy(Arc::clone(&sandbox), old));
+        self.background.want_spare(&sandbox);
+        outcome?;
+        Ok(ResetReport { generation: next.generation, from_spare })
+    }
+
+    /// A generation beside the living one, in `spare/`. Preconditions: the turn; no spare.
+    pub(crate) fn build_next(&self, sandbox: &Arc<Sandbox>, turn: &mut Turn) -> Result<Arc<Init>> {
+        let (live, generation) = {
+            let state = sandbox.state();
+            (state.live.clone(), state.life.generation + 1)
+        };
+        self.prepare_spare(sandbox, generation)?;
+        let order = Order { generation, place: Place::Spare, join: live.as_deref() };
+        self.build(sandbox, turn, &order)
+    }
+
+    /// Step 3, and the state of the new life. Gives the old init.
+    fn replace(&self, sandbox: &Arc<Sandbox>, next: &Arc<Init>) -> Result<Option<Arc<Init>>> {
+        let old = sandbox.state().live.clone();
+        if let Some(old) = &old {
+            self.watcher.forget(old);
+            old.die(DieReason::Reset)?;
+        }
+        if sandbox.has_main() {
+            sandbox.layout.clear_exit()?;
+        }
+        let mut state = sandbox.state();
+        state.life.begin(next.generation, Timestamp::now());
+        state.live = Some(Arc::clone(next));
+        Ok(old)
+    }
+}
