@@ -19,6 +19,7 @@ pub mod poll;
 pub mod process;
 pub mod pty;
 pub mod seccomp;
+pub mod sender;
 pub mod seqpacket;
 pub mod signals;
 pub mod spawn;
