@@ -85,11 +85,14 @@ pub unsafe fn clone3(flags: u64) -> Result<Side> {
     match pid {
         -1 => Err(Error::new("clone3", flag_names(flags), Errno::last())),
         0 => Ok(Side::Child),
-        // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD) and nobody else knows it.
-        pid => Ok(Side::Parent(Child {
-            pid: pid as i32,
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        })),
+        pid => {
+            // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD) and nobody else knows it.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Side::Parent(Child {
+                pid: pid as i32,
+                pidfd,
+            }))
+        }
     }
 }
 
@@ -213,10 +216,8 @@ pub unsafe fn vfork(
         return Err(Error::new("clone", "VM|VFORK", Errno::last()));
     }
     // SAFETY: made by the kernel for this call (CLONE_PIDFD); with CLONE_FILES the child does not know its number.
-    Ok(Child {
-        pid,
-        pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-    })
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid, pidfd })
 }
 
 /// Safe form of [`vfork`]: a panic of `child` ends it with status 101 instead of unwinding into a foreign frame.

@@ -108,11 +108,18 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
 pub fn replace_file(dir: impl AsFd, name: &str, content: &[u8]) -> Result<()> {
     use rustix::fs::{Mode, OFlags};
     let temporary = format!(".{name}.new");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir.as_fd(), temporary.as_str(), flags, Mode::from_raw_mode(0o600))
-        .call("openat", || temporary.clone())?;
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(
+        dir.as_fd(),
+        temporary.as_str(),
+        flags,
+        Mode::from_raw_mode(0o600),
+    )
+    .call("openat", || temporary.clone())?;
     write_all(&file, content)?;
-    rustix::fs::renameat(dir.as_fd(), temporary.as_str(), dir.as_fd(), name).call("renameat", || name.to_owned())
+    rustix::fs::renameat(dir.as_fd(), temporary.as_str(), dir.as_fd(), name)
+        .call("renameat", || name.to_owned())
 }
 
 /// Reads and writes of the open file behind `fd` fail with EAGAIN instead of waiting.
@@ -128,17 +135,15 @@ pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
 pub fn adopt_listener(number: i32) -> Result<OwnedFd> {
     // SAFETY: descriptors above the standard ones are unknown to this program so early; a wrong number fails below.
     let fd = unsafe { adopt(number)? };
-    match rustix::net::sockopt::socket_acceptconn(&fd) {
-        Ok(true) => Ok(fd),
-        _ => {
-            let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
-            Err(Error::new(
-                "getsockopt",
-                format!("descriptor {number} is not a listening socket"),
-                Errno::EINVAL,
-            ))
-        }
+    if rustix::net::sockopt::socket_acceptconn(&fd) == Ok(true) {
+        return Ok(fd);
     }
+    let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
+    Err(Error::new(
+        "getsockopt",
+        format!("descriptor {number} is not a listening socket"),
+        Errno::EINVAL,
+    ))
 }
 
 /// Gives up every descriptor of this process but `fds`, which move to `first` and up. For a process that has just been

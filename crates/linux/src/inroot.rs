@@ -18,7 +18,13 @@ pub enum Kind {
 
 /// An O_PATH descriptor of this process's root directory.
 pub fn open_root() -> Result<OwnedFd> {
-    fs::openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("open", || "/".into())
+    fs::openat(
+        CWD,
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .call("open", || "/".into())
 }
 
 /// An O_PATH descriptor of `path` below `root`; `None` when there is nothing. Linux 5.6.
@@ -33,7 +39,13 @@ pub fn open(root: impl AsFd, path: &str) -> Result<Option<OwnedFd>> {
 pub fn open_with(root: impl AsFd, path: &str, flags: OFlags) -> Result<OwnedFd> {
     let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     loop {
-        match fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+        match fs::openat2(
+            root.as_fd(),
+            path,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            how,
+        ) {
             // A rename elsewhere made the kernel doubt its walk; it asks to be called again.
             Err(rustix::io::Errno::AGAIN) => {}
             other => return other.call("openat2", || path.to_owned()),
@@ -46,7 +58,13 @@ pub fn make(root: impl AsFd, parent: &str, name: &str, kind: Kind) -> Result<()>
     let dir = open_with(root, parent, OFlags::PATH | OFlags::DIRECTORY)?;
     let made = match kind {
         Kind::Directory => fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755)),
-        Kind::File => fs::mknodat(&dir, name, fs::FileType::RegularFile, Mode::from_raw_mode(0o644), 0),
+        Kind::File => fs::mknodat(
+            &dir,
+            name,
+            fs::FileType::RegularFile,
+            Mode::from_raw_mode(0o644),
+            0,
+        ),
     };
     match made {
         Err(rustix::io::Errno::EXIST) => Ok(()),
@@ -58,13 +76,21 @@ pub fn make(root: impl AsFd, parent: &str, name: &str, kind: Kind) -> Result<()>
 /// file that never ends) is refused with EINVAL or EFBIG. `None` when there is nothing.
 pub fn read_small(root: impl AsFd, path: &str, limit: usize) -> Result<Option<Vec<u8>>> {
     use crate::errno::{Errno, Error};
-    let fd = match open_with(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+    let fd = match open_with(
+        root,
+        path,
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    ) {
         Err(error) if error.errno == Errno::ENOENT => return Ok(None),
         other => other?,
     };
     let stat = fs::fstat(&fd).call("fstat", || path.to_owned())?;
     if !fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(Error::new("read", format!("{path}: not a regular file"), Errno::EINVAL));
+        return Err(Error::new(
+            "read",
+            format!("{path}: not a regular file"),
+            Errno::EINVAL,
+        ));
     }
     let mut bytes = Vec::with_capacity((stat.st_size as usize).min(limit) + 1);
     let mut chunk = [0u8; 4096];
@@ -75,7 +101,11 @@ pub fn read_small(root: impl AsFd, path: &str, limit: usize) -> Result<Option<Ve
         }
         bytes.extend_from_slice(&chunk[..count]);
         if bytes.len() > limit {
-            return Err(Error::new("read", format!("{path}: more than {limit} bytes"), Errno::EFBIG));
+            return Err(Error::new(
+                "read",
+                format!("{path}: more than {limit} bytes"),
+                Errno::EFBIG,
+            ));
         }
     }
 }

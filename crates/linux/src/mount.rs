@@ -18,6 +18,10 @@ use crate::errno::{Context, Errno, Error, Result};
 
 /// Attributes of a mount as [`set_attributes`] takes them. Source: mount_setattr(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent flags of one kernel call"
+)]
 pub struct Attributes {
     /// Read-only.
     pub read_only: bool,
@@ -199,6 +203,12 @@ pub fn has_lowerdir_plus() -> bool {
         return false;
     };
     mount::fsconfig_set_string(&context, "lowerdir+", "/").is_ok()
+}
+
+/// Makes `path` the working directory of this process, to which the targets of this module are relative. For a process
+/// with one thread only.
+pub fn work_in(path: &str) -> Result<()> {
+    rustix::process::chdir(path).call("chdir", || path.to_owned())
 }
 
 /// A descriptor of `path` without following a symbolic link at its end, for use as a mount target.

@@ -64,10 +64,28 @@ pub fn open_file_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
 }
 
+/// Makes an empty regular file without opening it: a mount point. Fails with EEXIST.
+pub fn touch_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<()> {
+    let name = name.as_ref();
+    rustix::fs::mknodat(
+        dir,
+        name,
+        FileType::RegularFile,
+        Mode::from_raw_mode(mode),
+        0,
+    )
+    .call("mknodat", || show(name))
+}
+
 /// Opens or makes a regular file for appending; a link at `name` is refused.
 pub fn append_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<OwnedFd> {
     let name = name.as_ref();
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::APPEND
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
     rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode)).call("openat", || show(name))
 }
 

@@ -15,13 +15,21 @@ pub fn open(pts: impl AsFd) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let master = openat(pts, "ptmx", flags, Mode::empty()).call("openat", || "pts/ptmx".into())?;
     unlockpt(&master).call("ioctl", || "TIOCSPTLCK".into())?;
-    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-        .call("ioctl", || "TIOCGPTPEER".into())?;
+    let slave = ioctl_tiocgptpeer(
+        &master,
+        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+    )
+    .call("ioctl", || "TIOCGPTPEER".into())?;
     Ok((master, slave))
 }
 
 /// Sets the size of a terminal in character cells; its foreground processes get SIGWINCH when it changes.
 pub fn set_size(terminal: impl AsFd, rows: u16, cols: u16) -> Result<()> {
-    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     tcsetwinsize(terminal, size).call("ioctl", || "TIOCSWINSZ".into())
 }

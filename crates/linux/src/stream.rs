@@ -73,7 +73,10 @@ mod tests {
     fn splice_between_pipes_does_not_wait() {
         let (a_read, a_write) = pipe().unwrap();
         let (b_read, b_write) = pipe().unwrap();
-        assert_eq!(splice(&a_read, &b_write, 100).unwrap_err().errno, Errno::EAGAIN);
+        assert_eq!(
+            splice(&a_read, &b_write, 100).unwrap_err().errno,
+            Errno::EAGAIN
+        );
         write_all(&a_write, b"hello").unwrap();
         assert_eq!(available(&a_read).unwrap(), 5);
         assert_eq!(splice(&a_read, &b_write, 100).unwrap(), 5);
@@ -87,7 +90,10 @@ mod tests {
     #[test]
     fn splice_into_an_appending_file_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let append = std::fs::File::options().append(true).open(file.path()).unwrap();
+        let append = std::fs::File::options()
+            .append(true)
+            .open(file.path())
+            .unwrap();
         let (read, write) = pipe().unwrap();
         write_all(&write, b"x").unwrap();
         assert_eq!(splice(&read, &append, 1).unwrap_err().errno, Errno::EINVAL);

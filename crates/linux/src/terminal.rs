@@ -22,7 +22,8 @@ pub struct Raw {
 impl Raw {
     /// Saves the state of `terminal` and makes it raw. ENOTTY when it is not a terminal.
     pub fn enter(terminal: impl AsFd) -> Result<Self> {
-        let terminal = rustix::io::fcntl_dupfd_cloexec(terminal, 3).call("fcntl", || "F_DUPFD_CLOEXEC".into())?;
+        let terminal = rustix::io::fcntl_dupfd_cloexec(terminal, 3)
+            .call("fcntl", || "F_DUPFD_CLOEXEC".into())?;
         let before = tcgetattr(&terminal).call("tcgetattr", String::new)?;
         let mut raw = before.clone();
         raw.make_raw();
@@ -46,7 +47,12 @@ mod tests {
     #[test]
     fn raw_and_back() {
         let pty = nix::pty::openpty(None, None).unwrap();
-        let echo = |fd: &OwnedFd| tcgetattr(fd).unwrap().local_modes.contains(LocalModes::ECHO);
+        let echo = |fd: &OwnedFd| {
+            tcgetattr(fd)
+                .unwrap()
+                .local_modes
+                .contains(LocalModes::ECHO)
+        };
         assert!(echo(&pty.slave));
         let raw = Raw::enter(&pty.slave).unwrap();
         assert!(!echo(&pty.slave));
@@ -61,6 +67,9 @@ mod tests {
     fn a_pipe_is_no_terminal() {
         let (read, _write) = crate::fd::pipe().unwrap();
         assert_eq!(size(&read), None);
-        assert_eq!(Raw::enter(&read).unwrap_err().errno, crate::errno::Errno::ENOTTY);
+        assert_eq!(
+            Raw::enter(&read).unwrap_err().errno,
+            crate::errno::Errno::ENOTTY
+        );
     }
 }

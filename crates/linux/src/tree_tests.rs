@@ -1,6 +1,6 @@
 use std::fs;
-use std::path::Path;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::*;
 

@@ -116,13 +116,11 @@ pub fn enter(map: &Map) -> Result<()> {
             let status =
                 nix::sys::wait::waitpid(child, None).call("waitpid", || "id map helper".into())?;
             entered?;
-            match status {
-                nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
-                _ => {
-                    let text = String::from_utf8_lossy(&text[..count]).trim().to_owned();
-                    Err(Error::new("newuidmap", text, Errno::EPERM))
-                }
+            if matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)) {
+                return Ok(());
             }
+            let text = String::from_utf8_lossy(&text[..count]).trim().to_owned();
+            Err(Error::new("newuidmap", text, Errno::EPERM))
         }
     }
 }

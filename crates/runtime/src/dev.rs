@@ -4,8 +4,8 @@ use std::ffi::CString;
 use std::os::unix::fs::symlink;
 
 use shedbox_linux::errno::Context;
-use shedbox_linux::inroot::{self, Kind};
 use shedbox_linux::mount::{self, MountFlags};
+use shedbox_linux::path;
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
 
@@ -42,23 +42,30 @@ pub(crate) fn fill(spec: &GenerationSpec) -> Result<(), Failure> {
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount::mount_new("tmpfs", "dev", quiet, Some(c"mode=755,size=65536k")).stage(STAGE)?;
     // From here on every path is relative to a file system that nobody else has ever seen.
-    std::env::set_current_dir("dev").call("chdir", || "dev".into()).stage(STAGE)?;
+    mount::work_in("dev").stage(STAGE)?;
     let here = mount::target(".").stage(STAGE)?;
-    let make = |name: &str, kind: Kind| inroot::make(&here, ".", name, kind).stage(STAGE);
     for name in DEVICES {
-        make(name, Kind::File)?;
+        path::touch_at(&here, name, 0o644).stage(STAGE)?;
         mount::bind(&format!("/dev/{name}"), name).stage(STAGE)?;
     }
     for (target, name) in LINKS {
-        symlink(target, name).call("symlink", || name.to_owned()).stage(STAGE)?;
+        symlink(target, name)
+            .call("symlink", || name.to_owned())
+            .stage(STAGE)?;
     }
     for name in ["pts", "shm", "mqueue", ".shedbox"] {
-        make(name, Kind::Directory)?;
+        path::mkdir_at(&here, name, 0o755).stage(STAGE)?;
     }
     // Group 5 is `tty` in every distribution; on a single-id map it does not exist.
-    let has_tty_group = spec.gid_map.iter().any(|(first, count)| (*first..first + count).contains(&5));
-    let options =
-        if has_tty_group { c"newinstance,ptmxmode=0666,mode=0620,gid=5" } else { c"newinstance,ptmxmode=0666,mode=0620" };
+    let has_tty_group = spec
+        .gid_map
+        .iter()
+        .any(|(first, count)| (*first..first + count).contains(&5));
+    let options = if has_tty_group {
+        c"newinstance,ptmxmode=0666,mode=0620,gid=5"
+    } else {
+        c"newinstance,ptmxmode=0666,mode=0620"
+    };
     mount::mount_new("devpts", "pts", quiet, Some(options)).stage("devpts")?;
     let shm = CString::new(format!("mode=1777,size={}", spec.shm_size)).unwrap_or_default(); // digits hold no NUL
     mount::mount_new("tmpfs", "shm", quiet | MountFlags::NODEV, Some(&shm)).stage("shm")?;
@@ -68,7 +75,9 @@ pub(crate) fn fill(spec: &GenerationSpec) -> Result<(), Failure> {
 
 fn private_files(spec: &GenerationSpec) -> Result<(), Failure> {
     let write = |name: &str, content: &str| {
-        std::fs::write(format!(".shedbox/{name}"), content).call("write", || name.to_owned()).stage(STAGE)
+        std::fs::write(format!(".shedbox/{name}"), content)
+            .call("write", || name.to_owned())
+            .stage(STAGE)
     };
     write("hosts", &spec.etc_hosts)?;
     write("hostname", &format!("{}\n", spec.hostname))?;

@@ -49,7 +49,9 @@ impl Execs {
     }
 
     pub(crate) fn of_connection(&mut self, connection: u32) -> Option<&mut Exec> {
-        self.list.iter_mut().find(|exec| exec.connection == Some(connection))
+        self.list
+            .iter_mut()
+            .find(|exec| exec.connection == Some(connection))
     }
 
     /// Takes the command whose process has ended.
@@ -97,7 +99,10 @@ impl Execs {
     pub(crate) fn discard_output(&mut self, number: u32) {
         if let Some(exec) = self.list.iter_mut().find(|exec| exec.number == number) {
             let mut chunk = [0; 4096];
-            let ended = exec.master.as_ref().is_some_and(|master| !matches!(fd::read(master, &mut chunk), Ok(1..)));
+            let ended = exec
+                .master
+                .as_ref()
+                .is_some_and(|master| !matches!(fd::read(master, &mut chunk), Ok(1..)));
             if ended {
                 exec.master = None;
             }
@@ -113,7 +118,13 @@ impl Exec {
 
     /// How it ended, as its client is told.
     pub(crate) fn result(&self, ended: &Ended) -> ExecResult {
-        let end = if self.timed_out { End::TimedOut { status: plain_end(ended).status() } } else { plain_end(ended) };
+        let end = if self.timed_out {
+            End::TimedOut {
+                status: plain_end(ended).status(),
+            }
+        } else {
+            plain_end(ended)
+        };
         result(end, self.started, Some(ended))
     }
 

@@ -4,7 +4,11 @@ use shedbox_spec::control::Failure;
 
 /// A failure that is not, or not only, a kernel call.
 pub(crate) fn failure(stage: &str, call: String, errno: i32) -> Failure {
-    Failure { stage: stage.to_owned(), call, errno }
+    Failure {
+        stage: stage.to_owned(),
+        call,
+        errno,
+    }
 }
 
 /// Names the stage of a failed kernel call.
@@ -15,6 +19,12 @@ pub(crate) trait Staged<T> {
 
 impl<T> Staged<T> for shedbox_linux::Result<T> {
     fn stage(self, stage: &str) -> Result<T, Failure> {
-        self.map_err(|error| failure(stage, format!("{}({})", error.call, error.detail), error.errno as i32))
+        self.map_err(|error| {
+            failure(
+                stage,
+                format!("{}({})", error.call, error.detail),
+                error.errno as i32,
+            )
+        })
     }
 }

@@ -25,10 +25,15 @@ pub(crate) fn start(
     fds: Vec<OwnedFd>,
     connection: Option<&mut Connection>,
 ) -> Result<i32, Error> {
-    let Some(connection) = connection else { return Err(Error::internal("the client has gone")) };
+    let Some(connection) = connection else {
+        return Err(Error::internal("the client has gone"));
+    };
     let expected = usize::from(!matches!(request, FileRequest::Stat { .. }));
     if fds.len() != expected {
-        return Err(Error::invalid(format!("{} descriptors instead of {expected}", fds.len())));
+        return Err(Error::invalid(format!(
+            "{} descriptors instead of {expected}",
+            fds.len()
+        )));
     }
     let stream = fds.into_iter().next();
     match clone::fork_into(0).map_err(|error| Error::new(Kind::Exhausted, error.to_string()))? {
@@ -46,19 +51,37 @@ pub(crate) fn start(
 fn serve(request: &FileRequest, stream: Option<OwnedFd>, socket: &SeqPacket) -> i32 {
     // Nothing but the client's connection and the stream may be held open by a copy of init. The copy cannot be traced
     // any more than init can, so what it still has in memory is as safe as there.
-    let Ok(socket) = socket.as_fd().try_clone_to_owned() else { return 1 };
-    let Ok(fds) = fd::start_over_with(std::iter::once(socket).chain(stream).collect(), 3) else { return 1 };
+    let Ok(socket) = socket.as_fd().try_clone_to_owned() else {
+        return 1;
+    };
+    let Ok(fds) = fd::start_over_with(std::iter::once(socket).chain(stream).collect(), 3) else {
+        return 1;
+    };
     let mut fds = fds.into_iter();
-    let Some(socket) = fds.next().map(SeqPacket::from) else { return 1 };
+    let Some(socket) = fds.next().map(SeqPacket::from) else {
+        return 1;
+    };
     // The client may end it; signals are init's to block.
     if process::unblock_signals().is_err() {
         return 1;
     }
     let done = match (request, fds.next().map(File::from)) {
         (FileRequest::Pack { path, follow }, Some(stream)) => pack::pack(path, *follow, stream),
-        (FileRequest::Unpack { path, no_overwrite_kind, keep_owner }, Some(stream)) => {
-            unpack::unpack(path, unpack::Rules { no_overwrite_kind: *no_overwrite_kind, keep_owner: *keep_owner }, stream)
-        }
+        (
+            FileRequest::Unpack {
+                path,
+                no_overwrite_kind,
+                keep_owner,
+            },
+            Some(stream),
+        ) => unpack::unpack(
+            path,
+            unpack::Rules {
+                no_overwrite_kind: *no_overwrite_kind,
+                keep_owner: *keep_owner,
+            },
+            stream,
+        ),
         (FileRequest::Stat { path }, _) => stat(path).map(Reply::Stat),
         _ => Err(Error::internal("no stream")),
     };
@@ -79,7 +102,9 @@ fn refused(path: &str, error: &shedbox_linux::Error) -> Error {
     let found = Error::new(kind, format!("{path}: {reason}"));
     match error.errno {
         Errno::ENOSPC => found.with_hint("the disk or a tmpfs of the sandbox is full"),
-        Errno::EINVAL => found.with_hint("an owner in the archive may be outside the id map of this host"),
+        Errno::EINVAL => {
+            found.with_hint("an owner in the archive may be outside the id map of this host")
+        }
         _ => found,
     }
 }
@@ -92,11 +117,17 @@ fn stat(path: &str) -> Result<FileStat, Error> {
         .map_err(|error| refused(path, &error))?;
     let (stat, dir) = found;
     let link_target = match stat.kind {
-        FileKind::Symlink => Some(path::read_link_at(&dir, name).map_err(|error| refused(path, &error))?),
+        FileKind::Symlink => {
+            Some(path::read_link_at(&dir, name).map_err(|error| refused(path, &error))?)
+        }
         _ => None,
     };
     Ok(FileStat {
-        name: if name == "." { "/".to_owned() } else { name.to_owned() },
+        name: if name == "." {
+            "/".to_owned()
+        } else {
+            name.to_owned()
+        },
         size: stat.size,
         mode: stat.kind.mode_bits() | stat.mode,
         mtime: stat.mtime.seconds,

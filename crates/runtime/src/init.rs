@@ -48,17 +48,27 @@ pub(crate) struct Handed {
 /// Runs a generation in the process that was cloned for it.
 pub(crate) fn run(spec: GenerationSpec, handed: Handed) -> ! {
     // A panic must not unwind into the keeper's frames that this copy still has on its stack.
-    let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| start(spec, handed))).unwrap_or(101);
+    let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| start(spec, handed)))
+        .unwrap_or(101);
     exit_now(status)
 }
 
 fn start(spec: GenerationSpec, handed: Handed) -> i32 {
-    let Handed { control, listener, log, mapped } = handed;
+    let Handed {
+        control,
+        listener,
+        log,
+        mapped,
+    } = handed;
     let mut fds = vec![control.into(), listener, log];
     fds.extend(mapped);
-    let Ok(fds) = fd::start_over_with(fds, FIRST_FD) else { return 1 };
+    let Ok(fds) = fd::start_over_with(fds, FIRST_FD) else {
+        return 1;
+    };
     let mut fds = fds.into_iter();
-    let (Some(control), Some(listener), Some(log)) = (fds.next(), fds.next(), fds.next()) else { return 1 };
+    let (Some(control), Some(listener), Some(log)) = (fds.next(), fds.next(), fds.next()) else {
+        return 1;
+    };
     let control = SeqPacket::from(control);
     match Init::prepare(spec, listener, log, fds.next()) {
         Err(failure) => {
@@ -122,7 +132,11 @@ impl Connections {
     fn add(&mut self, socket: SeqPacket) -> u32 {
         let id = self.next;
         self.next += 1;
-        self.list.push(Connection { id, socket, role: Role::Asking });
+        self.list.push(Connection {
+            id,
+            socket,
+            role: Role::Asking,
+        });
         id
     }
 
@@ -132,8 +146,11 @@ impl Connections {
 
     /// Answers without waiting; a client whose socket is full loses its connection.
     fn reply(&mut self, id: u32, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
-        let Some(connection) = self.get(id) else { return };
-        let sent = serde_json::to_vec(reply).is_ok_and(|text| connection.socket.try_send(&text, fds).is_ok());
+        let Some(connection) = self.get(id) else {
+            return;
+        };
+        let sent = serde_json::to_vec(reply)
+            .is_ok_and(|text| connection.socket.try_send(&text, fds).is_ok());
         if !sent {
             self.close(id);
         }
@@ -197,7 +214,9 @@ impl Init {
         let children = ChildSignals::new().map_err(plain("signalfd"))?;
         // Its own session: it has no terminal and never gets one.
         process::new_session().map_err(plain("setsid"))?;
-        process::set_host_name(&spec.hostname).call("sethostname", || spec.hostname.clone()).stage("host name")?;
+        process::set_host_name(&spec.hostname)
+            .call("sethostname", || spec.hostname.clone())
+            .stage("host name")?;
         if spec.network == Network::None {
             net::loopback_up().stage("network")?;
         }
@@ -206,7 +225,9 @@ impl Init {
         process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
         process::limit_bounding_set(spec.capabilities).map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
         let log = LogWriter::open(log_dir.as_fd(), spec.log_max_bytes).stage("log")?;
-        let expires = spec.ttl_ms.map(|ttl| Instant::now() + Duration::from_millis(ttl));
+        let expires = spec
+            .ttl_ms
+            .map(|ttl| Instant::now() + Duration::from_millis(ttl));
         let around = Surroundings::new(spec)?;
         let init = Self {
             around,
@@ -228,9 +249,13 @@ impl Init {
 
     fn serve(&mut self) {
         while !self.over {
-            let timeout = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = self
+                .next_deadline()
+                .map(|at| at.saturating_duration_since(Instant::now()));
             let (sources, interests) = self.interests();
-            let Ok(seen) = poll(&interests, timeout) else { return };
+            let Ok(seen) = poll(&interests, timeout) else {
+                return;
+            };
             drop(interests);
             self.dispatch(sources, &seen);
             self.keep_deadlines(Instant::now());
@@ -238,19 +263,30 @@ impl Init {
     }
 
     fn interests(&self) -> (Vec<Source>, Vec<Interest<'_>>) {
-        let read = |fd| Interest { fd, read: true, write: false };
+        let read = |fd| Interest {
+            fd,
+            read: true,
+            write: false,
+        };
         let mut list = vec![(Source::Children, read(self.children.as_fd()))];
         if self.active {
             list.push((Source::Listener, read(self.listener.as_fd())));
         }
         for connection in &self.connections.list {
-            list.push((Source::Connection(connection.id), read(connection.socket.as_fd())));
+            list.push((
+                Source::Connection(connection.id),
+                read(connection.socket.as_fd()),
+            ));
         }
         for (number, master) in self.execs.unattended_terminals() {
             list.push((Source::Exec(number), read(master)));
         }
         if let Some(main) = &self.main {
-            list.extend(main.interests().into_iter().map(|(place, interest)| (Source::Main(place), interest)));
+            list.extend(
+                main.interests()
+                    .into_iter()
+                    .map(|(place, interest)| (Source::Main(place), interest)),
+            );
         }
         list.into_iter().unzip()
     }
@@ -304,7 +340,13 @@ impl Init {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let stopping = self.stopping.as_ref().and_then(|stopping| stopping.deadline);
-        [self.execs.next_deadline(), self.expires, stopping].into_iter().flatten().min()
+        let stopping = self
+            .stopping
+            .as_ref()
+            .and_then(|stopping| stopping.deadline);
+        [self.execs.next_deadline(), self.expires, stopping]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -40,7 +40,11 @@ pub(crate) enum Streams<'a> {
 }
 
 /// Starts it. The error is the end of the exec: 127 when the program was not found, 126 for everything else.
-pub(crate) fn launch(what: &Launch<'_>, around: &Surroundings, stack: &mut Stack) -> Result<clone::Child, End> {
+pub(crate) fn launch(
+    what: &Launch<'_>,
+    around: &Surroundings,
+    stack: &mut Stack,
+) -> Result<clone::Child, End> {
     let refused = |message: String| End::NotStarted { code: 126, message };
     let user = around.user(what.user).map_err(refused)?;
     let mut env = around.env.clone();
@@ -53,18 +57,29 @@ pub(crate) fn launch(what: &Launch<'_>, around: &Surroundings, stack: &mut Stack
     for variable in what.env {
         set(&mut env, variable.clone());
     }
-    let program = what.argv.first().filter(|program| !program.is_empty()).ok_or_else(|| refused("no command".into()))?;
+    let program = what
+        .argv
+        .first()
+        .filter(|program| !program.is_empty())
+        .ok_or_else(|| refused("no command".into()))?;
     let shown = String::from_utf8_lossy(program).into_owned();
-    let candidates = candidates(program, value(&env, "PATH").unwrap_or_default()).map_err(refused)?;
+    let candidates =
+        candidates(program, value(&env, "PATH").unwrap_or_default()).map_err(refused)?;
     let argv = CStringArray::new(c_strings(what.argv).map_err(refused)?);
     let envp = CStringArray::new(c_strings(&env).map_err(refused)?);
     let cwd_text = what.cwd.unwrap_or(&around.spec.workdir);
     if !cwd_text.starts_with('/') {
-        return Err(refused(format!("working directory `{cwd_text}` is not an absolute path")));
+        return Err(refused(format!(
+            "working directory `{cwd_text}` is not an absolute path"
+        )));
     }
     let cwd = CString::new(cwd_text).map_err(|_| refused("NUL in the working directory".into()))?;
     let (tag, limits) = (what.tag, &around.spec.ulimits);
-    let capabilities = if user.uid == 0 { around.spec.capabilities } else { 0 };
+    let capabilities = if user.uid == 0 {
+        around.spec.capabilities
+    } else {
+        0
+    };
 
     let mut failed: Option<(&'static str, Errno)> = None;
     let run = || -> Result<(), (&'static str, Errno)> {
@@ -74,7 +89,8 @@ pub(crate) fn launch(what: &Launch<'_>, around: &Surroundings, stack: &mut Stack
         fd::close_all_but_stdio().map_err(at("close_range"))?;
         process::change_directory(&cwd).map_err(at("chdir"))?;
         for limit in limits {
-            process::set_limit(limit.resource as u32, limit.soft, limit.hard).map_err(at("ulimit"))?;
+            process::set_limit(limit.resource as u32, limit.soft, limit.hard)
+                .map_err(at("ulimit"))?;
         }
         process::set_limit(process::RLIMIT_LOCKS, tag.value(), tag.value()).map_err(at("mark"))?;
         if !around.spec.deny_setgroups {
@@ -113,9 +129,9 @@ fn become_streams(streams: Streams<'_>, null: &OwnedFd) -> Result<(), Errno> {
         fd::become_stdio(fd, number).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
     };
     match streams {
-        Streams::Separate(given) => (0..).zip(given).try_for_each(|(number, fd)| {
-            place(fd.unwrap_or(null.as_fd()), number)
-        }),
+        Streams::Separate(given) => (0..)
+            .zip(given)
+            .try_for_each(|(number, fd)| place(fd.unwrap_or(null.as_fd()), number)),
         Streams::Terminal(slave) => {
             process::control_terminal(slave)?;
             (0..3).try_for_each(|number| place(slave, number))
@@ -127,14 +143,21 @@ fn become_streams(streams: Streams<'_>, null: &OwnedFd) -> Result<(), Errno> {
 fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
     let reason = errno.desc().to_lowercase();
     let (code, message) = match (stage, errno) {
-        ("exec", Errno::ENOENT) if !program.contains('/') => {
-            (127, format!("exec: \"{program}\": executable file not found in $PATH"))
-        }
-        ("exec", Errno::ENOENT) => (127, format!("exec: \"{program}\": no such file or directory")),
+        ("exec", Errno::ENOENT) if !program.contains('/') => (
+            127,
+            format!("exec: \"{program}\": executable file not found in $PATH"),
+        ),
+        ("exec", Errno::ENOENT) => (
+            127,
+            format!("exec: \"{program}\": no such file or directory"),
+        ),
         ("exec", Errno::EACCES) => (126, format!("exec: \"{program}\": permission denied")),
         ("exec", _) => (126, format!("exec: \"{program}\": {reason}")),
         ("chdir", _) => (126, format!("chdir to cwd (\"{cwd}\") failed: {reason}")),
-        ("ulimit", Errno::EPERM) => (126, "a ulimit is above the hard limit of the host".to_owned()),
+        ("ulimit", Errno::EPERM) => (
+            126,
+            "a ulimit is above the hard limit of the host".to_owned(),
+        ),
         (stage, _) => (126, format!("{stage}: {reason}")),
     };
     End::NotStarted { code, message }
@@ -142,14 +165,19 @@ fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
 
 /// The paths to try for `program`: itself when it has a slash, else one for each directory of `path`.
 fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, String> {
-    let c_string = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "NUL in the program's name".to_owned());
+    let c_string =
+        |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "NUL in the program's name".to_owned());
     if program.contains(&b'/') {
         return Ok(vec![c_string(program.to_vec())?]);
     }
     path.split(|byte| *byte == b':')
         .map(|dir| {
             // An empty entry is the working directory, as execvp(3) has it.
-            let mut full = if dir.is_empty() { b".".to_vec() } else { dir.to_vec() };
+            let mut full = if dir.is_empty() {
+                b".".to_vec()
+            } else {
+                dir.to_vec()
+            };
             full.push(b'/');
             full.extend_from_slice(program);
             c_string(full)
@@ -160,9 +188,8 @@ fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, String> {
 fn c_strings(list: &[Vec<u8>]) -> Result<Vec<CString>, String> {
     list.iter()
         .map(|bytes| {
-            CString::new(bytes.clone()).map_err(|_| {
-                format!("NUL in `{}`", String::from_utf8_lossy(bytes).escape_debug())
-            })
+            CString::new(bytes.clone())
+                .map_err(|_| format!("NUL in `{}`", String::from_utf8_lossy(bytes).escape_debug()))
         })
         .collect()
 }
@@ -174,16 +201,27 @@ mod tests {
     #[test]
     fn search_path() {
         let found = candidates(b"ls", b"/a::/b").unwrap();
-        assert_eq!(found, [c"/a/ls", c"./ls", c"/b/ls"].map(std::borrow::ToOwned::to_owned));
+        assert_eq!(
+            found,
+            [c"/a/ls", c"./ls", c"/b/ls"].map(std::borrow::ToOwned::to_owned)
+        );
         assert_eq!(candidates(b"./x", b"/a").unwrap(), [c"./x".to_owned()]);
         assert!(candidates(b"a\0b", b"/a").is_err());
     }
 
     #[test]
     fn words_that_clients_match() {
-        let End::NotStarted { code, message } = not_started("exec", Errno::ENOENT, "nope", "/") else { panic!() };
-        assert_eq!((code, message.as_str()), (127, "exec: \"nope\": executable file not found in $PATH"));
-        let End::NotStarted { code, .. } = not_started("exec", Errno::EACCES, "/x", "/") else { panic!() };
+        let End::NotStarted { code, message } = not_started("exec", Errno::ENOENT, "nope", "/")
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (code, message.as_str()),
+            (127, "exec: \"nope\": executable file not found in $PATH")
+        );
+        let End::NotStarted { code, .. } = not_started("exec", Errno::EACCES, "/x", "/") else {
+            panic!()
+        };
         assert_eq!(code, 126);
     }
 }

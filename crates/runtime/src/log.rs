@@ -24,12 +24,19 @@ impl LogWriter {
         let dir = path::open_dir_at(dir, ".")?;
         let file = path::append_at(&dir, "0", 0o600)?;
         let size = meta::stat(&file)?.size;
-        Ok(Self { dir, file: Some(File::from(file)), size, cap })
+        Ok(Self {
+            dir,
+            file: Some(File::from(file)),
+            size,
+            cap,
+        })
     }
 
     /// Appends one frame. A full disk loses the frame, never the process.
     pub fn write(&mut self, stream: u8, bytes: &[u8]) {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_nanos() as u64);
         let mut frame = Vec::with_capacity(bytes.len() + 13);
         frame.push(stream);
         frame.extend_from_slice(&time.to_le_bytes());

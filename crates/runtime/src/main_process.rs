@@ -12,7 +12,6 @@ use shedbox_spec::exec::ExecResult;
 
 use crate::log::LogWriter;
 use crate::sink::Sink;
-use crate::tree::Tag;
 
 /// Stream numbers in the log, as Docker's frames have them.
 pub(crate) const STDOUT: u8 = 1;
@@ -26,7 +25,6 @@ const CHUNK: usize = 64 << 10;
 pub(crate) struct MainProcess {
     /// Pid inside.
     pub(crate) pid: i32,
-    pub(crate) tag: Tag,
     pub(crate) started: Instant,
     /// Read ends of the output pipes: (stream, descriptor). With a terminal: the master, as standard output.
     outputs: Vec<(u8, OwnedFd)>,
@@ -66,15 +64,25 @@ pub(crate) enum Place {
 impl MainProcess {
     pub(crate) fn new(
         pid: i32,
-        tag: Tag,
         outputs: Vec<(u8, OwnedFd)>,
         input: Option<OwnedFd>,
         master: Option<OwnedFd>,
     ) -> Result<Self> {
-        outputs.iter().try_for_each(|(_, output)| fd::set_nonblocking(output))?;
+        outputs
+            .iter()
+            .try_for_each(|(_, output)| fd::set_nonblocking(output))?;
         let input = input.map(Sink::new).transpose()?;
         let started = Instant::now();
-        Ok(Self { pid, tag, started, outputs, input, input_ends: false, master, followers: Vec::new(), result: None })
+        Ok(Self {
+            pid,
+            started,
+            outputs,
+            input,
+            input_ends: false,
+            master,
+            followers: Vec::new(),
+            result: None,
+        })
     }
 
     pub(crate) fn follow(&mut self, follower: Follower) -> Result<()> {
@@ -87,18 +95,25 @@ impl MainProcess {
 
     /// The client of `connection` takes no more part.
     pub(crate) fn forget(&mut self, connection: u32) {
-        self.followers.retain(|follower| follower.connection != connection);
+        self.followers
+            .retain(|follower| follower.connection != connection);
     }
 
     /// Connections of the clients that follow.
     pub(crate) fn connections(&self) -> Vec<u32> {
-        self.followers.iter().map(|follower| follower.connection).collect()
+        self.followers
+            .iter()
+            .map(|follower| follower.connection)
+            .collect()
     }
 
     /// Something is on its way to a client still.
     pub(crate) fn is_draining(&self) -> bool {
         self.followers.iter().any(|follower| {
-            [&follower.stdout, &follower.stderr].into_iter().flatten().any(Sink::is_waiting)
+            [&follower.stdout, &follower.stderr]
+                .into_iter()
+                .flatten()
+                .any(Sink::is_waiting)
         })
     }
 
@@ -106,23 +121,58 @@ impl MainProcess {
     pub(crate) fn interests(&self) -> Vec<(Place, Interest<'_>)> {
         let mut list = Vec::new();
         let full = self.followers.iter().any(|follower| {
-            [&follower.stdout, &follower.stderr].into_iter().flatten().any(Sink::is_full)
+            [&follower.stdout, &follower.stderr]
+                .into_iter()
+                .flatten()
+                .any(Sink::is_full)
         });
         if !full {
             for (index, (_, output)) in self.outputs.iter().enumerate() {
-                list.push((Place::Output(index), Interest { fd: output.as_fd(), read: true, write: false }));
+                list.push((
+                    Place::Output(index),
+                    Interest {
+                        fd: output.as_fd(),
+                        read: true,
+                        write: false,
+                    },
+                ));
             }
         }
         let input_full = self.input.as_ref().is_none_or(Sink::is_full);
         if let Some(input) = self.input.as_ref().filter(|input| input.is_waiting()) {
-            list.push((Place::Input, Interest { fd: input.as_fd(), read: false, write: true }));
+            list.push((
+                Place::Input,
+                Interest {
+                    fd: input.as_fd(),
+                    read: false,
+                    write: true,
+                },
+            ));
         }
         for (index, follower) in self.followers.iter().enumerate() {
             if let Some(stdin) = follower.stdin.as_ref().filter(|_| !input_full) {
-                list.push((Place::FollowerInput(index), Interest { fd: stdin.as_fd(), read: true, write: false }));
+                list.push((
+                    Place::FollowerInput(index),
+                    Interest {
+                        fd: stdin.as_fd(),
+                        read: true,
+                        write: false,
+                    },
+                ));
             }
-            for sink in [&follower.stdout, &follower.stderr].into_iter().flatten().filter(|sink| sink.is_waiting()) {
-                list.push((Place::FollowerOutput(index), Interest { fd: sink.as_fd(), read: false, write: true }));
+            for sink in [&follower.stdout, &follower.stderr]
+                .into_iter()
+                .flatten()
+                .filter(|sink| sink.is_waiting())
+            {
+                list.push((
+                    Place::FollowerOutput(index),
+                    Interest {
+                        fd: sink.as_fd(),
+                        read: false,
+                        write: true,
+                    },
+                ));
             }
         }
         list
@@ -140,7 +190,11 @@ impl MainProcess {
                     }
                 }
                 Place::Input => {
-                    if self.input.as_mut().is_some_and(|input| input.flush().is_err()) {
+                    if self
+                        .input
+                        .as_mut()
+                        .is_some_and(|input| input.flush().is_err())
+                    {
                         self.input = None; // the process reads no more
                     }
                     self.end_input_when_taken();
@@ -164,7 +218,9 @@ impl MainProcess {
     }
 
     fn copy_output(&mut self, index: usize, chunk: &mut [u8], log: &mut LogWriter) -> Flow {
-        let Some((stream, output)) = self.outputs.get(index) else { return Flow::Ended };
+        let Some((stream, output)) = self.outputs.get(index) else {
+            return Flow::Ended;
+        };
         let (stream, count) = match fd::read(output, chunk) {
             Ok(0) => return Flow::Ended,
             Ok(count) => (*stream, count),
@@ -174,7 +230,11 @@ impl MainProcess {
         let bytes = &chunk[..count];
         log.write(stream, bytes);
         for follower in &mut self.followers {
-            let sink = if stream == STDERR { &mut follower.stderr } else { &mut follower.stdout };
+            let sink = if stream == STDERR {
+                &mut follower.stderr
+            } else {
+                &mut follower.stdout
+            };
             if sink.as_mut().is_some_and(|sink| sink.push(bytes).is_err()) {
                 *sink = None; // this client reads no more; the process goes on
             }
@@ -183,7 +243,9 @@ impl MainProcess {
     }
 
     fn copy_input(&mut self, index: usize, chunk: &mut [u8]) {
-        let Some(follower) = self.followers.get_mut(index) else { return };
+        let Some(follower) = self.followers.get_mut(index) else {
+            return;
+        };
         let Some(stdin) = &follower.stdin else { return };
         match fd::read(stdin, chunk) {
             Ok(0) => {
@@ -193,7 +255,11 @@ impl MainProcess {
                 self.end_input_when_taken();
             }
             Ok(count) => {
-                if self.input.as_mut().is_some_and(|input| input.push(&chunk[..count]).is_err()) {
+                if self
+                    .input
+                    .as_mut()
+                    .is_some_and(|input| input.push(&chunk[..count]).is_err())
+                {
                     self.input = None;
                 }
             }
@@ -209,7 +275,9 @@ impl MainProcess {
     }
 
     fn flush_follower(&mut self, index: usize) {
-        let Some(follower) = self.followers.get_mut(index) else { return };
+        let Some(follower) = self.followers.get_mut(index) else {
+            return;
+        };
         for sink in [&mut follower.stdout, &mut follower.stderr] {
             if sink.as_mut().is_some_and(|sink| sink.flush().is_err()) {
                 *sink = None;

@@ -26,7 +26,11 @@ pub(crate) fn detached(layers: &Layers<'_>) -> Result<OwnedFd, Failure> {
     match with_lowerdir_plus(layers) {
         Err(error) if lacks_lowerdir_plus(&error) => {
             // Linux before 6.5: one option for all lower directories, with its separators escaped.
-            let lower = layers.lower.join("").replace('\\', "\\\\").replace(':', "\\:");
+            let lower = layers
+                .lower
+                .join("")
+                .replace('\\', "\\\\")
+                .replace(':', "\\:");
             new(vec![FsOption::Value("lowerdir", &lower)], layers)
         }
         other => other,
@@ -36,7 +40,14 @@ pub(crate) fn detached(layers: &Layers<'_>) -> Result<OwnedFd, Failure> {
 
 /// Linux 6.5: takes any number of layers and any characters in their paths.
 fn with_lowerdir_plus(layers: &Layers<'_>) -> shedbox_linux::Result<OwnedFd> {
-    new(layers.lower.iter().map(|lower| FsOption::Value("lowerdir+", lower)).collect(), layers)
+    new(
+        layers
+            .lower
+            .iter()
+            .map(|lower| FsOption::Value("lowerdir+", lower))
+            .collect(),
+        layers,
+    )
 }
 
 fn new<'a>(mut options: Vec<FsOption<'a>>, layers: &Layers<'a>) -> shedbox_linux::Result<OwnedFd> {
@@ -57,7 +68,9 @@ pub(crate) fn mount_on(layers: &Layers<'_>, place: &str) -> Result<(), Failure> 
 }
 
 fn lacks_lowerdir_plus(error: &Error) -> bool {
-    error.errno == Errno::EINVAL && error.call == "fsconfig" && error.detail.starts_with("lowerdir+")
+    error.errno == Errno::EINVAL
+        && error.call == "fsconfig"
+        && error.detail.starts_with("lowerdir+")
 }
 
 /// mount(2), for kernels before 6.5. Its options must fit one page, and 127 layer paths do not: each layer gets a link
@@ -67,15 +80,21 @@ fn classic(layers: &Layers<'_>, place: &str) -> shedbox_linux::Result<()> {
     use std::os::unix::fs::symlink;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV;
     mount::mount_new("tmpfs", place, quiet, None)?;
-    std::env::set_current_dir(place).call("chdir", || place.to_owned())?;
+    mount::work_in(place)?;
     for (index, lower) in layers.lower.iter().enumerate() {
         symlink(lower, index.to_string()).call("symlink", || lower.clone())?;
     }
     symlink(layers.upper, "u").call("symlink", || layers.upper.to_owned())?;
     symlink(layers.work, "w").call("symlink", || layers.work.to_owned())?;
-    let lower: Vec<String> = (0..layers.lower.len()).map(|index| index.to_string()).collect();
-    let data = format!("lowerdir={},upperdir=u,workdir=w,userxattr,volatile", lower.join(":"));
-    let data = std::ffi::CString::new(data).map_err(|_| Error::new("mount", "NUL in overlay options", Errno::EINVAL))?;
+    let lower: Vec<String> = (0..layers.lower.len())
+        .map(|index| index.to_string())
+        .collect();
+    let data = format!(
+        "lowerdir={},upperdir=u,workdir=w,userxattr,volatile",
+        lower.join(":")
+    );
+    let data = std::ffi::CString::new(data)
+        .map_err(|_| Error::new("mount", "NUL in overlay options", Errno::EINVAL))?;
     // Over the links: the kernel has resolved them by then.
     mount::mount_new("overlay", place, MountFlags::empty(), Some(&data))
 }

@@ -11,8 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::inroot::Kind;
+use shedbox_linux::meta::{self, FileKind};
 use shedbox_linux::mount::{self, Attributes, FsOption, MountFlags};
-use shedbox_linux::{inroot, process};
+use shedbox_linux::{inroot, path, process};
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::{GenerationSpec, Rootfs};
 use shedbox_spec::mount::{Access, Mount};
@@ -23,8 +24,18 @@ use crate::failure::{Staged, failure};
 use crate::overlay::{self, Layers};
 use crate::{dev, target};
 
-const READ_ONLY: Attributes = Attributes { read_only: true, no_suid: false, no_dev: false, no_exec: false };
-const HARMLESS: Attributes = Attributes { read_only: false, no_suid: true, no_dev: true, no_exec: true };
+const READ_ONLY: Attributes = Attributes {
+    read_only: true,
+    no_suid: false,
+    no_dev: false,
+    no_exec: false,
+};
+const HARMLESS: Attributes = Attributes {
+    read_only: false,
+    no_suid: true,
+    no_dev: true,
+    no_exec: true,
+};
 
 /// A detached mount and where it goes.
 struct Pending<'a> {
@@ -35,13 +46,24 @@ struct Pending<'a> {
 
 /// Builds the rootfs and makes it the root. Returns warnings: what could not be had and was done without.
 pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
-    let Rootfs::Overlay { lower, upper, work, host_binds, masked } = &spec.rootfs;
+    let Rootfs::Overlay {
+        lower,
+        upper,
+        work,
+        host_binds,
+        masked,
+    } = &spec.rootfs;
     let mut pending = Vec::new();
     for (source, target) in host_binds {
         pending.push(bind(source, target, READ_ONLY, "host directories")?);
     }
     for (index, volume) in spec.mounts.iter().enumerate() {
-        if let Mount::Bind { source, target, access } = volume {
+        if let Mount::Bind {
+            source,
+            target,
+            access,
+        } = volume
+        {
             pending.push(match access {
                 Access::Cow => copy_on_write(spec, index, source, target)?,
                 Access::Ro => bind(source, target, READ_ONLY, "volume")?,
@@ -56,14 +78,14 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     };
 
     overlay::mount_on(&Layers { lower, upper, work }, &spec.mountpoint)?;
-    std::env::set_current_dir(&spec.mountpoint)
-        .map_err(|error| failure("overlay", format!("chdir({})", spec.mountpoint), error.raw_os_error().unwrap_or(0)))?;
+    mount::work_in(&spec.mountpoint).stage("overlay")?;
     let root = mount::target(".").stage("overlay")?;
     for name in ["proc", "sys", "dev"] {
         real_directory(&root, name)?;
     }
     dev::fill(spec)?;
-    process::change_directory_to(root.as_fd()).map_err(|errno| failure("pivot", "fchdir".into(), errno as i32))?;
+    process::change_directory_to(root.as_fd())
+        .map_err(|errno| failure("pivot", "fchdir".into(), errno as i32))?;
     mount::pivot_into_cwd().stage("pivot")?;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount::mount_new("proc", "/proc", quiet, None).stage("proc")?;
@@ -81,42 +103,62 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     if spec.network == Network::None {
         network_settings(spec);
     }
-    hide(masked.iter().map(String::as_str).chain(MASKED_PATHS.iter().copied()))?;
+    hide(
+        masked
+            .iter()
+            .map(String::as_str)
+            .chain(MASKED_PATHS.iter().copied()),
+    )?;
     for path in READ_ONLY_PATHS {
         read_only(path)?;
     }
     // The working directory is made when it is missing, as Docker does, and before the root turns read-only.
     let warnings = match target::ensure(&spec.workdir, Kind::Directory) {
-        Err(error) if error.errno == Errno::EROFS => vec![format!("working directory {} cannot be made", spec.workdir)],
+        Err(error) if error.errno == Errno::EROFS => {
+            vec![format!("working directory {} cannot be made", spec.workdir)]
+        }
         made => made.stage("working directory").map(|_| Vec::new())?,
     };
     if spec.read_only {
         let root = inroot::open_root().stage("read-only root")?;
         mount::set_attributes(root.as_fd(), READ_ONLY, false).stage("read-only root")?;
     }
-    std::env::set_current_dir("/")
-        .map_err(|error| failure("pivot", "chdir(/)".into(), error.raw_os_error().unwrap_or(0)))?;
+    mount::work_in("/").stage("pivot")?;
     Ok(warnings)
 }
 
 /// A directory that must be one: an image whose `/proc` is a symbolic link would have proc mounted elsewhere.
 fn real_directory(root: &OwnedFd, name: &str) -> Result<(), Failure> {
     let stage = "mount points";
-    inroot::make(root, ".", name, Kind::Directory).stage(stage)?;
-    let found = mount::target(name).stage(stage)?;
-    if mount::is_directory(&found).stage(stage)? {
-        Ok(())
-    } else {
-        Err(failure(stage, format!("/{name} in the image is not a directory"), Errno::ENOTDIR as i32))
+    match path::mkdir_at(root, name, 0o755) {
+        Err(error) if error.errno == Errno::EEXIST => {}
+        made => return made.stage(stage),
+    }
+    match meta::stat_at(root, name).stage(stage)?.kind {
+        FileKind::Directory => Ok(()),
+        _ => Err(failure(
+            stage,
+            format!("/{name} in the image is not a directory"),
+            Errno::ENOTDIR as i32,
+        )),
     }
 }
 
-fn bind<'a>(source: &str, target: &'a str, attributes: Attributes, stage: &str) -> Result<Pending<'a>, Failure> {
+fn bind<'a>(
+    source: &str,
+    target: &'a str,
+    attributes: Attributes,
+    stage: &str,
+) -> Result<Pending<'a>, Failure> {
     let tree = mount::clone_tree(source, true).stage(stage)?;
     if attributes != Attributes::default() {
         mount::set_attributes(tree.as_fd(), attributes, true).stage(stage)?;
     }
-    let kind = if mount::is_directory(&tree).stage(stage)? { Kind::Directory } else { Kind::File };
+    let kind = if mount::is_directory(&tree).stage(stage)? {
+        Kind::Directory
+    } else {
+        Kind::File
+    };
     Ok(Pending { tree, target, kind })
 }
 
@@ -130,15 +172,23 @@ fn copy_on_write<'a>(
     let dir = format!("{}/{index}", spec.cow_dir);
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
     let lower = [source.to_owned()];
-    let tree = overlay::detached(&Layers { lower: &lower, upper: &upper, work: &work })?;
-    Ok(Pending { tree, target, kind: Kind::Directory })
+    let tree = overlay::detached(&Layers {
+        lower: &lower,
+        upper: &upper,
+        work: &work,
+    })?;
+    Ok(Pending {
+        tree,
+        target,
+        kind: Kind::Directory,
+    })
 }
 
 fn attach(pending: &Pending<'_>, stage: &str) -> Result<(), Failure> {
     let place = target::ensure(pending.target, pending.kind).stage(stage)?;
     mount::attach(pending.tree.as_fd(), place.as_fd())
         .map_err(|mut error| {
-            error.detail = pending.target.to_owned();
+            pending.target.clone_into(&mut error.detail);
             error
         })
         .stage(stage)
@@ -147,20 +197,43 @@ fn attach(pending: &Pending<'_>, stage: &str) -> Result<(), Failure> {
 /// Volumes and memory file systems, outer targets before inner ones.
 fn attach_all<'a>(spec: &'a GenerationSpec, mut pending: Vec<Pending<'a>>) -> Result<(), Failure> {
     for volume in &spec.mounts {
-        if let Mount::Tmpfs { target, size, mode, read_only, exec } = volume {
+        if let Mount::Tmpfs {
+            target,
+            size,
+            mode,
+            read_only,
+            exec,
+        } = volume
+        {
             let size = size.map(|size| size.to_string());
             let mode = format!("{:o}", mode.unwrap_or(0o1777));
             let mut options = vec![FsOption::Value("mode", &mode)];
             if let Some(size) = &size {
                 options.push(FsOption::Value("size", size));
             }
-            let attributes = Attributes { read_only: *read_only, no_exec: !exec, ..HARMLESS };
+            let attributes = Attributes {
+                read_only: *read_only,
+                no_exec: !exec,
+                ..HARMLESS
+            };
             let tree = mount::new_filesystem("tmpfs", &options, attributes).stage("tmpfs")?;
-            pending.push(Pending { tree, target, kind: Kind::Directory });
+            pending.push(Pending {
+                tree,
+                target,
+                kind: Kind::Directory,
+            });
         }
     }
-    pending.sort_by_key(|pending| pending.target.split('/').filter(|part| !part.is_empty()).count());
-    pending.iter().try_for_each(|pending| attach(pending, "volume"))
+    pending.sort_by_key(|pending| {
+        pending
+            .target
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
+    pending
+        .iter()
+        .try_for_each(|pending| attach(pending, "volume"))
 }
 
 /// /etc/hosts, hostname and resolv.conf come from files that [`dev::fill`] has left.
@@ -169,17 +242,32 @@ fn etc_files() -> Result<(), Failure> {
         let source = format!("{}/{name}", dev::PRIVATE);
         let tree = mount::clone_tree(&source, false).stage("etc")?;
         let path = format!("/etc/{name}");
-        attach(&Pending { tree, target: &path, kind: Kind::File }, "etc")?;
+        attach(
+            &Pending {
+                tree,
+                target: &path,
+                kind: Kind::File,
+            },
+            "etc",
+        )?;
     }
     Ok(())
 }
 
 /// What Docker sets in a network namespace of its own. Best effort: both only widen what programs may do.
 fn network_settings(spec: &GenerationSpec) {
-    let last_group = spec.gid_map.iter().map(|(first, count)| first + (count - 1)).max().unwrap_or(0);
+    let last_group = spec
+        .gid_map
+        .iter()
+        .map(|(first, count)| first + (count - 1))
+        .max()
+        .unwrap_or(0);
     // Another generation of this sandbox may have set them: then this writes the same again.
     let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-    let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", format!("0 {}", last_group.min(i32::MAX as u32)));
+    let _ = std::fs::write(
+        "/proc/sys/net/ipv4/ping_group_range",
+        format!("0 {}", last_group.min(i32::MAX as u32)),
+    );
 }
 
 /// Hides paths: a file behind /dev/null, a directory behind an empty read-only one. What is not there needs no mask.
@@ -187,7 +275,9 @@ fn hide<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     let root = inroot::open_root().stage("masked paths")?;
     let mut empty = None;
     for path in paths {
-        let Some(place) = inroot::open(&root, path).stage("masked paths")? else { continue };
+        let Some(place) = inroot::open(&root, path).stage("masked paths")? else {
+            continue;
+        };
         let tree = if mount::is_directory(&place).stage("masked paths")? {
             let empty: &OwnedFd = match &mut empty {
                 Some(empty) => empty,
@@ -206,7 +296,15 @@ fn hide<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
 fn empty_directory() -> Result<OwnedFd, Failure> {
     let path = format!("{}/{}", dev::PRIVATE, dev::EMPTY);
     let tree = mount::clone_tree(&path, false).stage("masked paths")?;
-    mount::set_attributes(tree.as_fd(), Attributes { read_only: true, ..HARMLESS }, false).stage("masked paths")?;
+    mount::set_attributes(
+        tree.as_fd(),
+        Attributes {
+            read_only: true,
+            ..HARMLESS
+        },
+        false,
+    )
+    .stage("masked paths")?;
     let place = mount::target(&path).stage("masked paths")?;
     mount::attach(tree.as_fd(), place.as_fd()).stage("masked paths")?;
     mount::target(&path).stage("masked paths")
@@ -214,8 +312,18 @@ fn empty_directory() -> Result<OwnedFd, Failure> {
 
 fn read_only(path: &str) -> Result<(), Failure> {
     let root = inroot::open_root().stage("read-only paths")?;
-    let Some(place) = inroot::open(&root, path).stage("read-only paths")? else { return Ok(()) };
+    let Some(place) = inroot::open(&root, path).stage("read-only paths")? else {
+        return Ok(());
+    };
     let tree = mount::clone_tree_fd(place.as_fd()).stage("read-only paths")?;
-    mount::set_attributes(tree.as_fd(), Attributes { read_only: true, ..HARMLESS }, true).stage("read-only paths")?;
+    mount::set_attributes(
+        tree.as_fd(),
+        Attributes {
+            read_only: true,
+            ..HARMLESS
+        },
+        true,
+    )
+    .stage("read-only paths")?;
     mount::attach(tree.as_fd(), place.as_fd()).stage("read-only paths")
 }

@@ -20,7 +20,10 @@ impl Sink {
     /// Takes a descriptor over and makes it non-blocking.
     pub(crate) fn new(fd: OwnedFd) -> Result<Self> {
         fd::set_nonblocking(&fd)?;
-        Ok(Self { fd, waiting: VecDeque::new() })
+        Ok(Self {
+            fd,
+            waiting: VecDeque::new(),
+        })
     }
 
     /// Writes or keeps `bytes`. An error means that nobody reads any more.

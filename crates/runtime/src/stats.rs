@@ -16,7 +16,10 @@ const COMMAND_MAX: usize = 4096;
 
 /// All processes of this pid namespace but init. One that ends meanwhile is left out.
 pub(crate) fn read(proc: &OwnedFd) -> Stats {
-    let processes: Vec<ProcessStats> = tree::pids(proc).into_iter().filter_map(|pid| process(proc, pid)).collect();
+    let processes: Vec<ProcessStats> = tree::pids(proc)
+        .into_iter()
+        .filter_map(|pid| process(proc, pid))
+        .collect();
     Stats {
         cpu_us: processes.iter().map(|process| process.cpu_us).sum(),
         rss: processes.iter().map(|process| process.rss).sum(),
@@ -30,8 +33,19 @@ fn process(proc: &OwnedFd, pid: i32) -> Option<ProcessStats> {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     let status = text("status")?;
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()?;
-    parse(pid, uid, &text("stat")?, &text("cmdline").unwrap_or_default())
+    let uid = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))?
+        .split_ascii_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    parse(
+        pid,
+        uid,
+        &text("stat")?,
+        &text("cmdline").unwrap_or_default(),
+    )
 }
 
 /// From the contents of `stat` and `cmdline`.
@@ -45,7 +59,10 @@ fn parse(pid: i32, uid: u32, stat: &str, cmdline: &str) -> Option<ProcessStats> 
         command = format!("[{name}]");
     }
     if command.len() > COMMAND_MAX {
-        let end = (0..=COMMAND_MAX).rev().find(|end| command.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=COMMAND_MAX)
+            .rev()
+            .find(|end| command.is_char_boundary(*end))
+            .unwrap_or(0);
         command.truncate(end);
     }
     Some(ProcessStats {

@@ -43,17 +43,31 @@ impl Surroundings {
         let pts = open("/dev/pts", inroot::OFlags::PATH | inroot::OFlags::DIRECTORY)?;
         let proc = open("/proc", inroot::OFlags::RDONLY | inroot::OFlags::DIRECTORY)?;
         let root = open_root().stage(stage)?;
-        let mut env: Vec<Vec<u8>> = vec![DEFAULT_PATH.into(), format!("HOSTNAME={}", spec.hostname).into_bytes()];
+        let mut env: Vec<Vec<u8>> = vec![
+            DEFAULT_PATH.into(),
+            format!("HOSTNAME={}", spec.hostname).into_bytes(),
+        ];
         if spec.deny_setgroups {
             env.push(format!("APT_CONFIG={}/{}", dev::PRIVATE, dev::APT_CONF).into_bytes());
         }
         for variable in &spec.env {
             if variable.contains('\0') {
-                return Err(failure(stage, format!("NUL in the environment variable {variable:?}"), 0));
+                return Err(failure(
+                    stage,
+                    format!("NUL in the environment variable {variable:?}"),
+                    0,
+                ));
             }
             set(&mut env, variable.clone().into_bytes());
         }
-        Ok(Self { spec, env, null, pts, root, proc })
+        Ok(Self {
+            spec,
+            env,
+            null,
+            pts,
+            root,
+            proc,
+        })
     }
 
     /// Who a command runs as: `asked`, else the sandbox's own user.
@@ -63,7 +77,11 @@ impl Surroundings {
         let passwd = self.accounts("/etc/passwd")?;
         let group = self.accounts("/etc/group")?;
         let mut found = resolve(&user, &passwd, &group).map_err(|error| error.message)?;
-        let mapped = |ranges: &[(u32, u32)], id: u32| ranges.iter().any(|(first, count)| id.wrapping_sub(*first) < *count);
+        let mapped = |ranges: &[(u32, u32)], id: u32| {
+            ranges
+                .iter()
+                .any(|(first, count)| id.wrapping_sub(*first) < *count)
+        };
         let (uids, gids) = (&self.spec.uid_map, &self.spec.gid_map);
         if mapped(uids, found.uid) && mapped(gids, found.gid) {
             // A group that the image names and the map lacks cannot be had; it would only add rights.
@@ -71,7 +89,12 @@ impl Surroundings {
             return Ok(found);
         }
         if asked.is_none() && self.spec.user_may_fall_back {
-            return Ok(ResolvedUser { uid: 0, gid: 0, groups: vec![0], home: found.home });
+            return Ok(ResolvedUser {
+                uid: 0,
+                gid: 0,
+                groups: vec![0],
+                home: found.home,
+            });
         }
         Err(format!(
             "user {}:{} is outside the id map of this host; give the user subordinate ids in /etc/subuid and /etc/subgid",
@@ -99,12 +122,17 @@ pub(crate) fn set(env: &mut Vec<Vec<u8>>, variable: Vec<u8>) {
 
 /// The name of a `NAME=VALUE`.
 fn name_of(variable: &[u8]) -> &[u8] {
-    variable.split(|byte| *byte == b'=').next().unwrap_or(variable)
+    variable
+        .split(|byte| *byte == b'=')
+        .next()
+        .unwrap_or(variable)
 }
 
 /// The value of `name`.
 pub(crate) fn value<'a>(env: &'a [Vec<u8>], name: &str) -> Option<&'a [u8]> {
-    env.iter().find(|variable| name_of(variable) == name.as_bytes()).and_then(|variable| variable.get(name.len() + 1..))
+    env.iter()
+        .find(|variable| name_of(variable) == name.as_bytes())
+        .and_then(|variable| variable.get(name.len() + 1..))
 }
 
 #[cfg(test)]

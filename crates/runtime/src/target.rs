@@ -20,7 +20,12 @@ pub(crate) fn ensure(path: &str, kind: Kind) -> Result<OwnedFd> {
         reached.push_str(part);
         if inroot::open(&root, &reached)?.is_none() {
             let last = index + 1 == parts.len();
-            inroot::make(&root, &parent, part, if last { kind } else { Kind::Directory })?;
+            inroot::make(
+                &root,
+                &parent,
+                part,
+                if last { kind } else { Kind::Directory },
+            )?;
         }
         reached.push('/');
     }

@@ -34,7 +34,8 @@ const ROUNDS: usize = 64;
 pub(crate) fn signal(proc: &OwnedFd, tag: Tag, signal: i32) -> usize {
     let mut count = 0;
     for pid in pids(proc) {
-        let marked = process::limit_of(pid, RLIMIT_LOCKS).is_ok_and(|(_, hard)| hard == tag.value());
+        let marked =
+            process::limit_of(pid, RLIMIT_LOCKS).is_ok_and(|(_, hard)| hard == tag.value());
         if marked && !is_zombie(proc, pid) && process::signal(pid, signal).is_ok() {
             count += 1;
         }
@@ -54,13 +55,20 @@ pub(crate) fn kill(proc: &OwnedFd, tag: Tag) {
 /// Pids in this namespace, init itself not among them.
 pub(crate) fn pids(proc: &OwnedFd) -> Vec<i32> {
     let names = path::open_dir_at(proc, ".").and_then(Entries::new);
-    names.into_iter().flatten().filter_map(|entry| entry.ok()?.name.to_str()?.parse().ok()).filter(|pid| *pid != 1).collect()
+    names
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.name.to_str()?.parse().ok())
+        .filter(|pid| *pid != 1)
+        .collect()
 }
 
 fn is_zombie(proc: &OwnedFd, pid: i32) -> bool {
     let stat = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096);
     match stat {
-        Ok(Some(stat)) => state(&String::from_utf8_lossy(&stat)).is_none_or(|state| matches!(state, 'Z' | 'X')),
+        Ok(Some(stat)) => {
+            state(&String::from_utf8_lossy(&stat)).is_none_or(|state| matches!(state, 'Z' | 'X'))
+        }
         _ => true, // gone meanwhile
     }
 }

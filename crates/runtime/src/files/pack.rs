@@ -36,9 +36,16 @@ pub(super) fn pack(path: &str, follow: bool, stream: File) -> Result<Reply, Erro
             return one_file(path, name, &stat, stream);
         }
     }
-    let top = if name == "." { PathBuf::from(".") } else { PathBuf::from(name) };
+    let top = if name == "." {
+        PathBuf::from(".")
+    } else {
+        PathBuf::from(name)
+    };
     let mut packer = Packer::new(stream);
-    packer.entry(&dir, &inside, &top, 0).and_then(|()| packer.finish()).map_err(|error| error.named(path))?;
+    packer
+        .entry(&dir, &inside, &top, 0)
+        .and_then(|()| packer.finish())
+        .map_err(|error| error.named(path))?;
     Ok(Reply::Done)
 }
 
@@ -47,7 +54,10 @@ fn one_file(path: &str, name: &str, stat: &Stat, stream: File) -> Result<Reply, 
     let root = inroot::open_root().map_err(|error| refused(path, &error))?;
     let file = path::open_file_in_root(&root, path).map_err(|error| refused(path, &error))?;
     let mut packer = Packer::new(stream);
-    packer.file(file, Path::new(name), stat).and_then(|()| packer.finish()).map_err(|error| error.named(path))?;
+    packer
+        .file(file, Path::new(name), stat)
+        .and_then(|()| packer.finish())
+        .map_err(|error| error.named(path))?;
     Ok(Reply::Done)
 }
 
@@ -64,9 +74,16 @@ enum Stop {
 impl Stop {
     fn named(self, path: &str) -> Error {
         match self {
-            Stop::File(inner, error) => refused(&format!("{path} (at {})", inner.display()), &error),
-            Stop::Stream(error) => Error::invalid(format!("the archive of {path} was not taken: {error}")),
-            Stop::Deep(inner) => Error::invalid(format!("{}: deeper than {DEPTH_MAX} levels", inner.display())),
+            Stop::File(inner, error) => {
+                refused(&format!("{path} (at {})", inner.display()), &error)
+            }
+            Stop::Stream(error) => {
+                Error::invalid(format!("the archive of {path} was not taken: {error}"))
+            }
+            Stop::Deep(inner) => Error::invalid(format!(
+                "{}: deeper than {DEPTH_MAX} levels",
+                inner.display()
+            )),
         }
     }
 }
@@ -86,14 +103,23 @@ struct Packer {
 impl Packer {
     fn new(stream: File) -> Self {
         let tar = tar::Builder::new(BufWriter::with_capacity(256 << 10, stream));
-        Self { tar, links: HashMap::new() }
+        Self {
+            tar,
+            links: HashMap::new(),
+        }
     }
 
     fn finish(self) -> Result<(), Stop> {
         Ok(self.tar.into_inner()?.flush()?)
     }
 
-    fn entry(&mut self, dir: &OwnedFd, name: &OsStr, inside: &Path, depth: usize) -> Result<(), Stop> {
+    fn entry(
+        &mut self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        inside: &Path,
+        depth: usize,
+    ) -> Result<(), Stop> {
         let fail = |error| Stop::File(inside.to_owned(), error);
         let stat = meta::stat_at(dir, name).map_err(fail)?;
         match stat.kind {
@@ -103,7 +129,8 @@ impl Packer {
                 }
                 let sub = path::open_dir_at(dir, name).map_err(fail)?;
                 let mut header = header(&stat, tar::EntryType::Directory);
-                self.tar.append_data(&mut header, inside, std::io::empty())?;
+                self.tar
+                    .append_data(&mut header, inside, std::io::empty())?;
                 let handle = sub.try_clone().map_err(Stop::Stream)?;
                 for entry in Entries::new(sub).map_err(fail)? {
                     let entry = entry.map_err(fail)?;
@@ -114,11 +141,15 @@ impl Packer {
             FileKind::Symlink => {
                 let target = path::read_link_at(dir, name).map_err(fail)?;
                 let mut header = header(&stat, tar::EntryType::Symlink);
-                Ok(self.tar.append_link(&mut header, inside, Path::new(&target))?)
+                Ok(self
+                    .tar
+                    .append_link(&mut header, inside, Path::new(&target))?)
             }
             FileKind::Fifo => {
                 let mut header = header(&stat, tar::EntryType::Fifo);
-                Ok(self.tar.append_data(&mut header, inside, std::io::empty())?)
+                Ok(self
+                    .tar
+                    .append_data(&mut header, inside, std::io::empty())?)
             }
             FileKind::Regular => {
                 if stat.links > 1 {
@@ -131,7 +162,11 @@ impl Packer {
                 let file = path::open_file_at(dir, name).map_err(fail)?;
                 // The file that was opened counts, not the one that was looked at.
                 let stat = meta::stat(&file).map_err(fail)?;
-                if stat.kind == FileKind::Regular { self.file(file, inside, &stat) } else { Ok(()) }
+                if stat.kind == FileKind::Regular {
+                    self.file(file, inside, &stat)
+                } else {
+                    Ok(())
+                }
             }
             // Sockets and devices mean nothing in an archive of a sandbox.
             _ => Ok(()),
@@ -141,7 +176,10 @@ impl Packer {
     fn file(&mut self, file: OwnedFd, inside: &Path, stat: &Stat) -> Result<(), Stop> {
         let mut header = header(stat, tar::EntryType::Regular);
         header.set_size(stat.size);
-        let content = Exactly { file: File::from(file), left: stat.size };
+        let content = Exactly {
+            file: File::from(file),
+            left: stat.size,
+        };
         Ok(self.tar.append_data(&mut header, inside, content)?)
     }
 }
@@ -165,7 +203,9 @@ struct Exactly {
 
 impl Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if wanted == 0 {
             return Ok(0);
         }

@@ -32,10 +32,17 @@ pub(super) fn unpack(top: &str, rules: Rules, stream: File) -> Result<Reply, Err
     process::set_umask(0);
     let root = inroot::open_root().map_err(|error| refused(top, &error))?;
     let handle = path::handle_in_root(&root, top).map_err(|error| refused(top, &error))?;
-    if meta::stat(&handle).map_err(|error| refused(top, &error))?.kind != FileKind::Directory {
-        return Err(Error::invalid(format!("extraction point {top} is not a directory")));
+    if meta::stat(&handle)
+        .map_err(|error| refused(top, &error))?
+        .kind
+        != FileKind::Directory
+    {
+        return Err(Error::invalid(format!(
+            "extraction point {top} is not a directory"
+        )));
     }
-    let unreadable = |error: std::io::Error| Error::invalid(format!("unreadable archive for {top}: {error}"));
+    let unreadable =
+        |error: std::io::Error| Error::invalid(format!("unreadable archive for {top}: {error}"));
     let mut archive = tar::Archive::new(std::io::BufReader::with_capacity(256 << 10, stream));
     // Times of directories change while they are filled.
     let mut directories: Vec<(PathBuf, Timestamp)> = Vec::new();
@@ -43,12 +50,19 @@ pub(super) fn unpack(top: &str, rules: Rules, stream: File) -> Result<Reply, Err
         let mut entry = entry.map_err(unreadable)?;
         let name = OsStr::from_bytes(&entry.path_bytes()).to_owned();
         let Some(inside) = safe(Path::new(&name)) else {
-            return Err(Error::invalid(format!("entry `{}` leads out of the archive", Path::new(&name).display())));
+            return Err(Error::invalid(format!(
+                "entry `{}` leads out of the archive",
+                Path::new(&name).display()
+            )));
         };
         let full = Path::new(top).join(&inside);
-        let mtime = Timestamp { seconds: entry.header().mtime().unwrap_or(0) as i64, nanos: 0 };
+        let mtime = Timestamp {
+            seconds: entry.header().mtime().unwrap_or(0) as i64,
+            nanos: 0,
+        };
         let is_dir = entry.header().entry_type().is_dir();
-        apply(&root, top, &full, &mut entry, rules, mtime).map_err(|error| refused(&full.to_string_lossy(), &error))?;
+        apply(&root, top, &full, &mut entry, rules, mtime)
+            .map_err(|error| refused(&full.to_string_lossy(), &error))?;
         if is_dir {
             directories.push((full, mtime));
         }
@@ -57,7 +71,9 @@ pub(super) fn unpack(top: &str, rules: Rules, stream: File) -> Result<Reply, Err
     let mut rest = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(unreadable)?;
     for (full, mtime) in directories.iter().rev() {
-        let Ok(dir) = path::open_dir_in_root(&root, full) else { continue }; // replaced by a later entry
+        let Ok(dir) = path::open_dir_in_root(&root, full) else {
+            continue;
+        }; // replaced by a later entry
         meta::set_mtime(&dir, *mtime).map_err(|error| refused(&full.to_string_lossy(), &error))?;
     }
     Ok(Reply::Done)
@@ -87,7 +103,10 @@ fn apply(
     let header = entry.header().clone();
     let mode = header.mode().unwrap_or(0o644) & 0o7777;
     let owner = if rules.keep_owner {
-        (header.uid().unwrap_or(0) as u32, header.gid().unwrap_or(0) as u32)
+        (
+            header.uid().unwrap_or(0) as u32,
+            header.gid().unwrap_or(0) as u32,
+        )
     } else {
         (0, 0)
     };
@@ -118,13 +137,26 @@ fn apply(
         tar::EntryType::Link => {
             let target = link_name(entry)?;
             let Some(inside) = safe(Path::new(&target)) else {
-                return Err(shedbox_linux::Error::new("linkat", "link leads out of the archive", Errno::EINVAL));
+                return Err(shedbox_linux::Error::new(
+                    "linkat",
+                    "link leads out of the archive",
+                    Errno::EINVAL,
+                ));
             };
             let old = Path::new(top).join(inside);
             let (Some(old_parent), Some(old_name)) = (old.parent(), old.file_name()) else {
-                return Err(shedbox_linux::Error::new("linkat", "link to a directory", Errno::EINVAL));
+                return Err(shedbox_linux::Error::new(
+                    "linkat",
+                    "link to a directory",
+                    Errno::EINVAL,
+                ));
             };
-            path::link_at(path::dir_handle_in_root(root, old_parent)?, old_name, &dir, name)
+            path::link_at(
+                path::dir_handle_in_root(root, old_parent)?,
+                old_name,
+                &dir,
+                name,
+            )
         }
         tar::EntryType::Fifo => {
             path::mkfifo_at(&dir, name, mode)?;
@@ -140,7 +172,11 @@ fn apply(
             meta::set_mtime(&file, mtime)
         }
         // Devices cannot be made in a user namespace and have no place in a sandbox.
-        other => Err(shedbox_linux::Error::new("mknod", format!("entry of type {other:?}"), Errno::EPERM)),
+        other => Err(shedbox_linux::Error::new(
+            "mknod",
+            format!("entry of type {other:?}"),
+            Errno::EPERM,
+        )),
     }
 }
 
@@ -168,12 +204,23 @@ fn parent_directory(root: &OwnedFd, parent: &Path) -> shedbox_linux::Result<Owne
 }
 
 /// Removes what is in the way of an entry: a directory gives way to nothing but a directory.
-fn make_room(dir: &OwnedFd, name: &OsStr, for_directory: bool, rules: Rules) -> shedbox_linux::Result<()> {
+fn make_room(
+    dir: &OwnedFd,
+    name: &OsStr,
+    for_directory: bool,
+    rules: Rules,
+) -> shedbox_linux::Result<()> {
     let found = match meta::stat_at(dir, name) {
         Err(error) if error.errno == Errno::ENOENT => return Ok(()),
         other => other?.kind,
     };
-    let refuse = |errno| Err(shedbox_linux::Error::new("unlinkat", name.to_string_lossy(), errno));
+    let refuse = |errno| {
+        Err(shedbox_linux::Error::new(
+            "unlinkat",
+            name.to_string_lossy(),
+            errno,
+        ))
+    };
     match (found, for_directory) {
         (FileKind::Directory | FileKind::Symlink, true) => Ok(()),
         (FileKind::Directory, false) => refuse(Errno::EISDIR),
@@ -185,13 +232,19 @@ fn make_room(dir: &OwnedFd, name: &OsStr, for_directory: bool, rules: Rules) -> 
 fn link_name(entry: &tar::Entry<'_, impl Read>) -> shedbox_linux::Result<std::ffi::OsString> {
     match entry.link_name_bytes() {
         Some(bytes) => Ok(OsStr::from_bytes(&bytes).to_owned()),
-        None => Err(shedbox_linux::Error::new("symlinkat", "link without a target", Errno::EINVAL)),
+        None => Err(shedbox_linux::Error::new(
+            "symlinkat",
+            "link without a target",
+            Errno::EINVAL,
+        )),
     }
 }
 
 fn copy(from: &mut impl Read, to: &mut File) -> shedbox_linux::Result<()> {
     use shedbox_linux::errno::Context;
-    std::io::copy(from, to).and_then(|_| to.flush()).call("write", String::new)
+    std::io::copy(from, to)
+        .and_then(|_| to.flush())
+        .call("write", String::new)
 }
 
 #[cfg(test)]

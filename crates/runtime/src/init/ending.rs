@@ -19,8 +19,14 @@ impl Init {
     /// Asks the main process to end. What does not handle the signal gets SIGKILL at once: nothing could come of the
     /// grace, and keep-alive processes (`sleep`, `tail -f /dev/null`) are most of what is ever stopped.
     pub(super) fn stop(&mut self, signal: i32, grace: Duration) {
-        let running = self.main.as_ref().filter(|main| main.result.is_none()).map(|main| main.pid);
-        let Some(pid) = running else { return self.end(&End::Stopped) };
+        let running = self
+            .main
+            .as_ref()
+            .filter(|main| main.result.is_none())
+            .map(|main| main.pid);
+        let Some(pid) = running else {
+            return self.end(&End::Stopped);
+        };
         let deadline = Instant::now().checked_add(grace);
         self.stopping = Some(Stopping { deadline });
         let sent = process::signal(pid, signal).is_ok();
@@ -31,8 +37,14 @@ impl Init {
 
     /// True when `signal` ends the process or runs code of its own: it is neither ignored nor left without effect.
     fn handles(&self, pid: i32, signal: i32) -> bool {
-        let status = shedbox_linux::inroot::read_small(&self.around.proc, &format!("{pid}/status"), 64 << 10);
-        let Ok(Some(status)) = status else { return false };
+        let status = shedbox_linux::inroot::read_small(
+            &self.around.proc,
+            &format!("{pid}/status"),
+            64 << 10,
+        );
+        let Ok(Some(status)) = status else {
+            return false;
+        };
         signal_has_effect(&String::from_utf8_lossy(&status), signal)
     }
 
@@ -67,7 +79,8 @@ impl Init {
             main.drain(&mut self.log);
             main.result = Some(result.clone());
             for connection in main.connections() {
-                self.connections.reply(connection, &Reply::Exited(result.clone()), &[]);
+                self.connections
+                    .reply(connection, &Reply::Exited(result.clone()), &[]);
             }
         }
         self.answer_stoppers();
@@ -76,7 +89,9 @@ impl Init {
 
     /// The main process has ended by itself or by a signal: so does the generation.
     pub(super) fn main_ended(&mut self, ended: &Ended) {
-        let Some(started) = self.main.as_ref().map(|main| main.started) else { return };
+        let Some(started) = self.main.as_ref().map(|main| main.started) else {
+            return;
+        };
         self.finish(result(plain_end(ended), started, Some(ended)));
     }
 
@@ -106,10 +121,15 @@ impl Init {
 
     /// After the end of the main process: leave once every follower has its output.
     pub(super) fn end_when_drained(&mut self) {
-        let Some(main) = self.main.as_ref().filter(|main| !main.is_draining()) else { return };
-        let Some(result) = main.result.clone() else { return };
+        let Some(main) = self.main.as_ref().filter(|main| !main.is_draining()) else {
+            return;
+        };
+        let Some(result) = main.result.clone() else {
+            return;
+        };
         for connection in main.connections() {
-            self.connections.reply(connection, &Reply::Exited(result.clone()), &[]);
+            self.connections
+                .reply(connection, &Reply::Exited(result.clone()), &[]);
         }
         self.over = true;
     }
@@ -124,7 +144,10 @@ impl Init {
             .map(|connection| connection.id)
             .collect();
         for id in asking {
-            let waiting = self.connections.get(id).is_some_and(|client| matches!(client.socket.try_recv(), Ok(Some(_))));
+            let waiting = self
+                .connections
+                .get(id)
+                .is_some_and(|client| matches!(client.socket.try_recv(), Ok(Some(_))));
             if waiting {
                 let result = result(end.clone(), Instant::now(), None);
                 self.connections.reply(id, &Reply::Exited(result), &[]);
@@ -147,7 +170,9 @@ impl Init {
 
     /// `exit.json` beside the log: a daemon that was away learns from it how the main process ended.
     fn record(&self, result: &ExecResult) {
-        let Ok(text) = serde_json::to_vec(result) else { return };
+        let Ok(text) = serde_json::to_vec(result) else {
+            return;
+        };
         // A full disk loses the record, not the sandbox: the daemon then knows only that it has ended.
         let _ = shedbox_linux::fd::replace_file(&self.log_dir, "exit.json", &text);
     }

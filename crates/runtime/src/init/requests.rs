@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use shedbox_linux::seqpacket::Frame;
 use shedbox_linux::{fd, pty, userns};
 use shedbox_spec::Error;
+use shedbox_spec::control::DieReason;
 use shedbox_spec::control::{Attach, FollowUp, InitStatus, PROTOCOL_VERSION, Reply, Request};
 use shedbox_spec::exec::{DEFAULT_GRACE_MS, End, ExecRequest, StdinMode, TtySize};
-use shedbox_spec::control::DieReason;
 
 use super::{Init, Role};
 use crate::exec::{Exec, result};
@@ -61,7 +61,9 @@ impl Init {
         match role {
             Role::Asking => match serde_json::from_slice(&frame.bytes) {
                 Ok(request) => self.request(id, request, frame.fds),
-                Err(error) => self.refuse(id, Error::invalid(format!("unreadable request: {error}"))),
+                Err(error) => {
+                    self.refuse(id, Error::invalid(format!("unreadable request: {error}")));
+                }
             },
             Role::Exec | Role::Follower => match serde_json::from_slice(&frame.bytes) {
                 Ok(follow_up) => self.follow_up(id, role, &follow_up),
@@ -87,10 +89,12 @@ impl Init {
             Request::Exec(request) => self.exec(id, &request, fds),
             Request::StartMain(attach) => self.start_main(id, attach, fds),
             Request::Attach(attach) => self.attach(id, attach, fds),
-            Request::Files(request) => match files::start(&request, fds, self.connections.get(id)) {
-                Ok(pid) => self.set_role(id, Role::Files { pid }),
-                Err(error) => self.refuse(id, error),
-            },
+            Request::Files(request) => {
+                match files::start(&request, fds, self.connections.get(id)) {
+                    Ok(pid) => self.set_role(id, Role::Files { pid }),
+                    Err(error) => self.refuse(id, error),
+                }
+            }
             Request::Stats => {
                 let stats = stats::read(&self.around.proc);
                 self.connections.reply(id, &Reply::Stats(stats), &[]);
@@ -100,10 +104,16 @@ impl Init {
                 self.connections.reply(id, &Reply::Status(status), &[]);
             }
             Request::Kill { signal } => {
-                let pid = self.main.as_ref().filter(|main| main.result.is_none()).map(|main| main.pid);
+                let pid = self
+                    .main
+                    .as_ref()
+                    .filter(|main| main.result.is_none())
+                    .map(|main| main.pid);
                 let reply = match pid.map(|pid| shedbox_linux::process::signal(pid, signal)) {
                     None => Reply::Failed(Error::conflict("there is no main process that runs")),
-                    Some(Err(errno)) => Reply::Failed(Error::invalid(format!("signal {signal}: {}", errno.desc()))),
+                    Some(Err(errno)) => {
+                        Reply::Failed(Error::invalid(format!("signal {signal}: {}", errno.desc())))
+                    }
                     Some(Ok(())) => Reply::Done,
                 };
                 self.connections.reply(id, &reply, &[]);
@@ -145,7 +155,11 @@ impl Init {
     }
 
     fn exec(&mut self, id: u32, request: &ExecRequest, fds: Vec<OwnedFd>) {
-        let flags = [request.stdin == StdinMode::Pipe, request.stdout, request.stderr];
+        let flags = [
+            request.stdin == StdinMode::Pipe,
+            request.stdout,
+            request.stderr,
+        ];
         let given = match streams(flags, request.tty.is_some(), fds) {
             Ok(given) => given,
             Err(error) => return self.refuse(id, error),
@@ -157,7 +171,9 @@ impl Init {
         let (number, tag) = self.execs.next_tag();
         let streams = match &terminal {
             Some((_, slave)) => Streams::Terminal(slave.as_fd()),
-            None => Streams::Separate([0, 1, 2].map(|index: usize| given[index].as_ref().map(AsFd::as_fd))),
+            None => Streams::Separate(
+                [0, 1, 2].map(|index: usize| given[index].as_ref().map(AsFd::as_fd)),
+            ),
         };
         let what = Launch {
             argv: &request.argv,
@@ -169,12 +185,15 @@ impl Init {
         };
         let started = Instant::now();
         match launch(&what, &self.around, &mut self.stack) {
-            Err(end) => self.connections.reply(id, &Reply::Exited(result(end, started, None)), &[]),
+            Err(end) => self
+                .connections
+                .reply(id, &Reply::Exited(result(end, started, None)), &[]),
             Ok(child) => {
                 let master = terminal.map(|(master, _)| master);
                 if request.report_start || request.detach || master.is_some() {
                     let fds: Vec<_> = master.iter().map(AsFd::as_fd).collect();
-                    self.connections.reply(id, &Reply::Started { pid: child.pid }, &fds);
+                    self.connections
+                        .reply(id, &Reply::Started { pid: child.pid }, &fds);
                 }
                 if !request.detach {
                     self.set_role(id, Role::Exec);
@@ -185,7 +204,9 @@ impl Init {
                     pid: child.pid,
                     connection: (!request.detach).then_some(id),
                     started,
-                    deadline: request.timeout_ms.map(|timeout| started + Duration::from_millis(timeout)),
+                    deadline: request
+                        .timeout_ms
+                        .map(|timeout| started + Duration::from_millis(timeout)),
                     grace: Duration::from_millis(request.grace_ms.unwrap_or(DEFAULT_GRACE_MS)),
                     timed_out: false,
                     master,
@@ -195,7 +216,10 @@ impl Init {
     }
 
     fn follow_up(&mut self, id: u32, role: Role, follow_up: &FollowUp) {
-        let main = self.main.as_ref().filter(|main| role == Role::Follower && main.result.is_none());
+        let main = self
+            .main
+            .as_ref()
+            .filter(|main| role == Role::Follower && main.result.is_none());
         let exec_pid = self.execs.of_connection(id).map(|exec| exec.pid);
         match follow_up {
             FollowUp::Signal { signal } => {
@@ -205,7 +229,10 @@ impl Init {
             }
             FollowUp::Resize(size) => {
                 let master = main.and_then(|main| main.master.as_ref());
-                let exec = self.execs.of_connection(id).and_then(|exec| exec.master.as_ref());
+                let exec = self
+                    .execs
+                    .of_connection(id)
+                    .and_then(|exec| exec.master.as_ref());
                 if let Some(master) = exec.or(master) {
                     let _ = pty::set_size(master, size.rows, size.cols); // the terminal may have just gone
                 }
@@ -228,7 +255,8 @@ impl Init {
             Err(MainRefused::Request(error)) => self.refuse(id, error),
             Err(MainRefused::End(end)) => {
                 let result = result(end, started, None);
-                self.connections.reply(id, &Reply::Exited(result.clone()), &[]);
+                self.connections
+                    .reply(id, &Reply::Exited(result.clone()), &[]);
                 self.main_never_started(result);
             }
             Ok(()) => {
@@ -243,15 +271,21 @@ impl Init {
     }
 
     fn launch_main(&mut self, attach: Attach) -> Result<(), MainRefused> {
-        let refused = |error: shedbox_linux::Error| MainRefused::Request(Error::internal(error.to_string()));
+        let refused =
+            |error: shedbox_linux::Error| MainRefused::Request(Error::internal(error.to_string()));
         let Some(process) = self.around.spec.main.clone() else {
-            return Err(MainRefused::Request(Error::conflict("this sandbox has no main process")));
+            return Err(MainRefused::Request(Error::conflict(
+                "this sandbox has no main process",
+            )));
         };
         if self.main.is_some() {
-            return Err(MainRefused::Request(Error::conflict("the main process has been started already")));
+            return Err(MainRefused::Request(Error::conflict(
+                "the main process has been started already",
+            )));
         }
         let size = attach.tty.unwrap_or(TtySize { rows: 24, cols: 80 });
-        let terminal = open_terminal(process.tty.then_some(size), &self.around.pts).map_err(MainRefused::Request)?;
+        let terminal = open_terminal(process.tty.then_some(size), &self.around.pts)
+            .map_err(MainRefused::Request)?;
         let input = if terminal.is_none() && (process.stdin_open || attach.stdin) {
             Some(fd::pipe().map_err(refused)?)
         } else {
@@ -269,22 +303,39 @@ impl Init {
             }
             (None, None) => Streams::Separate([None, None, None]),
         };
-        let argv: Vec<Vec<u8>> = process.argv.iter().map(|argument| argument.clone().into_bytes()).collect();
+        let argv: Vec<Vec<u8>> = process
+            .argv
+            .iter()
+            .map(|argument| argument.clone().into_bytes())
+            .collect();
         let (_, tag) = self.execs.next_tag();
-        let what = Launch { argv: &argv, env: &[], cwd: None, user: None, streams, tag };
+        let what = Launch {
+            argv: &argv,
+            env: &[],
+            cwd: None,
+            user: None,
+            streams,
+            tag,
+        };
         let child = launch(&what, &self.around, &mut self.stack).map_err(MainRefused::End)?;
         let (outputs, input, master) = match (terminal, outputs) {
             (Some((master, _)), _) => {
-                let copy = master.try_clone().map_err(|error| MainRefused::Request(Error::internal(error.to_string())))?;
-                let input = master.try_clone().map_err(|error| MainRefused::Request(Error::internal(error.to_string())))?;
+                let copy = master
+                    .try_clone()
+                    .map_err(|error| MainRefused::Request(Error::internal(error.to_string())))?;
+                let input = master
+                    .try_clone()
+                    .map_err(|error| MainRefused::Request(Error::internal(error.to_string())))?;
                 (vec![(STDOUT, copy)], Some(input), Some(master))
             }
-            (None, Some((out, err))) => {
-                (vec![(STDOUT, out.0), (STDERR, err.0)], input.map(|(_, write)| write), None)
-            }
+            (None, Some((out, err))) => (
+                vec![(STDOUT, out.0), (STDERR, err.0)],
+                input.map(|(_, write)| write),
+                None,
+            ),
             (None, None) => (Vec::new(), None, None),
         };
-        self.main = Some(MainProcess::new(child.pid, tag, outputs, input, master).map_err(refused)?);
+        self.main = Some(MainProcess::new(child.pid, outputs, input, master).map_err(refused)?);
         Ok(())
     }
 
@@ -292,16 +343,26 @@ impl Init {
         let Some(main) = &mut self.main else {
             return self.refuse(id, Error::conflict("the main process does not run"));
         };
-        let follower = streams([attach.stdin, attach.stdout, attach.stderr], false, fds).and_then(|[stdin, out, err]| {
-            let sink = |fd: Option<OwnedFd>| {
-                fd.map(Sink::new).transpose().map_err(|error| Error::internal(error.to_string()))
-            };
-            Ok(Follower { connection: id, stdin, stdout: sink(out)?, stderr: sink(err)? })
+        let follower = streams([attach.stdin, attach.stdout, attach.stderr], false, fds).and_then(
+            |[stdin, out, err]| {
+                let sink = |fd: Option<OwnedFd>| {
+                    fd.map(Sink::new)
+                        .transpose()
+                        .map_err(|error| Error::internal(error.to_string()))
+                };
+                Ok(Follower {
+                    connection: id,
+                    stdin,
+                    stdout: sink(out)?,
+                    stderr: sink(err)?,
+                })
+            },
+        );
+        let taken = follower.and_then(|follower| {
+            main.follow(follower)
+                .map_err(|error| Error::internal(error.to_string()))
         });
-        let followed = follower.and_then(|follower| {
-            main.follow(follower).map_err(|error| Error::internal(error.to_string()))
-        });
-        if let Err(error) = followed {
+        if let Err(error) = taken {
             return self.refuse(id, error);
         }
         if let (Some(size), Some(master)) = (attach.tty, &main.master) {
@@ -315,7 +376,11 @@ impl Init {
     /// SIGTERM, SIGKILL and the end of the time to live.
     pub(super) fn keep_deadlines(&mut self, now: Instant) {
         self.execs.keep_deadlines(now, &self.around.proc);
-        if self.stopping.as_ref().is_some_and(|stopping| stopping.deadline.is_some_and(|at| at <= now)) {
+        if self
+            .stopping
+            .as_ref()
+            .is_some_and(|stopping| stopping.deadline.is_some_and(|at| at <= now))
+        {
             self.stop_now();
         }
         if self.expires.is_some_and(|expires| expires <= now) {
@@ -333,18 +398,30 @@ impl Init {
             }
             if let Some(connection) = exec.connection {
                 self.set_role(connection, Role::Asking);
-                self.connections.reply(connection, &Reply::Exited(exec.result(ended)), &[]);
+                self.connections
+                    .reply(connection, &Reply::Exited(exec.result(ended)), &[]);
             }
             return;
         }
-        if self.main.as_ref().is_some_and(|main| main.pid == ended.pid && main.result.is_none()) {
+        if self
+            .main
+            .as_ref()
+            .is_some_and(|main| main.pid == ended.pid && main.result.is_none())
+        {
             return self.main_ended(ended);
         }
-        let files = self.connections.list.iter().find(|connection| connection.role == Role::Files { pid: ended.pid });
+        let files = self
+            .connections
+            .list
+            .iter()
+            .find(|connection| connection.role == Role::Files { pid: ended.pid });
         if let Some(id) = files.map(|connection| connection.id) {
             self.set_role(id, Role::Asking);
             if ended.code() != Some(0) {
-                self.refuse(id, Error::internal("the process that serves files has died"));
+                self.refuse(
+                    id,
+                    Error::internal("the process that serves files has died"),
+                );
             }
         }
     }
@@ -353,7 +430,11 @@ impl Init {
     pub(super) fn cut_short(&mut self, end: &End) {
         for exec in self.execs.take_all() {
             if let Some(connection) = exec.connection {
-                self.connections.reply(connection, &Reply::Exited(exec.cut_short(end.clone())), &[]);
+                self.connections.reply(
+                    connection,
+                    &Reply::Exited(exec.cut_short(end.clone())),
+                    &[],
+                );
             }
         }
     }
@@ -369,24 +450,43 @@ enum MainRefused {
 
 /// Sorts descriptors to streams by the flags of a request. Only pipes and sockets are taken: anything else could be
 /// opened anew from inside through /proc/self/fd, with other rights than it was given with.
-fn streams(flags: [bool; 3], terminal: bool, fds: Vec<OwnedFd>) -> Result<[Option<OwnedFd>; 3], Error> {
+fn streams(
+    flags: [bool; 3],
+    terminal: bool,
+    fds: Vec<OwnedFd>,
+) -> Result<[Option<OwnedFd>; 3], Error> {
     let expected = flags.iter().filter(|flag| **flag).count();
     if fds.len() != expected {
-        return Err(Error::invalid(format!("{} descriptors instead of {expected}", fds.len())));
+        return Err(Error::invalid(format!(
+            "{} descriptors instead of {expected}",
+            fds.len()
+        )));
     }
     if terminal && expected > 0 {
-        return Err(Error::invalid("a command with a terminal takes no descriptors"));
+        return Err(Error::invalid(
+            "a command with a terminal takes no descriptors",
+        ));
     }
-    if !fds.iter().all(|descriptor| fd::is_stream(descriptor).unwrap_or(false)) {
-        return Err(Error::new(shedbox_spec::Kind::Denied, "standard streams must be pipes or sockets"));
+    if !fds
+        .iter()
+        .all(|descriptor| fd::is_stream(descriptor).unwrap_or(false))
+    {
+        return Err(Error::new(
+            shedbox_spec::Kind::Denied,
+            "standard streams must be pipes or sockets",
+        ));
     }
     let mut fds = fds.into_iter();
     Ok(flags.map(|flag| if flag { fds.next() } else { None }))
 }
 
-fn open_terminal(size: Option<TtySize>, pts: &OwnedFd) -> Result<Option<(OwnedFd, OwnedFd)>, Error> {
+fn open_terminal(
+    size: Option<TtySize>,
+    pts: &OwnedFd,
+) -> Result<Option<(OwnedFd, OwnedFd)>, Error> {
     let Some(size) = size else { return Ok(None) };
     let (master, slave) = pty::open(pts).map_err(|error| Error::internal(error.to_string()))?;
-    pty::set_size(&master, size.rows, size.cols).map_err(|error| Error::internal(error.to_string()))?;
+    pty::set_size(&master, size.rows, size.cols)
+        .map_err(|error| Error::internal(error.to_string()))?;
     Ok(Some((master, slave)))
 }
