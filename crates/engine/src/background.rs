@@ -88,7 +88,9 @@ impl Background {
         let run = move || {
             loop {
                 let next = background.next();
-                let Some(worker) = worker.upgrade() else { return };
+                let Some(worker) = worker.upgrade() else {
+                    return;
+                };
                 match next {
                     Next::Job(job) => worker.run(job),
                     Next::Spare(sandbox) => worker.build_spare(&sandbox),
@@ -96,7 +98,10 @@ impl Background {
                 }
             }
         };
-        std::thread::Builder::new().name("background".to_owned()).spawn(run).map(drop)
+        std::thread::Builder::new()
+            .name("background".to_owned())
+            .spawn(run)
+            .map(drop)
     }
 
     /// Ends the thread after the job it is at. What is queued is found again by recovery.
@@ -148,16 +153,29 @@ impl Background {
             }
             let quiet_in = self.quiet_in();
             while quiet_in.is_zero() {
-                let Some(wish) = queue.spares.pop_front() else { break };
+                let Some(wish) = queue.spares.pop_front() else {
+                    break;
+                };
                 if let Some(sandbox) = wish.upgrade() {
                     return Next::Spare(sandbox);
                 }
             }
-            let timer_in = queue.timers.first_key_value().map(|((due, _), _)| due.saturating_duration_since(now));
+            let timer_in = queue
+                .timers
+                .first_key_value()
+                .map(|((due, _), _)| due.saturating_duration_since(now));
             let spare_in = (!queue.spares.is_empty()).then_some(quiet_in);
             queue = match timer_in.into_iter().chain(spare_in).min() {
-                Some(left) => self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    self.changed
+                        .wait_timeout(queue, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+                None => self
+                    .changed
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -172,7 +190,8 @@ impl Background {
     }
 
     fn touch(&self) {
-        self.last_activity.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        self.last_activity
+            .store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -188,7 +207,10 @@ mod tests {
     fn jobs_come_before_timers_and_timers_when_they_are_due() {
         let background = Background::new();
         background.push_at(Instant::now(), Job::EndFiles(Weak::new()));
-        background.push_at(Instant::now() + Duration::from_millis(20), Job::EndFiles(Weak::new()));
+        background.push_at(
+            Instant::now() + Duration::from_millis(20),
+            Job::EndFiles(Weak::new()),
+        );
         background.push(Job::Remove(Weak::new()));
         assert!(matches!(background.next(), Next::Job(Job::Remove(_))));
         assert!(matches!(background.next(), Next::Job(Job::EndFiles(_))));

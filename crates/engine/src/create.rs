@@ -1,7 +1,7 @@
 //! Create: a sandbox becomes visible by one rename, when everything it needs stands.
 //!
 //! 1. check the spec, find the image    2. take a name    3. `.new-<id>` with records and directories
-//! 4. listening socket, link of the name    5. the first generation, when it is to start
+//! 4. link of the name    5. listening socket and first generation, when it is to start
 //! 6. rename to `<id>`    7. activate, start the main process
 //!
 //! A daemon that dies before 6 leaves a `.new-*` directory, a socket and a link, which recovery takes away; the init of
@@ -46,10 +46,15 @@ impl Engine {
         };
         // The turn is taken before anybody else can see it.
         let turn = sandbox.turn();
-        self.registry().insert(&sandbox.record.id, Arc::clone(&sandbox));
+        self.registry()
+            .insert(&sandbox.record.id, Arc::clone(&sandbox));
         drop(pin);
         self.watch_lifetime(&sandbox);
-        let outcome = if request.start { self.go_live(&sandbox, request.hold_main) } else { Ok(()) };
+        let outcome = if request.start {
+            self.go_live(&sandbox, request.hold_main)
+        } else {
+            Ok(())
+        };
         drop(turn);
         if let Err(error) = outcome {
             // Nobody has been told of it: it leaves nothing behind.
@@ -67,12 +72,19 @@ impl Engine {
         }
         match caller.and_then(Owner::of) {
             Some(owner) => Ok(Some(owner)),
-            None => Err(shedbox_spec::Error::conflict("the process that is to own the sandbox has ended").into()),
+            None => Err(shedbox_spec::Error::conflict(
+                "the process that is to own the sandbox has ended",
+            )
+            .into()),
         }
     }
 
     /// Steps 1 and 2.
-    fn new_record(&self, spec: SandboxSpec, owner: Option<Owner>) -> Result<(Record, Option<PinGuard>)> {
+    fn new_record(
+        &self,
+        spec: SandboxSpec,
+        owner: Option<Owner>,
+    ) -> Result<(Record, Option<PinGuard>)> {
         let (image, defaults, pin) = match &spec.source {
             Source::Image(reference) => {
                 let image = self.resolve_image(reference)?;
@@ -83,13 +95,20 @@ impl Engine {
             Source::Rootfs(_) | Source::Host => (None, ImageDefaults::default(), None),
         };
         let id = self.new_id()?;
-        let hostname = spec.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+        let hostname = spec
+            .hostname
+            .clone()
+            .unwrap_or_else(|| id.short().to_owned());
         let resolved = merge(&defaults, &spec, &hostname)?;
         let now = Timestamp::now();
         let expires_at = match spec.ttl_ms {
             Some(ttl) => Some(
-                now.checked_add(SignedDuration::from_millis(i64::try_from(ttl).unwrap_or(i64::MAX)))
-                    .map_err(|_| shedbox_spec::Error::invalid(format!("a lifetime of {ttl} ms is out of range")))?,
+                now.checked_add(SignedDuration::from_millis(
+                    i64::try_from(ttl).unwrap_or(i64::MAX),
+                ))
+                .map_err(|_| {
+                    shedbox_spec::Error::invalid(format!("a lifetime of {ttl} ms is out of range"))
+                })?,
             ),
             None => None,
         };
@@ -110,15 +129,19 @@ impl Engine {
     }
 
     /// Steps 3 to 6. On failure nothing is left but the reserved name.
-    fn establish(&self, record: Record, start: bool) -> Result<Sandbox, (Record, crate::EngineError)> {
+    fn establish(
+        &self,
+        record: Record,
+        start: bool,
+    ) -> Result<Sandbox, (Record, crate::EngineError)> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
         let new = self.paths.sandboxes().join(format!(".new-{}", record.id));
         let socket = self.sandbox_socket(&record.id);
         let link = self.name_link(&record.name);
         let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
-        let outcome = self.raise(&sandbox, &link, start).and_then(|()| {
-            std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir))
-        });
+        let outcome = self
+            .raise(&sandbox, &link, start)
+            .and_then(|()| std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir)));
         if let Err(error) = outcome {
             self.clear_away(&sandbox, &link, &new);
             return Err((sandbox.record, error));
@@ -136,12 +159,16 @@ impl Engine {
         upper::make(&layout.live(), &record.cow_mounts())?;
         layout.write_record(record)?;
         let mut turn = sandbox.turn();
-        turn.listener(&sandbox.socket, false)?;
         // A link that is there belongs to nobody: names are unique in the registry.
         remove_socket(link)?;
-        std::os::unix::fs::symlink(format!("../{}.sock", record.id), link).doing(|| on_path("make link", link))?;
+        std::os::unix::fs::symlink(format!("../{}.sock", record.id), link)
+            .doing(|| on_path("make link", link))?;
         if start {
-            let order = Order { generation: 1, place: Place::Live, join: None };
+            let order = Order {
+                generation: 1,
+                place: Place::Live,
+                join: None,
+            };
             let init = self.build(sandbox, &mut turn, &order)?;
             let mut state = sandbox.state();
             state.life.begin(1, record.created_at);
@@ -177,11 +204,15 @@ impl Engine {
     pub(crate) fn watch_lifetime(&self, sandbox: &Arc<Sandbox>) {
         if let Some(at) = sandbox.record.expires_at {
             let left = at.as_millisecond() - Timestamp::now().as_millisecond();
-            let due = std::time::Instant::now() + std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
-            self.background.push_at(due, Job::Remove(Arc::downgrade(sandbox)));
+            let due = std::time::Instant::now()
+                + std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            self.background
+                .push_at(due, Job::Remove(Arc::downgrade(sandbox)));
         }
         if let Some(owner) = sandbox.record.owner {
-            let watched = owner.open().map(|pidfd| self.watcher.watch_owner(sandbox, pidfd));
+            let watched = owner
+                .open()
+                .map(|pidfd| self.watcher.watch_owner(sandbox, pidfd));
             if !matches!(watched, Some(Ok(()))) {
                 self.background.push(Job::Remove(Arc::downgrade(sandbox)));
             }

@@ -65,14 +65,22 @@ pub(crate) struct Host {
 impl Engine {
     /// Opens the root, starts the keeper if none lives, and finds what an earlier daemon left.
     pub fn open(options: EngineOptions) -> Result<Arc<Self>> {
-        let EngineOptions { paths, config, id_map, log } = options;
+        let EngineOptions {
+            paths,
+            config,
+            id_map,
+            log,
+        } = options;
         let host = Host::look(id_map)?;
         let limits = UnpackLimits {
             max_layer_bytes: config.max_layer_bytes,
             max_entries: config.max_layer_entries,
             ..UnpackLimits::default()
         };
-        let store_options = StoreOptions { ids: host.id_policy(id_map), limits };
+        let store_options = StoreOptions {
+            ids: host.id_policy(id_map),
+            limits,
+        };
         let store = Arc::new(Store::open(&paths.store(), &paths.trash(), store_options)?);
         let images = shedbox_image::ImageService::new(Arc::clone(&store), config.clone());
         let random = File::open("/dev/urandom").doing(|| "open /dev/urandom".to_owned())?;
@@ -98,7 +106,10 @@ impl Engine {
         let observer: Weak<dyn Observer> = weak.clone();
         engine.watcher.start(observer)?;
         let worker: Weak<dyn Worker> = weak;
-        engine.background.start(worker).doing(|| "start a thread".to_owned())?;
+        engine
+            .background
+            .start(worker)
+            .doing(|| "start a thread".to_owned())?;
         Ok(engine)
     }
 
@@ -139,17 +150,24 @@ impl Engine {
 
     /// The skeleton of the `host` image; looked at anew until it can be made.
     pub(crate) fn host_rootfs(&self) -> Result<HostRootfs> {
-        let mut known = self.host_rootfs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .host_rootfs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &*known {
             Some(rootfs) => Ok(rootfs.clone()),
-            None => Ok(known.insert(host_rootfs::prepare(&self.paths.root.join("host"))?).clone()),
+            None => Ok(known
+                .insert(host_rootfs::prepare(&self.paths.root.join("host"))?)
+                .clone()),
         }
     }
 
     /// A new identity.
     pub(crate) fn new_id(&self) -> Result<SandboxId> {
         let mut bytes = [0; 32];
-        (&self.random).read_exact(&mut bytes).doing(|| "read /dev/urandom".to_owned())?;
+        (&self.random)
+            .read_exact(&mut bytes)
+            .doing(|| "read /dev/urandom".to_owned())?;
         Ok(SandboxId::from_bytes(&bytes))
     }
 
@@ -161,7 +179,9 @@ impl Engine {
         }
         let mut random = [0; 8];
         for attempt in 0.. {
-            (&self.random).read_exact(&mut random).doing(|| "read /dev/urandom".to_owned())?;
+            (&self.random)
+                .read_exact(&mut random)
+                .doing(|| "read /dev/urandom".to_owned())?;
             let name = id::generated_name(u64::from_ne_bytes(random), attempt.min(1));
             if self.registry().reserve(&name, id).is_ok() {
                 return Ok(name);
@@ -171,7 +191,9 @@ impl Engine {
                 break;
             }
         }
-        Err(shedbox_spec::Error::conflict("no generated name is free").with_hint("give the sandbox a name").into())
+        Err(shedbox_spec::Error::conflict("no generated name is free")
+            .with_hint("give the sandbox a name")
+            .into())
     }
 
     pub(crate) fn sandbox_socket(&self, id: &SandboxId) -> PathBuf {
@@ -187,24 +209,34 @@ impl Host {
     fn look(id_map: IdMapKind) -> Result<Self> {
         let extents = |path: &str| -> Result<Vec<(u32, u32)>> {
             let text = std::fs::read_to_string(path).doing(|| on_path("read", Path::new(path)))?;
-            Ok(userns::parse_map(&text).iter().map(|extent| (extent.inside, extent.count)).collect())
+            Ok(userns::parse_map(&text)
+                .iter()
+                .map(|extent| (extent.inside, extent.count))
+                .collect())
         };
         let setgroups = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
         Ok(Self {
             uid_map: extents("/proc/self/uid_map")?,
             gid_map: extents("/proc/self/gid_map")?,
             deny_setgroups: setgroups.trim() == "deny",
-            seccomp: crate::filter::default_filter(id_map == IdMapKind::Single).map_err(shedbox_spec::Error::from)?,
+            seccomp: crate::filter::default_filter(id_map == IdMapKind::Single)
+                .map_err(shedbox_spec::Error::from)?,
         })
     }
 
     fn id_policy(&self, id_map: IdMapKind) -> IdPolicy {
-        let highest = |map: &[(u32, u32)]| map.iter().map(|(first, count)| first + (count - 1)).max().unwrap_or(0);
+        let highest = |map: &[(u32, u32)]| {
+            map.iter()
+                .map(|(first, count)| first + (count - 1))
+                .max()
+                .unwrap_or(0)
+        };
         match id_map {
             IdMapKind::Single => IdPolicy::Single,
-            IdMapKind::Subordinate | IdMapKind::Root => {
-                IdPolicy::Mapped { max_uid: highest(&self.uid_map), max_gid: highest(&self.gid_map) }
-            }
+            IdMapKind::Subordinate | IdMapKind::Root => IdPolicy::Mapped {
+                max_uid: highest(&self.uid_map),
+                max_gid: highest(&self.gid_map),
+            },
         }
     }
 }

@@ -65,13 +65,19 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for std::io::Result<T> {
     fn doing(self, action: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| EngineError::Io { action: action(), source })
+        self.map_err(|source| EngineError::Io {
+            action: action(),
+            source,
+        })
     }
 }
 
 impl<T> Doing<T> for shedbox_linux::Result<T> {
     fn doing(self, action: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| EngineError::Kernel { action: action(), source })
+        self.map_err(|source| EngineError::Kernel {
+            action: action(),
+            source,
+        })
     }
 }
 
@@ -97,28 +103,40 @@ impl From<EngineError> for Error {
             EngineError::Image(error) => return error.into(),
             EngineError::Io { source, .. } => advice("", "", source.raw_os_error().unwrap_or(0)),
             EngineError::Kernel { source, .. } => advice("", source.call, source.errno as i32),
-            EngineError::Generation { failure, .. } => advice(&failure.stage, &failure.call, failure.errno),
+            EngineError::Generation { failure, .. } => {
+                advice(&failure.stage, &failure.call, failure.errno)
+            }
             EngineError::Protocol { .. } => (
                 Kind::Internal,
                 Some("look into daemon.log in the data directory".to_owned()),
             ),
         };
-        Self { kind, message, hint }
+        Self {
+            kind,
+            message,
+            hint,
+        }
     }
 }
 
 /// Kind and hint of a failed call. `stage` is the stage of a generation's set-up, empty elsewhere.
 fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
-    let namespaces = ["clone", "unshare", "setns"].iter().any(|name| call.starts_with(name));
+    let namespaces = ["clone", "unshare", "setns"]
+        .iter()
+        .any(|name| call.starts_with(name));
     let hint = |text: &str| Some(text.to_owned());
     match Errno::from_raw(errno) {
         Errno::EPERM | Errno::EACCES if namespaces => (
             Kind::Denied,
-            hint("user namespaces are closed to this user; `shedbox doctor` names the setting to change"),
+            hint(
+                "user namespaces are closed to this user; `shedbox doctor` names the setting to change",
+            ),
         ),
         Errno::ENOSPC if namespaces => (
             Kind::Exhausted,
-            hint("too many namespaces: raise the user.max_*_namespaces sysctls, or remove sandboxes"),
+            hint(
+                "too many namespaces: raise the user.max_*_namespaces sysctls, or remove sandboxes",
+            ),
         ),
         Errno::EAGAIN if namespaces => (
             Kind::Exhausted,
@@ -126,30 +144,42 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
         ),
         Errno::EMFILE | Errno::ENFILE => (
             Kind::Exhausted,
-            hint("too many open files: raise the hard limit (`ulimit -Hn`) of the session that starts the daemon"),
+            hint(
+                "too many open files: raise the hard limit (`ulimit -Hn`) of the session that starts the daemon",
+            ),
         ),
         Errno::ENOSPC | Errno::EDQUOT => (
             Kind::Exhausted,
-            hint("the file system of the data directory is full: remove sandboxes, or run `shedbox prune`"),
+            hint(
+                "the file system of the data directory is full: remove sandboxes, or run `shedbox prune`",
+            ),
         ),
         Errno::ENOMEM => (Kind::Exhausted, hint("the host is out of memory")),
         Errno::EROFS => (
             Kind::Denied,
-            hint("the data directory is on a read-only file system; choose another with SHEDBOX_ROOT"),
+            hint(
+                "the data directory is on a read-only file system; choose another with SHEDBOX_ROOT",
+            ),
         ),
-        Errno::ENOENT | Errno::ENOTDIR if stage == "volume" => {
-            (Kind::Invalid, hint("the source of a volume must exist on the host"))
-        }
+        Errno::ENOENT | Errno::ENOTDIR if stage == "volume" => (
+            Kind::Invalid,
+            hint("the source of a volume must exist on the host"),
+        ),
         Errno::EACCES | Errno::EPERM if stage == "volume" => (
             Kind::Denied,
             hint("a volume must be readable by the user that runs the daemon"),
         ),
         Errno::EINVAL | Errno::EPERM | Errno::ENODEV if stage == "overlay" => (
             Kind::Unsupported,
-            hint("the data directory needs a file system that overlay accepts as an upper layer (ext4, xfs, btrfs, \
-                  tmpfs) and Linux 5.11; see `shedbox doctor`"),
+            hint(
+                "the data directory needs a file system that overlay accepts as an upper layer (ext4, xfs, btrfs, \
+                  tmpfs) and Linux 5.11; see `shedbox doctor`",
+            ),
         ),
-        Errno::ENOSYS => (Kind::Unsupported, hint("this kernel is too old; see `shedbox doctor`")),
+        Errno::ENOSYS => (
+            Kind::Unsupported,
+            hint("this kernel is too old; see `shedbox doctor`"),
+        ),
         _ if stage == "user" => (
             Kind::Invalid,
             hint("the user must be a number or be in the image's /etc/passwd"),
@@ -165,7 +195,11 @@ mod tests {
     fn generation(stage: &str, call: &str, errno: Errno) -> Error {
         EngineError::Generation {
             sandbox: "3f2a".into(),
-            failure: Failure { stage: stage.into(), call: call.into(), errno: errno as i32 },
+            failure: Failure {
+                stage: stage.into(),
+                call: call.into(),
+                errno: errno as i32,
+            },
         }
         .into()
     }
@@ -180,26 +214,71 @@ mod tests {
         );
         assert!(error.hint.is_some_and(|hint| hint.contains("doctor")));
         let table = [
-            ("namespaces", "clone3(NEWUSER)", Errno::ENOSPC, Kind::Exhausted, "max_*_namespaces"),
-            ("overlay", "mkdir(/x)", Errno::ENOSPC, Kind::Exhausted, "full"),
-            ("volume", "open_tree(/missing)", Errno::ENOENT, Kind::Invalid, "source"),
-            ("namespaces", "clone3(NEWUSER)", Errno::EAGAIN, Kind::Exhausted, "processes"),
-            ("overlay", "fsconfig(upperdir)", Errno::EINVAL, Kind::Unsupported, "overlay"),
-            ("namespaces", "socketpair()", Errno::EMFILE, Kind::Exhausted, "open files"),
+            (
+                "namespaces",
+                "clone3(NEWUSER)",
+                Errno::ENOSPC,
+                Kind::Exhausted,
+                "max_*_namespaces",
+            ),
+            (
+                "overlay",
+                "mkdir(/x)",
+                Errno::ENOSPC,
+                Kind::Exhausted,
+                "full",
+            ),
+            (
+                "volume",
+                "open_tree(/missing)",
+                Errno::ENOENT,
+                Kind::Invalid,
+                "source",
+            ),
+            (
+                "namespaces",
+                "clone3(NEWUSER)",
+                Errno::EAGAIN,
+                Kind::Exhausted,
+                "processes",
+            ),
+            (
+                "overlay",
+                "fsconfig(upperdir)",
+                Errno::EINVAL,
+                Kind::Unsupported,
+                "overlay",
+            ),
+            (
+                "namespaces",
+                "socketpair()",
+                Errno::EMFILE,
+                Kind::Exhausted,
+                "open files",
+            ),
         ];
         for (stage, call, errno, kind, word) in table {
             let error = generation(stage, call, errno);
             assert_eq!(error.kind, kind, "{stage} {call}");
-            assert!(error.hint.is_some_and(|hint| hint.contains(word)), "{stage} {call}");
+            assert!(
+                error.hint.is_some_and(|hint| hint.contains(word)),
+                "{stage} {call}"
+            );
         }
     }
 
     #[test]
     fn the_chain_is_one_line() {
         let source = std::io::Error::from_raw_os_error(Errno::ENOSPC as i32);
-        let error = EngineError::Io { action: "make directory /x".into(), source };
+        let error = EngineError::Io {
+            action: "make directory /x".into(),
+            source,
+        };
         let error = Error::from(error);
         assert_eq!(error.kind, Kind::Exhausted);
-        assert_eq!(error.message, "cannot make directory /x: No space left on device (os error 28)");
+        assert_eq!(
+            error.message,
+            "cannot make directory /x: No space left on device (os error 28)"
+        );
     }
 }

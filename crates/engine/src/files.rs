@@ -3,6 +3,7 @@
 //! One that does not run gets an init over its upper directory, with a socket of its own and no main process. It goes
 //! when nobody is connected to it any more, or when the sandbox is started, reset or removed.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,17 +28,31 @@ impl Engine {
         let mut turn = sandbox.turn();
         sandbox.state().life.may_reset(sandbox.name())?;
         if sandbox.state().life.status == Status::Running {
-            return Ok(FilesAccess { socket: sandbox.socket.display().to_string() });
+            return Ok(FilesAccess {
+                socket: sandbox.socket.display().to_string(),
+            });
         }
-        if turn.files.as_ref().is_some_and(|files| files.init.has_ended()) {
+        if turn
+            .files
+            .as_ref()
+            .is_some_and(|files| files.init.has_ended())
+        {
             self.end_files(&mut turn);
         }
         if turn.files.is_none() {
             turn.files = Some(self.serve_files(&sandbox)?);
         }
-        self.background.push_at(Instant::now() + IDLE, Job::EndFiles(Arc::downgrade(&sandbox)));
-        let socket = turn.files.as_ref().map(|files| files.socket.display().to_string());
-        Ok(FilesAccess { socket: socket.unwrap_or_default() })
+        self.background.push_at(
+            Instant::now() + IDLE,
+            Job::EndFiles(Arc::downgrade(&sandbox)),
+        );
+        let socket = turn
+            .files
+            .as_ref()
+            .map(|files| files.socket.display().to_string());
+        Ok(FilesAccess {
+            socket: socket.unwrap_or_default(),
+        })
     }
 
     fn serve_files(&self, sandbox: &Arc<Sandbox>) -> Result<FilesInit> {
@@ -47,33 +62,53 @@ impl Engine {
         let listener = seqpacket::listen(&socket).doing(|| on_path("listen at", &socket))?;
         let generation = sandbox.state().life.generation;
         let spec = self.generation_spec(sandbox, &sandbox.layout.live(), generation, false)?;
-        let listener: &std::os::fd::OwnedFd = &listener;
-        let init = self.launch(sandbox, spec, std::os::fd::AsFd::as_fd(listener), None)?;
-        init.activate()?;
-        Ok(FilesInit { init, socket })
+        let served = self
+            .launch(sandbox, spec, listener.as_fd(), None)
+            .and_then(|init| {
+                init.activate()?;
+                Ok(init)
+            });
+        match served {
+            Ok(init) => Ok(FilesInit { init, socket }),
+            // An init that could not be activated leaves when its control socket closes.
+            Err(error) => remove_socket(&socket).and(Err(error)),
+        }
     }
 
     /// Ends it unless somebody is connected. Called a while after each request for it.
     pub(crate) fn end_idle_files(&self, sandbox: &Arc<Sandbox>) {
-        let Some(mut turn) = sandbox.try_turn() else { return self.look_again(sandbox) };
+        let Some(mut turn) = sandbox.try_turn() else {
+            return self.look_again(sandbox);
+        };
         match files_clients(&turn) {
             None => {}
             Some(Ok(0)) => self.end_files(&mut turn),
             Some(Ok(_)) => self.look_again(sandbox),
             Some(Err(error)) => {
-                tracing::debug!(error = chain(&error), "an init that serves files does not answer");
+                tracing::debug!(
+                    error = chain(&error),
+                    "an init that serves files does not answer"
+                );
                 self.end_files(&mut turn);
             }
         }
     }
 
     fn look_again(&self, sandbox: &Arc<Sandbox>) {
-        self.background.push_at(Instant::now() + IDLE, Job::EndFiles(Arc::downgrade(sandbox)));
+        self.background.push_at(
+            Instant::now() + IDLE,
+            Job::EndFiles(Arc::downgrade(sandbox)),
+        );
     }
 }
 
 /// Clients connected to the init that serves files; `None` when there is none.
 fn files_clients(turn: &Turn) -> Option<Result<u32>> {
     let files = turn.files.as_ref()?;
-    Some(files.init.with_control(|control| init::status(control)).map(|status| status.clients))
+    Some(
+        files
+            .init
+            .with_control(|control| init::status(control))
+            .map(|status| status.clients),
+    )
 }

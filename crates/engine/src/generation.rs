@@ -41,7 +41,12 @@ pub(crate) struct Order<'a> {
 
 impl Engine {
     /// Builds a generation that serves the sandbox socket once it is activated.
-    pub(crate) fn build(&self, sandbox: &Sandbox, turn: &mut Turn, order: &Order<'_>) -> Result<Arc<Init>> {
+    pub(crate) fn build(
+        &self,
+        sandbox: &Sandbox,
+        turn: &mut Turn,
+        order: &Order<'_>,
+    ) -> Result<Arc<Init>> {
         let adopted = sandbox.state().live.is_some();
         let listener = turn.listener(&sandbox.socket, adopted)?;
         let dir = match order.place {
@@ -64,7 +69,9 @@ impl Engine {
         let log = open_directory(&sandbox.layout.log())?;
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
         let join = join.map(|init| init.pidfd.as_fd());
-        let cloned = self.keeper.spawn(spec, theirs.as_fd(), listener, log.as_fd(), join)?;
+        let cloned = self
+            .keeper
+            .spawn(spec, theirs.as_fd(), listener, log.as_fd(), join)?;
         // Ours must be the only end on this side, or the end of init would go unnoticed.
         drop(theirs);
         let token = self.watcher.token();
@@ -97,18 +104,21 @@ impl Engine {
             shm_size: spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             network: spec.network,
             ulimits: spec.ulimits.clone(),
-            capabilities: DEFAULT_CAPABILITIES.iter().fold(0, |set, capability| set | capability.bit()),
+            capabilities: DEFAULT_CAPABILITIES
+                .iter()
+                .fold(0, |set, capability| set | capability.bit()),
             env: resolved.env.clone(),
             workdir: resolved.workdir.clone(),
             user: resolved.user.clone(),
             user_may_fall_back: resolved.user_may_fall_back,
-            main: (with_main && !resolved.argv.is_empty())
-                .then(|| MainProcess {
+            main: (with_main && !resolved.argv.is_empty()).then(|| MainProcess {
                 argv: resolved.argv.clone(),
                 tty: spec.tty,
                 stdin_open: spec.stdin == StdinMode::Pipe,
             }),
-            ttl_ms: record.expires_at.map(|at| millis_until(at, Timestamp::now())),
+            ttl_ms: record
+                .expires_at
+                .map(|at| millis_until(at, Timestamp::now())),
             log_max_bytes: spec.log_max_bytes.unwrap_or(self.config.log_max_bytes),
             uid_map: self.host.uid_map.clone(),
             gid_map: self.host.gid_map.clone(),
@@ -142,8 +152,17 @@ impl Engine {
                 (vec![host.lower], host.binds, host.masked)
             }
         };
-        let lower = lower.iter().map(|path| path_text(path)).collect::<Result<_>>()?;
-        Ok(Rootfs::Overlay { lower, upper: String::new(), work: String::new(), host_binds, masked })
+        let lower = lower
+            .iter()
+            .map(|path| path_text(path))
+            .collect::<Result<_>>()?;
+        Ok(Rootfs::Overlay {
+            lower,
+            upper: String::new(),
+            work: String::new(),
+            host_binds,
+            masked,
+        })
     }
 
     /// Lower directories of a record's image, uppermost first.
@@ -206,11 +225,15 @@ fn etc_files(record: &Record) -> Result<(String, String)> {
 
 /// Milliseconds from `now` to `at`; at least one, because none would mean no limit to some and the past to others.
 fn millis_until(at: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(at.as_millisecond() - now.as_millisecond()).unwrap_or(0).max(1)
+    u64::try_from(at.as_millisecond() - now.as_millisecond())
+        .unwrap_or(0)
+        .max(1)
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {
-    std::fs::File::open(path).map(OwnedFd::from).doing(|| on_path("open", path))
+    std::fs::File::open(path)
+        .map(OwnedFd::from)
+        .doing(|| on_path("open", path))
 }
 
 /// A path for a message: those are text, and the data directory was checked to be.

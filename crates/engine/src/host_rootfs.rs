@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Doing, Result, on_path};
 
 /// Directories of the host that are bound when they are real directories.
-const SHARED: &[&str] = &["usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const SHARED: &[&str] = &[
+    "usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+];
 
 /// Empty directories of the sandbox itself, with their modes.
 const OWN: &[(&str, u32)] = &[
@@ -84,9 +86,17 @@ pub(crate) fn prepare(dir: &Path) -> Result<HostRootfs> {
     if !lower.is_dir() {
         build(&plan, dir, &lower)?;
     }
-    let binds = shape.directories.iter().map(|name| (format!("/{name}"), format!("/{name}"))).collect();
+    let binds = shape
+        .directories
+        .iter()
+        .map(|name| (format!("/{name}"), format!("/{name}")))
+        .collect();
     let masked = SECRETS.iter().flat_map(|pattern| expand(pattern)).collect();
-    Ok(HostRootfs { lower, binds, masked })
+    Ok(HostRootfs {
+        lower,
+        binds,
+        masked,
+    })
 }
 
 fn look(root: &Path) -> Shape {
@@ -96,7 +106,10 @@ fn look(root: &Path) -> Shape {
         match std::fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => shape.directories.push(name),
             Ok(metadata) if metadata.is_symlink() => {
-                if let Some(target) = std::fs::read_link(&path).ok().and_then(|target| target.into_os_string().into_string().ok()) {
+                if let Some(target) = std::fs::read_link(&path)
+                    .ok()
+                    .and_then(|target| target.into_os_string().into_string().ok())
+                {
                     shape.links.push((name, target));
                 }
             }
@@ -107,21 +120,38 @@ fn look(root: &Path) -> Shape {
 }
 
 fn plan(shape: &Shape) -> Vec<(String, Entry)> {
-    let own = OWN.iter().map(|(name, mode)| ((*name).to_owned(), Entry::Directory(*mode)));
-    let shared = shape.directories.iter().map(|name| ((*name).to_owned(), Entry::Directory(0o755)));
-    let links = shape.links.iter().map(|(name, target)| ((*name).to_owned(), Entry::Link(target.clone())));
-    own.chain(shared).chain(links).chain([("var/run".to_owned(), Entry::Link("/run".to_owned()))]).collect()
+    let own = OWN
+        .iter()
+        .map(|(name, mode)| ((*name).to_owned(), Entry::Directory(*mode)));
+    let shared = shape
+        .directories
+        .iter()
+        .map(|name| ((*name).to_owned(), Entry::Directory(0o755)));
+    let links = shape
+        .links
+        .iter()
+        .map(|(name, target)| ((*name).to_owned(), Entry::Link(target.clone())));
+    own.chain(shared)
+        .chain(links)
+        .chain([("var/run".to_owned(), Entry::Link("/run".to_owned()))])
+        .collect()
 }
 
 /// FNV-1a over the plan: names the skeleton of one shape of host.
 fn fingerprint(plan: &[(String, Entry)]) -> u64 {
-    format!("{plan:?}").bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    format!("{plan:?}")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }
 
 fn build(plan: &[(String, Entry)], dir: &Path, lower: &Path) -> Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(|| on_path("make directory", dir))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .doing(|| on_path("make directory", dir))?;
     let new = dir.join(format!(".new-{}", std::process::id()));
     if new.exists() {
         // Left by a daemon that was killed here; it holds nothing but empty directories and links.
@@ -148,10 +178,16 @@ fn make_directory(path: &Path, mode: u32) -> Result<()> {
 /// The existing paths that a pattern of [`SECRETS`] stands for.
 fn expand(pattern: &str) -> Vec<String> {
     let Some((head, tail)) = pattern.split_once('*') else {
-        return if Path::new(pattern).exists() { vec![pattern.to_owned()] } else { Vec::new() };
+        return if Path::new(pattern).exists() {
+            vec![pattern.to_owned()]
+        } else {
+            Vec::new()
+        };
     };
     let (dir, prefix) = head.rsplit_once('/').unwrap_or(("", head));
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
     let mut found: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with(prefix) && name.ends_with(tail))
@@ -167,12 +203,18 @@ mod tests {
 
     #[test]
     fn a_merged_usr_becomes_links() {
-        let shape = Shape { directories: vec!["usr", "etc"], links: vec![("bin", "usr/bin".into())] };
+        let shape = Shape {
+            directories: vec!["usr", "etc"],
+            links: vec![("bin", "usr/bin".into())],
+        };
         let plan = plan(&shape);
         assert!(plan.contains(&("bin".into(), Entry::Link("usr/bin".into()))));
         assert!(plan.contains(&("usr".into(), Entry::Directory(0o755))));
         assert!(plan.contains(&("tmp".into(), Entry::Directory(0o1777))));
-        let other = Shape { directories: vec!["usr", "etc", "bin"], links: vec![] };
+        let other = Shape {
+            directories: vec!["usr", "etc", "bin"],
+            links: vec![],
+        };
         assert_ne!(fingerprint(&plan), fingerprint(&super::plan(&other)));
     }
 
@@ -180,10 +222,23 @@ mod tests {
     fn a_skeleton_is_built_once_with_its_modes() {
         let dir = tempfile::tempdir().unwrap();
         let first = prepare(&dir.path().join("host")).unwrap();
-        let mode = |name: &str| std::fs::metadata(first.lower.join(name)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode("tmp"), mode("root"), mode("var/tmp")), (0o1777, 0o700, 0o1777));
+        let mode = |name: &str| {
+            std::fs::metadata(first.lower.join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o7777
+        };
+        assert_eq!(
+            (mode("tmp"), mode("root"), mode("var/tmp")),
+            (0o1777, 0o700, 0o1777)
+        );
         assert!(first.binds.contains(&("/usr".into(), "/usr".into())));
-        assert!(first.masked.iter().any(|path| path == "/etc/shadow"), "{:?}", first.masked);
+        assert!(
+            first.masked.iter().any(|path| path == "/etc/shadow"),
+            "{:?}",
+            first.masked
+        );
         std::fs::write(first.lower.join("mark"), "").unwrap();
         assert_eq!(prepare(&dir.path().join("host")).unwrap(), first);
         assert!(first.lower.join("mark").exists(), "not built anew");
@@ -193,11 +248,22 @@ mod tests {
     fn patterns() {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().to_str().unwrap();
-        for name in ["ssh_host_rsa_key", "ssh_host_rsa_key.pub", "shadow", "shadow-"] {
+        for name in [
+            "ssh_host_rsa_key",
+            "ssh_host_rsa_key.pub",
+            "shadow",
+            "shadow-",
+        ] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(expand(&format!("{base}/*key")), [format!("{base}/ssh_host_rsa_key")]);
-        assert_eq!(expand(&format!("{base}/shadow*")), [format!("{base}/shadow"), format!("{base}/shadow-")]);
+        assert_eq!(
+            expand(&format!("{base}/*key")),
+            [format!("{base}/ssh_host_rsa_key")]
+        );
+        assert_eq!(
+            expand(&format!("{base}/shadow*")),
+            [format!("{base}/shadow"), format!("{base}/shadow-")]
+        );
         assert_eq!(expand(&format!("{base}/none")), Vec::<String>::new());
     }
 }

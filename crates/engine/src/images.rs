@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use shedbox_image::ImageService;
-use shedbox_spec::api::{ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed};
 use shedbox_spec::api::CreateRequest;
+use shedbox_spec::api::{ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed};
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::{Digest, Reference};
 use shedbox_store::ImageRecord;
@@ -20,7 +20,9 @@ impl Engine {
 
     /// The pull that a create needs first; `None` when the image is here or must not be asked for.
     pub fn needed_pull(&self, request: &CreateRequest) -> Option<PullRequest> {
-        let Source::Image(reference) = &request.spec.source else { return None };
+        let Source::Image(reference) = &request.spec.source else {
+            return None;
+        };
         let pull = match request.pull {
             PullPolicy::Never => false,
             PullPolicy::Always => true,
@@ -49,24 +51,45 @@ impl Engine {
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Removed> {
         let image = self.images.find(name)?;
         let references = self.store.references(&image.manifest);
-        let tags: Vec<&String> = references.iter().filter(|reference| !reference.contains('@')).collect();
-        let named = self.images.parse_reference(name).ok().map(|reference| reference.to_string());
-        if let Some(canonical) = named.filter(|canonical| tags.contains(&canonical) && tags.len() > 1) {
+        let tags: Vec<&String> = references
+            .iter()
+            .filter(|reference| !reference.contains('@'))
+            .collect();
+        let named = self
+            .images
+            .parse_reference(name)
+            .ok()
+            .map(|reference| reference.to_string());
+        if let Some(canonical) =
+            named.filter(|canonical| tags.contains(&canonical) && tags.len() > 1)
+        {
             self.store.untag(&canonical)?;
-            return Ok(Removed { untagged: vec![familiar(&canonical)], deleted: Vec::new() });
+            return Ok(Removed {
+                untagged: vec![familiar(&canonical)],
+                deleted: Vec::new(),
+            });
         }
         if tags.len() > 1 && !force {
-            return Err(shedbox_spec::Error::conflict(format!("image `{name}` has {} references", tags.len()))
-                .with_hint("remove them one by one, or all with force")
-                .into());
+            return Err(shedbox_spec::Error::conflict(format!(
+                "image `{name}` has {} references",
+                tags.len()
+            ))
+            .with_hint("remove them one by one, or all with force")
+            .into());
         }
         if let Some(user) = self.user_of(&image).filter(|_| !force) {
             return Err(shedbox_spec::Error::conflict(format!("image `{name}` is in use by sandbox `{user}`"))
                 .with_hint(format!("`shedbox rm {user}` first, or remove the image with force: its layers stay until then"))
                 .into());
         }
-        let mut removed = self.store.remove_image(&image.manifest, force, &self.usage())?;
-        removed.untagged = removed.untagged.iter().map(|reference| familiar(reference)).collect();
+        let mut removed = self
+            .store
+            .remove_image(&image.manifest, force, &self.usage())?;
+        removed.untagged = removed
+            .untagged
+            .iter()
+            .map(|reference| familiar(reference))
+            .collect();
         Ok(removed)
     }
 
@@ -82,7 +105,10 @@ impl Engine {
 
     fn user_of(&self, image: &ImageRecord) -> Option<String> {
         let sandboxes = self.registry().all();
-        sandboxes.iter().find(|sandbox| sandbox.record.uses(&image.config)).map(|sandbox| sandbox.record.name.clone())
+        sandboxes
+            .iter()
+            .find(|sandbox| sandbox.record.uses(&image.config))
+            .map(|sandbox| sandbox.record.name.clone())
     }
 
     /// Tells which image ids and diff ids sandboxes use.
@@ -93,5 +119,6 @@ impl Engine {
 }
 
 fn familiar(canonical: &str) -> String {
-    Reference::parse(canonical).map_or_else(|_| canonical.to_owned(), |reference| reference.familiar())
+    Reference::parse(canonical)
+        .map_or_else(|_| canonical.to_owned(), |reference| reference.familiar())
 }

@@ -61,15 +61,23 @@ impl Init {
         (pid, pidfd): (i32, OwnedFd),
         control: SeqPacket,
     ) -> Result<Self> {
-        let mut init = Self { generation, pid, pidfd, warnings: Vec::new(), token, control: Mutex::new(control) };
+        let mut init = Self {
+            generation,
+            pid,
+            pidfd,
+            warnings: Vec::new(),
+            token,
+            control: Mutex::new(control),
+        };
         let outcome = match init.receive(Instant::now() + READY_TIMEOUT) {
             Ok(Some(Message::Event(InitEvent::Ready { warnings }))) => {
                 init.warnings = warnings;
                 return Ok(init);
             }
-            Ok(Some(Message::Event(InitEvent::Failed(failure)))) => {
-                EngineError::Generation { sandbox: sandbox.to_owned(), failure }
-            }
+            Ok(Some(Message::Event(InitEvent::Failed(failure)))) => EngineError::Generation {
+                sandbox: sandbox.to_owned(),
+                failure,
+            },
             Ok(Some(_)) => protocol("said something else than that it is ready"),
             Ok(None) => protocol("ended while it set its file system up"),
             Err(error) => error,
@@ -79,8 +87,20 @@ impl Init {
     }
 
     /// An init that another daemon started, with a connection to its sandbox socket in place of a control socket.
-    pub(crate) fn adopt(generation: u64, token: u64, (pid, pidfd): (i32, OwnedFd), connection: SeqPacket) -> Self {
-        Self { generation, pid, pidfd, warnings: Vec::new(), token, control: Mutex::new(connection) }
+    pub(crate) fn adopt(
+        generation: u64,
+        token: u64,
+        (pid, pidfd): (i32, OwnedFd),
+        connection: SeqPacket,
+    ) -> Self {
+        Self {
+            generation,
+            pid,
+            pidfd,
+            warnings: Vec::new(),
+            token,
+            control: Mutex::new(connection),
+        }
     }
 
     /// From now on init accepts connections. It does not answer; connections wait in the socket's queue until then.
@@ -90,13 +110,17 @@ impl Init {
 
     /// Starts the main process without a client attached to it.
     pub(crate) fn start_main(&self) -> Result<MainStart> {
-        self.send(&Request::StartMain(Attach { detach: true, ..Attach::default() }))?;
+        self.send(&Request::StartMain(Attach {
+            detach: true,
+            ..Attach::default()
+        }))?;
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             match self.receive(deadline)? {
                 Some(Message::Reply(Reply::Started { .. })) => return Ok(MainStart::Started),
                 Some(
-                    Message::Reply(Reply::Exited(result)) | Message::Event(InitEvent::MainExited { result }),
+                    Message::Reply(Reply::Exited(result))
+                    | Message::Event(InitEvent::MainExited { result }),
                 ) => return Ok(MainStart::Over(result)),
                 Some(Message::Reply(Reply::Failed(error))) => return Err(error.into()),
                 Some(_) => {}
@@ -108,7 +132,10 @@ impl Init {
     /// Asks the main process to end and waits until the generation is over. Returns how the main process ended, when
     /// init says so. The watcher must not listen to this init.
     pub(crate) fn stop(&self, signal: i32, timeout: Duration) -> Result<Option<ExecResult>> {
-        let request = Request::Stop { signal, timeout_ms: timeout.as_millis() as u64 };
+        let request = Request::Stop {
+            signal,
+            timeout_ms: timeout.as_millis() as u64,
+        };
         self.finish(&request, timeout + ANSWER_TIMEOUT)
     }
 
@@ -125,19 +152,29 @@ impl Init {
             let deadline = Instant::now() + patience;
             loop {
                 match self.receive(deadline) {
-                    Ok(Some(Message::Event(InitEvent::MainExited { result: end }))) => result = Some(end),
+                    Ok(Some(Message::Event(InitEvent::MainExited { result: end }))) => {
+                        result = Some(end)
+                    }
                     Ok(Some(Message::Reply(Reply::Done))) => {
                         done = true;
                         break;
                     }
                     Ok(Some(Message::Reply(Reply::Failed(error)))) => {
-                        tracing::warn!(pid = self.pid, error = error.message, "init refuses to end its generation");
+                        tracing::warn!(
+                            pid = self.pid,
+                            error = error.message,
+                            "init refuses to end its generation"
+                        );
                         break;
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(error) => {
-                        tracing::warn!(pid = self.pid, error = shedbox_spec::error::chain(&error), "ending a generation by force");
+                        tracing::warn!(
+                            pid = self.pid,
+                            error = shedbox_spec::error::chain(&error),
+                            "ending a generation by force"
+                        );
                         break;
                     }
                 }
@@ -152,14 +189,20 @@ impl Init {
     /// Sends SIGKILL: the kernel ends all processes of its pid namespace.
     pub(crate) fn destroy(&self) {
         if let Err(error) = pidfd::kill(self.pidfd.as_fd()) {
-            tracing::warn!(pid = self.pid, error = error.to_string(), "cannot kill an init");
+            tracing::warn!(
+                pid = self.pid,
+                error = error.to_string(),
+                "cannot kill an init"
+            );
         }
     }
 
     /// The same, and waits until all of them are gone.
     pub(crate) fn destroy_and_wait(&self) -> Result<()> {
         self.destroy();
-        match pidfd::wait(self.pidfd.as_fd(), Some(KERNEL_TIMEOUT)).doing(|| "wait for an init".to_owned())? {
+        match pidfd::wait(self.pidfd.as_fd(), Some(KERNEL_TIMEOUT))
+            .doing(|| "wait for an init".to_owned())?
+        {
             true => Ok(()),
             false => Err(protocol("does not end although it was killed")),
         }
@@ -173,12 +216,18 @@ impl Init {
     /// For the watcher: the next message without waiting; `None` when there is none now, `Err` when the other end has
     /// gone or an operation is reading.
     pub(crate) fn poll_message(&self) -> Result<Option<Message>, Silent> {
-        let Ok(control) = self.control.try_lock() else { return Err(Silent::Busy) };
+        let Ok(control) = self.control.try_lock() else {
+            return Err(Silent::Busy);
+        };
         match control.try_recv() {
             Ok(Some(frame)) => match serde_json::from_slice(&frame.bytes) {
                 Ok(message) => Ok(Some(message)),
                 Err(error) => {
-                    tracing::warn!(pid = self.pid, error = error.to_string(), "an init speaks another language");
+                    tracing::warn!(
+                        pid = self.pid,
+                        error = error.to_string(),
+                        "an init speaks another language"
+                    );
                     Err(Silent::Gone)
                 }
             },
@@ -194,7 +243,8 @@ impl Init {
 
     fn send(&self, request: &Request) -> Result<()> {
         let text = encode(request)?;
-        self.with_control(|control| control.send(&text, &[])).doing(|| "talk to init".to_owned())
+        self.with_control(|control| control.send(&text, &[]))
+            .doing(|| "talk to init".to_owned())
     }
 
     fn receive(&self, deadline: Instant) -> Result<Option<Message>> {
@@ -216,8 +266,13 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Reply> {
 }
 
 /// The same on a connection that is there already. Gives the descriptor that came with the answer.
-pub(crate) fn ask_on(connection: &SeqPacket, request: &Request) -> Result<(Reply, Option<OwnedFd>)> {
-    connection.send(&encode(request)?, &[]).doing(|| "talk to init".to_owned())?;
+pub(crate) fn ask_on(
+    connection: &SeqPacket,
+    request: &Request,
+) -> Result<(Reply, Option<OwnedFd>)> {
+    connection
+        .send(&encode(request)?, &[])
+        .doing(|| "talk to init".to_owned())?;
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let Some(mut frame) = receive_frame(connection, deadline)? else {
         return Err(protocol("went away instead of answering"));
@@ -242,12 +297,17 @@ fn encode(request: &Request) -> Result<Vec<u8>> {
 
 fn receive(control: &SeqPacket, deadline: Instant) -> Result<Option<Message>> {
     match receive_frame(control, deadline)? {
-        Some(frame) => serde_json::from_slice(&frame.bytes).map(Some).map_err(|error| protocol_json(&error)),
+        Some(frame) => serde_json::from_slice(&frame.bytes)
+            .map(Some)
+            .map_err(|error| protocol_json(&error)),
         None => Ok(None),
     }
 }
 
-fn receive_frame(control: &SeqPacket, deadline: Instant) -> Result<Option<shedbox_linux::seqpacket::Frame>> {
+fn receive_frame(
+    control: &SeqPacket,
+    deadline: Instant,
+) -> Result<Option<shedbox_linux::seqpacket::Frame>> {
     let left = deadline.saturating_duration_since(Instant::now());
     if !pidfd::readable(control, Some(left)).doing(|| "wait for init".to_owned())? {
         return Err(protocol("does not answer"));
@@ -260,7 +320,10 @@ fn receive_frame(control: &SeqPacket, deadline: Instant) -> Result<Option<shedbo
 }
 
 fn protocol(complaint: &str) -> EngineError {
-    EngineError::Protocol { party: "init".to_owned(), complaint: complaint.to_owned() }
+    EngineError::Protocol {
+        party: "init".to_owned(),
+        complaint: complaint.to_owned(),
+    }
 }
 
 fn protocol_json(error: &serde_json::Error) -> EngineError {
@@ -273,11 +336,23 @@ mod tests {
 
     #[test]
     fn events_and_replies_are_told_apart() {
-        let event = serde_json::to_string(&InitEvent::Ready { warnings: vec!["w".into()] }).unwrap();
-        assert!(matches!(serde_json::from_str(&event).unwrap(), Message::Event(InitEvent::Ready { .. })));
+        let event = serde_json::to_string(&InitEvent::Ready {
+            warnings: vec!["w".into()],
+        })
+        .unwrap();
+        assert!(matches!(
+            serde_json::from_str(&event).unwrap(),
+            Message::Event(InitEvent::Ready { .. })
+        ));
         let reply = serde_json::to_string(&Reply::Done).unwrap();
-        assert!(matches!(serde_json::from_str(&reply).unwrap(), Message::Reply(Reply::Done)));
+        assert!(matches!(
+            serde_json::from_str(&reply).unwrap(),
+            Message::Reply(Reply::Done)
+        ));
         let reply = serde_json::to_string(&Reply::Started { pid: 2 }).unwrap();
-        assert!(matches!(serde_json::from_str(&reply).unwrap(), Message::Reply(Reply::Started { pid: 2 })));
+        assert!(matches!(
+            serde_json::from_str(&reply).unwrap(),
+            Message::Reply(Reply::Started { pid: 2 })
+        ));
     }
 }

@@ -61,8 +61,16 @@ impl Filter {
         } else {
             self.statuses.contains(&info.status)
         };
-        let name = self.names.is_empty() || self.names.iter().any(|part| info.name.contains(part.trim_start_matches('/')));
-        let id = self.ids.is_empty() || self.ids.iter().any(|start| info.id.as_str().starts_with(start));
+        let name = self.names.is_empty()
+            || self
+                .names
+                .iter()
+                .any(|part| info.name.contains(part.trim_start_matches('/')));
+        let id = self.ids.is_empty()
+            || self
+                .ids
+                .iter()
+                .any(|start| info.id.as_str().starts_with(start));
         shown && name && id && self.labels.iter().all(label)
     }
 }
@@ -76,8 +84,11 @@ impl Engine {
     /// The sandboxes that fit, newest first.
     pub fn list(&self, filter: &Filter) -> Vec<SandboxInfo> {
         let sandboxes = self.registry().all();
-        let mut list: Vec<_> =
-            sandboxes.iter().map(|sandbox| self.info(sandbox)).filter(|info| filter.fits(info)).collect();
+        let mut list: Vec<_> = sandboxes
+            .iter()
+            .map(|sandbox| self.info(sandbox))
+            .filter(|info| filter.fits(info))
+            .collect();
         list.sort_by(|a, b| b.created_at.cmp(&a.created_at));
         list
     }
@@ -85,7 +96,10 @@ impl Engine {
     /// How many sandboxes there are, and how many of them run.
     pub fn count(&self) -> (usize, usize) {
         let sandboxes: Vec<Arc<Sandbox>> = self.registry().all();
-        let running = sandboxes.iter().filter(|sandbox| sandbox.state().life.status == Status::Running).count();
+        let running = sandboxes
+            .iter()
+            .filter(|sandbox| sandbox.state().life.status == Status::Running)
+            .count();
         (sandboxes.len(), running)
     }
 
@@ -139,7 +153,10 @@ mod tests {
             env: vec![],
             workdir: "/".into(),
             user: String::new(),
-            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            labels: labels
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             created_at: String::new(),
             started_at: None,
             finished_at: None,
@@ -172,7 +189,11 @@ mod tests {
             (&[("status", "exited")], false, true),
             (&[("all", "true"), ("label", "team")], true, true),
             (&[("all", "true"), ("label", "team=b")], false, true),
-            (&[("all", "true"), ("label", "team"), ("label", "x")], false, true),
+            (
+                &[("all", "true"), ("label", "team"), ("label", "x")],
+                false,
+                true,
+            ),
             (&[("name", "one")], true, false),
             (&[("all", "1"), ("name", "one"), ("name", "d")], true, true),
             (&[("all", "1"), ("id", "abab")], true, true),
@@ -180,9 +201,19 @@ mod tests {
         ];
         for (query, first, second) in table {
             let filter = filter(query);
-            assert_eq!((filter.fits(&running), filter.fits(&exited)), (*first, *second), "{query:?}");
+            assert_eq!(
+                (filter.fits(&running), filter.fits(&exited)),
+                (*first, *second),
+                "{query:?}"
+            );
         }
-        assert_eq!(Filter::default().add("status", "paused").unwrap_err().kind, Kind::Invalid);
-        assert_eq!(Filter::default().add("colour", "red").unwrap_err().kind, Kind::Invalid);
+        assert_eq!(
+            Filter::default().add("status", "paused").unwrap_err().kind,
+            Kind::Invalid
+        );
+        assert_eq!(
+            Filter::default().add("colour", "red").unwrap_err().kind,
+            Kind::Invalid
+        );
     }
 }

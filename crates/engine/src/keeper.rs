@@ -44,13 +44,19 @@ pub struct Greeting {
 pub fn greet(socket: &Path) -> Result<Option<Greeting>> {
     let connection = match SeqPacket::connect(socket) {
         Ok(connection) => connection,
-        Err(KernelError { errno: Errno::ENOENT | Errno::ECONNREFUSED, .. }) => return Ok(None),
+        Err(KernelError {
+            errno: Errno::ENOENT | Errno::ECONNREFUSED,
+            ..
+        }) => return Ok(None),
         Err(error) => return Err(error).doing(|| on_path("reach the keeper at", socket)),
     };
     match converse(&connection, &KeeperRequest::Hello, &[]) {
-        Ok((KeeperReply::Hello { version, pid }, Some(namespace))) => {
-            Ok(Some(Greeting { connection, namespace, version, pid }))
-        }
+        Ok((KeeperReply::Hello { version, pid }, Some(namespace))) => Ok(Some(Greeting {
+            connection,
+            namespace,
+            version,
+            pid,
+        })),
         Ok(_) => Err(protocol("did not say who it is")),
         // It died between the connection and the answer.
         Err(Trouble::Gone(_)) => Ok(None),
@@ -82,7 +88,11 @@ enum Trouble {
 
 impl Keeper {
     pub(crate) fn new(socket: PathBuf, log: Option<PathBuf>) -> Self {
-        Self { socket, log, state: Mutex::default() }
+        Self {
+            socket,
+            log,
+            state: Mutex::default(),
+        }
     }
 
     /// Finds or starts the keeper now instead of at the first request.
@@ -101,7 +111,10 @@ impl Keeper {
         join: Option<BorrowedFd<'_>>,
     ) -> Result<(i32, OwnedFd)> {
         let sandbox = spec.sandbox.get(..12).unwrap_or(&spec.sandbox).to_owned();
-        let request = KeeperRequest::Spawn { spec: Box::new(spec), join: join.is_some() };
+        let request = KeeperRequest::Spawn {
+            spec: Box::new(spec),
+            join: join.is_some(),
+        };
         let fds: Vec<_> = [control, listener, log].into_iter().chain(join).collect();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retried = false;
@@ -109,12 +122,17 @@ impl Keeper {
             let connection = self.connected(&mut state)?;
             match converse(connection, &request, &fds) {
                 Ok((KeeperReply::Spawned { pid }, Some(pidfd))) => return Ok((pid, pidfd)),
-                Ok((KeeperReply::Failed(failure), _)) => return Err(EngineError::Generation { sandbox, failure }),
+                Ok((KeeperReply::Failed(failure), _)) => {
+                    return Err(EngineError::Generation { sandbox, failure });
+                }
                 Ok(_) => return Err(protocol("did not answer a request to clone")),
                 // Should it have cloned before it died: the caller's next attempt has another control socket, and an
                 // init whose control socket closes before it is activated leaves by itself.
                 Err(Trouble::Gone(error)) if !retried => {
-                    tracing::warn!(error = error.to_string(), "the keeper has gone; starting another one");
+                    tracing::warn!(
+                        error = error.to_string(),
+                        "the keeper has gone; starting another one"
+                    );
                     state.connection = None;
                     retried = true;
                 }
@@ -141,7 +159,10 @@ impl Keeper {
             state.connection = Some(connection);
         }
         // Set three lines above when it was not there.
-        state.connection.as_ref().ok_or_else(|| protocol("is not there"))
+        state
+            .connection
+            .as_ref()
+            .ok_or_else(|| protocol("is not there"))
     }
 
     fn start(&self, state: &mut State) -> Result<SeqPacket> {
@@ -151,11 +172,24 @@ impl Keeper {
             }
             _ => {}
         }
-        let listener = seqpacket::listen(&self.socket).doing(|| on_path("listen at", &self.socket))?;
-        let null = File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
-        let log = self.log.as_ref().and_then(|path| File::options().append(true).open(path).ok());
+        let listener =
+            seqpacket::listen(&self.socket).doing(|| on_path("listen at", &self.socket))?;
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .doing(|| "open /dev/null".to_owned())?;
+        let log = self
+            .log
+            .as_ref()
+            .and_then(|path| File::options().append(true).open(path).ok());
         let errors = log.as_ref().map_or(null.as_fd(), AsFd::as_fd);
-        let fds = [(null.as_fd(), 0), (null.as_fd(), 1), (errors, 2), (listener.as_fd(), LISTENER_FD)];
+        let fds = [
+            (null.as_fd(), 0),
+            (null.as_fd(), 1),
+            (errors, 2),
+            (listener.as_fd(), LISTENER_FD),
+        ];
         let pid = start_program(&fds)?;
         state.child = Some(pid);
         drop(listener);
@@ -170,21 +204,32 @@ impl Keeper {
 
 /// Starts `$SHEDBOX_KEEPER`, else `shedbox-keeper` beside this program, else this program with the argument `keeper`.
 fn start_program(fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
-    let explicit = std::env::var_os("SHEDBOX_KEEPER").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let explicit = std::env::var_os("SHEDBOX_KEEPER")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
     let beside = || {
-        let path = std::env::current_exe().ok()?.parent()?.join("shedbox-keeper");
+        let path = std::env::current_exe()
+            .ok()?
+            .parent()?
+            .join("shedbox-keeper");
         path.is_file().then_some(path)
     };
     let (path, argv) = match explicit.or_else(beside) {
         Some(path) => (path, vec![OsStr::new("shedbox-keeper")]),
-        None => (PathBuf::from("/proc/self/exe"), vec![OsStr::new("shedbox"), OsStr::new("keeper")]),
+        None => (
+            PathBuf::from("/proc/self/exe"),
+            vec![OsStr::new("shedbox"), OsStr::new("keeper")],
+        ),
     };
     let content = std::fs::read(&path).doing(|| on_path("read the keeper's program", &path))?;
-    let copy = seqpacket::sealed_memfd("shedbox-keeper", &content).doing(|| "copy the keeper's program".to_owned())?;
+    let copy = seqpacket::sealed_memfd("shedbox-keeper", &content)
+        .doing(|| "copy the keeper's program".to_owned())?;
     match spawn::session(Program::Open(copy.as_fd()), &argv, fds) {
         // vm.memfd_noexec, or a policy with the same effect.
         Err(error) if error.errno == Errno::EACCES => {
-            tracing::warn!("this host runs nothing from memory files: the keeper runs from its own file");
+            tracing::warn!(
+                "this host runs nothing from memory files: the keeper runs from its own file"
+            );
             spawn::session(Program::Path(&path), &argv, fds)
         }
         other => other,
@@ -199,22 +244,38 @@ fn converse(
 ) -> Result<(KeeperReply, Option<OwnedFd>), Trouble> {
     let gone = |error: KernelError| match error.errno {
         Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Trouble::Gone(error),
-        _ => Trouble::Other(EngineError::Kernel { action: "talk to the keeper".to_owned(), source: error }),
+        _ => Trouble::Other(EngineError::Kernel {
+            action: "talk to the keeper".to_owned(),
+            source: error,
+        }),
     };
-    let text = serde_json::to_vec(request).map_err(|error| Trouble::Other(protocol_json(&error)))?;
+    let text =
+        serde_json::to_vec(request).map_err(|error| Trouble::Other(protocol_json(&error)))?;
     connection.send(&text, fds).map_err(gone)?;
     if !pidfd::readable(connection, Some(ANSWER_TIMEOUT)).map_err(gone)? {
-        return Err(Trouble::Gone(KernelError::new("recvmsg", "the keeper does not answer", Errno::ECONNRESET)));
+        return Err(Trouble::Gone(KernelError::new(
+            "recvmsg",
+            "the keeper does not answer",
+            Errno::ECONNRESET,
+        )));
     }
     let Some(mut frame) = connection.recv().map_err(gone)? else {
-        return Err(Trouble::Gone(KernelError::new("recvmsg", "the keeper has gone", Errno::ECONNRESET)));
+        return Err(Trouble::Gone(KernelError::new(
+            "recvmsg",
+            "the keeper has gone",
+            Errno::ECONNRESET,
+        )));
     };
-    let reply = serde_json::from_slice(&frame.bytes).map_err(|error| Trouble::Other(protocol_json(&error)))?;
+    let reply = serde_json::from_slice(&frame.bytes)
+        .map_err(|error| Trouble::Other(protocol_json(&error)))?;
     Ok((reply, frame.fds.pop()))
 }
 
 fn protocol(complaint: &str) -> EngineError {
-    EngineError::Protocol { party: "the keeper".to_owned(), complaint: complaint.to_owned() }
+    EngineError::Protocol {
+        party: "the keeper".to_owned(),
+        complaint: complaint.to_owned(),
+    }
 }
 
 fn protocol_json(error: &serde_json::Error) -> EngineError {

@@ -42,5 +42,3 @@ pub use inspect::Filter;
 pub use keeper::{Greeting, greet};
 pub use recover::parent_namespace;
 pub use sandbox::Notify;
-
-pub mod filter;

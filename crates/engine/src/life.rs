@@ -27,7 +27,13 @@ const KILLED: u8 = 137;
 
 impl Life {
     pub(crate) fn new() -> Self {
-        Self { status: Status::Created, generation: 0, started_at: None, finished_at: None, result: None }
+        Self {
+            status: Status::Created,
+            generation: 0,
+            started_at: None,
+            finished_at: None,
+            result: None,
+        }
     }
 
     pub(crate) fn from_saved(saved: SavedState) -> Self {
@@ -82,7 +88,10 @@ impl Life {
     }
 
     pub(crate) fn wait_result(&self, has_main: bool) -> WaitResult {
-        WaitResult { exit_code: self.exit_code(has_main), result: self.result.clone() }
+        WaitResult {
+            exit_code: self.exit_code(has_main),
+            result: self.result.clone(),
+        }
     }
 
     /// `start` makes sense now. `Ok(false)`: it is running already, which is no error.
@@ -96,14 +105,20 @@ impl Life {
 
     /// `reset` makes sense now.
     pub(crate) fn may_reset(&self, name: &str) -> Result<()> {
-        if self.status == Status::Removing { Err(removing(name)) } else { Ok(()) }
+        if self.status == Status::Removing {
+            Err(removing(name))
+        } else {
+            Ok(())
+        }
     }
 
     /// `remove` makes sense now.
     pub(crate) fn may_remove(&self, name: &str, force: bool) -> Result<()> {
         match self.status {
-            Status::Running if !force => Err(Error::conflict(format!("sandbox `{name}` is running"))
-                .with_hint("stop it first, or remove it with force")),
+            Status::Running if !force => {
+                Err(Error::conflict(format!("sandbox `{name}` is running"))
+                    .with_hint("stop it first, or remove it with force"))
+            }
             Status::Removing => Err(removing(name)),
             _ => Ok(()),
         }
@@ -115,7 +130,8 @@ impl Life {
             Status::Running => Ok(()),
             Status::Removing => Err(removing(name)),
             Status::Created | Status::Exited => {
-                Err(Error::conflict(format!("sandbox `{name}` is not running")).with_hint(format!("start it: `shedbox start {name}`")))
+                Err(Error::conflict(format!("sandbox `{name}` is not running"))
+                    .with_hint(format!("start it: `shedbox start {name}`")))
             }
         }
     }
@@ -127,7 +143,13 @@ fn removing(name: &str) -> Error {
 
 /// A result for a sandbox that was ended from outside before its main process could say anything.
 pub(crate) fn cut_short(end: End) -> ExecResult {
-    ExecResult { end, wall_us: 0, user_us: 0, system_us: 0, max_rss: 0 }
+    ExecResult {
+        end,
+        wall_us: 0,
+        user_us: 0,
+        system_us: 0,
+        max_rss: 0,
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +168,10 @@ mod tests {
         assert_eq!(life.must_run("a").unwrap_err().kind, Kind::Conflict);
         life.begin(1, at(1));
         assert_eq!(life.may_start("a"), Ok(false));
-        assert_eq!(life.may_remove("a", false).unwrap_err().kind, Kind::Conflict);
+        assert_eq!(
+            life.may_remove("a", false).unwrap_err().kind,
+            Kind::Conflict
+        );
         assert_eq!(life.may_remove("a", true), Ok(()));
         let result = cut_short(End::Exited { code: 3 });
         life.end(Some(result.clone()), at(2));
@@ -155,7 +180,10 @@ mod tests {
         life.end(None, at(3));
         assert_eq!(life.result, Some(result));
         life.begin(2, at(4));
-        assert_eq!((life.result.clone(), life.finished_at, life.generation), (None, None, 2));
+        assert_eq!(
+            (life.result.clone(), life.finished_at, life.generation),
+            (None, None, 2)
+        );
         assert_eq!(Life::from_saved(life.to_saved()), life);
     }
 
@@ -172,7 +200,10 @@ mod tests {
 
     #[test]
     fn removing_forbids_everything() {
-        let life = Life { status: Status::Removing, ..Life::new() };
+        let life = Life {
+            status: Status::Removing,
+            ..Life::new()
+        };
         for error in [
             life.may_start("a").unwrap_err(),
             life.may_reset("a").unwrap_err(),

@@ -35,13 +35,26 @@ impl Engine {
     }
 
     /// A new generation over the kept upper directory. Preconditions: the turn; nothing runs.
-    pub(crate) fn start_turn(&self, sandbox: &Arc<Sandbox>, turn: &mut Turn, hold_main: bool) -> Result<()> {
+    pub(crate) fn start_turn(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        turn: &mut Turn,
+        hold_main: bool,
+    ) -> Result<()> {
         self.end_files(turn);
         let generation = sandbox.state().life.generation + 1;
         // A crash after this line leaves an upper directory without scratch ones; the next start makes them again.
         self.renew_work(sandbox)?;
         sandbox.layout.clear_exit()?;
-        let init = self.build(sandbox, turn, &Order { generation, place: Place::Live, join: None })?;
+        let init = self.build(
+            sandbox,
+            turn,
+            &Order {
+                generation,
+                place: Place::Live,
+                join: None,
+            },
+        )?;
         {
             let mut state = sandbox.state();
             state.life.begin(generation, Timestamp::now());
@@ -59,12 +72,19 @@ impl Engine {
     /// generation has been ended and the sandbox does not run.
     ///
     /// Preconditions: the turn; `state.live` is this init; nobody listens to it yet.
-    pub(crate) fn take_over(&self, sandbox: &Arc<Sandbox>, init: &Arc<Init>, hold_main: bool) -> Result<()> {
+    pub(crate) fn take_over(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        init: &Arc<Init>,
+        hold_main: bool,
+    ) -> Result<()> {
         sandbox.state().warnings.clone_from(&init.warnings);
-        let started = init.activate().and_then(|()| match sandbox.has_main() && !hold_main {
-            true => init.start_main(),
-            false => Ok(MainStart::Started),
-        });
+        let started = init
+            .activate()
+            .and_then(|()| match sandbox.has_main() && !hold_main {
+                true => init.start_main(),
+                false => Ok(MainStart::Started),
+            });
         let failed = match started {
             Ok(MainStart::Started) => match self.watcher.watch(sandbox, init) {
                 Ok(()) => return Ok(()),
@@ -103,11 +123,15 @@ impl Engine {
         let _activity = self.background.activity();
         self.drop_spare(&sandbox);
         let spec = &sandbox.record.spec;
-        let default = Duration::from_millis(spec.stop_timeout_ms.unwrap_or(DEFAULT_STOP_TIMEOUT_MS));
+        let default =
+            Duration::from_millis(spec.stop_timeout_ms.unwrap_or(DEFAULT_STOP_TIMEOUT_MS));
         let live = sandbox.state().live.clone();
         if let Some(init) = live {
             self.watcher.forget(&init);
-            let result = init.stop(sandbox.record.resolved.stop_signal, timeout.unwrap_or(default));
+            let result = init.stop(
+                sandbox.record.resolved.stop_signal,
+                timeout.unwrap_or(default),
+            );
             init.destroy_and_wait()?;
             self.has_ended(&sandbox, &init, result?);
         }
@@ -125,9 +149,12 @@ impl Engine {
         };
         if !sandbox.has_main() {
             if ![signal::KILL, signal::TERM, SIGINT].contains(&signal) {
-                return Err(Error::conflict(format!("sandbox `{}` has no main process to signal", sandbox.name()))
-                    .with_hint("signal a command with the client that runs it")
-                    .into());
+                return Err(Error::conflict(format!(
+                    "sandbox `{}` has no main process to signal",
+                    sandbox.name()
+                ))
+                .with_hint("signal a command with the client that runs it")
+                .into());
             }
             return self.stop(name, Some(Duration::ZERO));
         }
@@ -164,11 +191,26 @@ impl Engine {
 
     /// The generation of `init` is over: state, waiters, record, and what was to follow. Does nothing when another
     /// generation lives by now. No turn needed.
-    pub(crate) fn has_ended(&self, sandbox: &Arc<Sandbox>, init: &Arc<Init>, result: Option<ExecResult>) {
-        let result = result.or_else(|| if sandbox.has_main() { sandbox.layout.read_exit() } else { None });
+    pub(crate) fn has_ended(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        init: &Arc<Init>,
+        result: Option<ExecResult>,
+    ) {
+        let result = result.or_else(|| {
+            if sandbox.has_main() {
+                sandbox.layout.read_exit()
+            } else {
+                None
+            }
+        });
         let ended = {
             let mut state = sandbox.state();
-            if !state.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, init)) {
+            if !state
+                .live
+                .as_ref()
+                .is_some_and(|live| Arc::ptr_eq(live, init))
+            {
                 return;
             }
             state.live = None;
@@ -198,17 +240,34 @@ impl Engine {
 
     /// Ends the init that serves files of a stopped sandbox. Preconditions: the turn.
     pub(crate) fn end_files(&self, turn: &mut Turn) {
-        let Some(files) = turn.files.take() else { return };
-        let ended = files.init.die(DieReason::Stop).and_then(|_| files.init.destroy_and_wait());
+        let Some(files) = turn.files.take() else {
+            return;
+        };
+        let ended = files
+            .init
+            .die(DieReason::Stop)
+            .and_then(|_| files.init.destroy_and_wait());
         if let Err(error) = ended.and_then(|()| crate::sandbox::remove_socket(&files.socket)) {
-            tracing::warn!(error = shedbox_spec::error::chain(&error), "ending an init that served files");
+            tracing::warn!(
+                error = shedbox_spec::error::chain(&error),
+                "ending an init that served files"
+            );
         }
     }
 }
 
 fn not_started(sandbox: &Sandbox, code: u8, message: &str) -> Error {
-    let kind = if code == 127 { Kind::NotFound } else { Kind::Invalid };
-    Error::new(kind, format!("cannot start the main process of `{}`: {message}", sandbox.name()))
-        .with_hint("the command is looked up inside the image, in its PATH")
+    let kind = if code == 127 {
+        Kind::NotFound
+    } else {
+        Kind::Invalid
+    };
+    Error::new(
+        kind,
+        format!(
+            "cannot start the main process of `{}`: {message}",
+            sandbox.name()
+        ),
+    )
+    .with_hint("the command is looked up inside the image, in its PATH")
 }
-

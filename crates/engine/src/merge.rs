@@ -12,33 +12,40 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 
 /// What is in force in a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// Entrypoint and Cmd; empty for an idle sandbox.
-    pub argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Environment.
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// Working directory, absolute.
-    pub workdir: String,
+    pub(crate) workdir: String,
     /// User; empty means root.
-    pub user: String,
+    pub(crate) user: String,
     /// The user is the image's wish, not the caller's: it may fall back to root on a single-id map.
-    pub user_may_fall_back: bool,
+    pub(crate) user_may_fall_back: bool,
     /// Number of the stop signal.
-    pub stop_signal: i32,
+    pub(crate) stop_signal: i32,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// Merges the two. Fails when there is nothing to run in a sandbox that is not idle.
-pub fn merge(image: &ImageDefaults, spec: &SandboxSpec, hostname: &str) -> Result<Resolved> {
-    let argv = if spec.idle { Vec::new() } else { merge_argv(image, spec) };
+pub(crate) fn merge(image: &ImageDefaults, spec: &SandboxSpec, hostname: &str) -> Result<Resolved> {
+    let argv = if spec.idle {
+        Vec::new()
+    } else {
+        merge_argv(image, spec)
+    };
     if argv.is_empty() && !spec.idle {
         let what = match &spec.source {
-            Source::Image(reference) => format!("image `{reference}` names no command and none was given"),
+            Source::Image(reference) => {
+                format!("image `{reference}` names no command and none was given")
+            }
             Source::Rootfs(_) | Source::Host => "no command was given".to_owned(),
         };
-        return Err(shedbox_spec::Error::invalid(what)
-            .with_hint("give a command, or make the sandbox idle and run commands in it with exec"));
+        return Err(shedbox_spec::Error::invalid(what).with_hint(
+            "give a command, or make the sandbox idle and run commands in it with exec",
+        ));
     }
     let stop_signal = match spec.stop_signal.as_ref().or(image.stop_signal.as_ref()) {
         Some(text) => signal::parse(text)?,
@@ -49,8 +56,16 @@ pub fn merge(image: &ImageDefaults, spec: &SandboxSpec, hostname: &str) -> Resul
     Ok(Resolved {
         argv,
         env: merge_env(&image.env, &spec.env, hostname),
-        workdir: spec.workdir.clone().or_else(|| image.workdir.clone()).unwrap_or_else(|| "/".to_owned()),
-        user: spec.user.clone().or_else(|| image.user.clone()).unwrap_or_default(),
+        workdir: spec
+            .workdir
+            .clone()
+            .or_else(|| image.workdir.clone())
+            .unwrap_or_else(|| "/".to_owned()),
+        user: spec
+            .user
+            .clone()
+            .or_else(|| image.user.clone())
+            .unwrap_or_default(),
         user_may_fall_back: spec.user.is_none(),
         stop_signal,
         labels,
@@ -83,7 +98,8 @@ fn merge_env(image: &[String], spec: &[String], hostname: &str) -> Vec<String> {
             None => (entry.as_str(), false),
         };
         let place = merged.iter().position(|old| {
-            old.strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
+            old.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('='))
         });
         match (place, has_value) {
             (Some(place), true) => merged[place].clone_from(entry),

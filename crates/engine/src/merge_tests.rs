@@ -12,7 +12,11 @@ fn image() -> ImageDefaults {
         workdir: Some("/srv".into()),
         user: Some("www".into()),
         stop_signal: Some("SIGQUIT".into()),
-        labels: [("a".to_owned(), "image".to_owned()), ("b".to_owned(), "image".to_owned())].into(),
+        labels: [
+            ("a".to_owned(), "image".to_owned()),
+            ("b".to_owned(), "image".to_owned()),
+        ]
+        .into(),
         ..ImageDefaults::default()
     }
 }
@@ -34,15 +38,28 @@ fn argv_follows_docker() {
             command: list(command),
             ..SandboxSpec::default()
         };
-        assert_eq!(merge(&image(), &spec, "h").unwrap().argv, list(expected), "{entrypoint:?} {command:?}");
+        assert_eq!(
+            merge(&image(), &spec, "h").unwrap().argv,
+            list(expected),
+            "{entrypoint:?} {command:?}"
+        );
     }
 }
 
 #[test]
 fn nothing_to_run_is_an_error_unless_idle() {
-    let spec = SandboxSpec { entrypoint: Some(list(&[""])), ..SandboxSpec::default() };
-    assert_eq!(merge(&image(), &spec, "h").unwrap_err().kind, shedbox_spec::Kind::Invalid);
-    let spec = SandboxSpec { idle: true, ..SandboxSpec::default() };
+    let spec = SandboxSpec {
+        entrypoint: Some(list(&[""])),
+        ..SandboxSpec::default()
+    };
+    assert_eq!(
+        merge(&image(), &spec, "h").unwrap_err().kind,
+        shedbox_spec::Kind::Invalid
+    );
+    let spec = SandboxSpec {
+        idle: true,
+        ..SandboxSpec::default()
+    };
     assert_eq!(merge(&image(), &spec, "h").unwrap().argv, list(&[]));
 }
 
@@ -53,8 +70,19 @@ fn env_is_replaced_in_place_and_removed_by_name() {
         env: list(&["LANG=de", "NEW=1=2", "PATH", "UNSET"]),
         ..SandboxSpec::default()
     };
-    assert_eq!(merge(&image(), &spec, "box").unwrap().env, list(&["HOSTNAME=box", "LANG=de", "NEW=1=2"]));
-    let bare = merge(&ImageDefaults::default(), &SandboxSpec { idle: true, ..SandboxSpec::default() }, "h").unwrap();
+    assert_eq!(
+        merge(&image(), &spec, "box").unwrap().env,
+        list(&["HOSTNAME=box", "LANG=de", "NEW=1=2"])
+    );
+    let bare = merge(
+        &ImageDefaults::default(),
+        &SandboxSpec {
+            idle: true,
+            ..SandboxSpec::default()
+        },
+        "h",
+    )
+    .unwrap();
     assert_eq!(bare.env, list(&[DEFAULT_PATH, "HOSTNAME=h"]));
     assert_eq!(bare.workdir, "/");
     assert_eq!(bare.stop_signal, 15);
@@ -71,11 +99,33 @@ fn the_spec_wins_over_the_image() {
         ..SandboxSpec::default()
     };
     let merged = merge(&image(), &given, "h").unwrap();
-    assert_eq!((merged.workdir.as_str(), merged.user.as_str(), merged.stop_signal), ("/w", "7", 2));
+    assert_eq!(
+        (
+            merged.workdir.as_str(),
+            merged.user.as_str(),
+            merged.stop_signal
+        ),
+        ("/w", "7", 2)
+    );
     assert!(!merged.user_may_fall_back);
     assert_eq!(merged.labels["a"], "image");
     assert_eq!(merged.labels["b"], "spec");
-    let plain = merge(&image(), &SandboxSpec { idle: true, ..SandboxSpec::default() }, "h").unwrap();
-    assert_eq!((plain.workdir.as_str(), plain.user.as_str(), plain.stop_signal), ("/srv", "www", 3));
+    let plain = merge(
+        &image(),
+        &SandboxSpec {
+            idle: true,
+            ..SandboxSpec::default()
+        },
+        "h",
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            plain.workdir.as_str(),
+            plain.user.as_str(),
+            plain.stop_signal
+        ),
+        ("/srv", "www", 3)
+    );
     assert!(plain.user_may_fall_back);
 }

@@ -16,7 +16,11 @@ use crate::watcher::Observer;
 impl Observer for Engine {
     fn main_exited(&self, sandbox: &Arc<Sandbox>, init: &Arc<Init>, result: ExecResult) {
         let mut state = sandbox.state();
-        if state.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, init)) {
+        if state
+            .live
+            .as_ref()
+            .is_some_and(|live| Arc::ptr_eq(live, init))
+        {
             state.life.result = Some(result);
         }
     }
@@ -62,7 +66,7 @@ impl Engine {
         if let Some(old) = old {
             old.destroy();
         }
-        let _turn = sandbox.turn();
+        let mut turn = sandbox.turn();
         let (status, has_spare) = {
             let state = sandbox.state();
             (state.life.status, state.spare.is_some())
@@ -72,6 +76,7 @@ impl Engine {
         }
         if status != Status::Running {
             self.drop_spare(sandbox);
+            turn.close_listener(&sandbox.socket)?;
         }
         if status != Status::Running || !has_spare {
             self.discard_if_there(&sandbox.layout.spare())?;

@@ -8,7 +8,14 @@ use crate::Engine;
 use crate::error::Result;
 
 /// What init itself mounts or makes; no change of the sandbox's.
-const OURS: &[&str] = &["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+const OURS: &[&str] = &[
+    "/dev",
+    "/proc",
+    "/sys",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+];
 
 impl Engine {
     /// Paths that differ from the image.
@@ -23,9 +30,20 @@ impl Engine {
         let ignore: Vec<String> = OURS
             .iter()
             .map(|path| (*path).to_owned())
-            .chain(record.spec.mounts.iter().map(Mount::target).map(str::to_owned))
+            .chain(
+                record
+                    .spec
+                    .mounts
+                    .iter()
+                    .map(Mount::target)
+                    .map(str::to_owned),
+            )
             .collect();
-        Ok(diff::changes(&sandbox.layout.live().join("upper"), &lowers, &ignore)?)
+        Ok(diff::changes(
+            &sandbox.layout.live().join("upper"),
+            &lowers,
+            &ignore,
+        )?)
     }
 
     /// The directory of a sandbox's log.
@@ -35,6 +53,7 @@ impl Engine {
 
     /// Whether a sandbox runs: a log that is followed ends when it does not.
     pub fn is_running(&self, name: &str) -> bool {
-        self.find(name).is_ok_and(|sandbox| sandbox.state().life.status == shedbox_spec::api::Status::Running)
+        self.find(name)
+            .is_ok_and(|sandbox| sandbox.state().life.status == shedbox_spec::api::Status::Running)
     }
 }

@@ -53,8 +53,22 @@ impl Record {
     /// Indices in `mounts` of the copy-on-write binds.
     pub(crate) fn cow_mounts(&self) -> Vec<usize> {
         use shedbox_spec::mount::{Access, Mount};
-        let cow = |mount: &Mount| matches!(mount, Mount::Bind { access: Access::Cow, .. });
-        self.spec.mounts.iter().enumerate().filter(|(_, mount)| cow(mount)).map(|(index, _)| index).collect()
+        let cow = |mount: &Mount| {
+            matches!(
+                mount,
+                Mount::Bind {
+                    access: Access::Cow,
+                    ..
+                }
+            )
+        };
+        self.spec
+            .mounts
+            .iter()
+            .enumerate()
+            .filter(|(_, mount)| cow(mount))
+            .map(|(index, _)| index)
+            .collect()
     }
 }
 
@@ -103,7 +117,10 @@ impl Layout {
 
     /// Replaces the state: a reader sees the old one or the new one.
     pub(crate) fn write_state(&self, state: &SavedState) -> Result<()> {
-        let (next, path) = (self.dir.join("state.json.next"), self.dir.join("state.json"));
+        let (next, path) = (
+            self.dir.join("state.json.next"),
+            self.dir.join("state.json"),
+        );
         write_json(&next, state)?;
         std::fs::rename(&next, &path).doing(|| on_path("replace", &path))
     }
@@ -116,9 +133,16 @@ impl Layout {
     pub(crate) fn read_exit(&self) -> Option<ExecResult> {
         match read_json(&self.exit_record()) {
             Ok(result) => Some(result),
-            Err(crate::EngineError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+            Err(crate::EngineError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                None
+            }
             Err(error) => {
-                tracing::debug!(error = shedbox_spec::error::chain(&error), "exit record is not readable");
+                tracing::debug!(
+                    error = shedbox_spec::error::chain(&error),
+                    "exit record is not readable"
+                );
                 None
             }
         }
@@ -128,7 +152,9 @@ impl Layout {
     pub(crate) fn clear_exit(&self) -> Result<()> {
         let path = self.exit_record();
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing(|| on_path("remove", &path)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).doing(|| on_path("remove", &path))
+            }
             _ => Ok(()),
         }
     }
@@ -136,7 +162,9 @@ impl Layout {
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     // Plain data with string keys: serialising cannot fail, but the type says it may.
-    let text = serde_json::to_vec(value).map_err(std::io::Error::from).doing(|| on_path("encode", path))?;
+    let text = serde_json::to_vec(value)
+        .map_err(std::io::Error::from)
+        .doing(|| on_path("encode", path))?;
     std::fs::File::create(path)
         .and_then(|mut file| file.write_all(&text))
         .doing(|| on_path("write", path))
@@ -144,7 +172,9 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).doing(|| on_path("read", path))?;
-    serde_json::from_slice(&text).map_err(std::io::Error::from).doing(|| on_path("understand", path))
+    serde_json::from_slice(&text)
+        .map_err(std::io::Error::from)
+        .doing(|| on_path("understand", path))
 }
 
 #[cfg(test)]
@@ -155,7 +185,9 @@ mod tests {
     fn a_replaced_state_reads_back_and_a_missing_exit_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("log")).unwrap();
-        let layout = Layout { dir: dir.path().to_owned() };
+        let layout = Layout {
+            dir: dir.path().to_owned(),
+        };
         let mut state = SavedState {
             version: RECORD_VERSION,
             status: Status::Running,

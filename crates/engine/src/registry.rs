@@ -14,14 +14,21 @@ pub(crate) struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { by_id: BTreeMap::new(), by_name: HashMap::new() }
+        Self {
+            by_id: BTreeMap::new(),
+            by_name: HashMap::new(),
+        }
     }
 }
 
 impl<T> Registry<T> {
     /// Finds by name, id, or a prefix of an id that fits only one. A name wins over an id, as Docker has it.
     pub(crate) fn find(&self, name_or_id: &str) -> Result<Arc<T>> {
-        if let Some(sandbox) = self.by_name.get(name_or_id).and_then(|id| self.by_id.get(id.as_str())) {
+        if let Some(sandbox) = self
+            .by_name
+            .get(name_or_id)
+            .and_then(|id| self.by_id.get(id.as_str()))
+        {
             return Ok(Arc::clone(sandbox));
         }
         let mut fitting = self
@@ -30,9 +37,10 @@ impl<T> Registry<T> {
             .take_while(|(id, _)| !name_or_id.is_empty() && id.starts_with(name_or_id));
         match (fitting.next(), fitting.next()) {
             (Some((_, sandbox)), None) => Ok(Arc::clone(sandbox)),
-            (Some(_), Some(_)) => {
-                Err(Error::invalid(format!("`{name_or_id}` fits several sandboxes")).with_hint("give more digits"))
-            }
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "`{name_or_id}` fits several sandboxes"
+            ))
+            .with_hint("give more digits")),
             (None, _) => Err(Error::not_found(format!("no such sandbox: `{name_or_id}`"))
                 .with_hint("`shedbox ps --all` lists them")),
         }
@@ -41,8 +49,11 @@ impl<T> Registry<T> {
     /// Takes a name for a sandbox that is being made.
     pub(crate) fn reserve(&mut self, name: &str, id: &SandboxId) -> Result<()> {
         match self.by_name.get(name) {
-            Some(owner) => Err(Error::conflict(format!("the name `{name}` is taken by sandbox {}", owner.short()))
-                .with_hint(format!("choose another one, or `shedbox rm {name}` first"))),
+            Some(owner) => Err(Error::conflict(format!(
+                "the name `{name}` is taken by sandbox {}",
+                owner.short()
+            ))
+            .with_hint(format!("choose another one, or `shedbox rm {name}` first"))),
             None => {
                 self.by_name.insert(name.to_owned(), id.clone());
                 Ok(())
@@ -97,10 +108,19 @@ mod tests {
             registry.reserve(name, &id(first)).unwrap();
             registry.insert(&id(first), Arc::new(first));
         }
-        let found = |text: &str| registry.find(text).map(|sandbox| *sandbox).map_err(|error| error.kind);
+        let found = |text: &str| {
+            registry
+                .find(text)
+                .map(|sandbox| *sandbox)
+                .map_err(|error| error.kind)
+        };
         assert_eq!(found("one"), Ok(0xab));
         assert_eq!(found("ac"), Ok(0xac));
-        assert_eq!(found("ab"), Ok(0x10), "a name wins over the prefix of an id");
+        assert_eq!(
+            found("ab"),
+            Ok(0x10),
+            "a name wins over the prefix of an id"
+        );
         assert_eq!(found("a"), Err(Kind::Invalid));
         assert_eq!(found(id(0xab).as_str()), Ok(0xab));
         assert_eq!(found(""), Err(Kind::NotFound));
@@ -111,8 +131,15 @@ mod tests {
     fn a_name_is_taken_until_it_is_released_by_its_owner() {
         let mut registry = Registry::<()>::default();
         registry.reserve("x1", &id(1)).unwrap();
-        assert_eq!(registry.reserve("x1", &id(2)).unwrap_err().kind, Kind::Conflict);
-        assert_eq!(registry.find("x1").unwrap_err().kind, Kind::NotFound, "reserved is not there yet");
+        assert_eq!(
+            registry.reserve("x1", &id(2)).unwrap_err().kind,
+            Kind::Conflict
+        );
+        assert_eq!(
+            registry.find("x1").unwrap_err().kind,
+            Kind::NotFound,
+            "reserved is not there yet"
+        );
         registry.release("x1", &id(2));
         assert!(registry.reserve("x1", &id(2)).is_err());
         registry.remove(&id(1), "x1");

@@ -34,7 +34,11 @@ impl Engine {
         if outcome.is_err() {
             // Still there; whoever asked may ask again.
             let mut state = sandbox.state();
-            state.life.status = if state.live.is_some() { before } else { Status::Exited };
+            state.life.status = if state.live.is_some() {
+                before
+            } else {
+                Status::Exited
+            };
         }
         outcome
     }
@@ -94,7 +98,10 @@ impl Engine {
         let _activity = self.background.activity();
         let mut pruned = Pruned::default();
         for sandbox in self.registry().all() {
-            let stopped = matches!(sandbox.state().life.status, Status::Created | Status::Exited);
+            let stopped = matches!(
+                sandbox.state().life.status,
+                Status::Created | Status::Exited
+            );
             if !stopped {
                 continue;
             }
@@ -105,7 +112,9 @@ impl Engine {
                     pruned.bytes += bytes;
                 }
                 // Started or removed by somebody else since.
-                Err(error) => tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "not pruned"),
+                Err(error) => {
+                    tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "not pruned")
+                }
             }
         }
         Ok(pruned)
@@ -115,11 +124,15 @@ impl Engine {
 /// Bytes on disk below a directory, as far as it can be read. Follows no links.
 fn disk_usage(dir: &std::path::Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => metadata.blocks() * 512 + disk_usage(&entry.path()),
+            Ok(metadata) if metadata.is_dir() => {
+                metadata.blocks() * 512 + disk_usage(&entry.path())
+            }
             Ok(metadata) => metadata.blocks() * 512,
             Err(_) => 0,
         })

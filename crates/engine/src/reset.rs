@@ -54,7 +54,10 @@ impl Engine {
         self.background.push(Job::Tidy(Arc::clone(&sandbox), old));
         self.background.want_spare(&sandbox);
         outcome?;
-        Ok(ResetReport { generation: next.generation, from_spare })
+        Ok(ResetReport {
+            generation: next.generation,
+            from_spare,
+        })
     }
 
     /// A generation beside the living one, in `spare/`. Preconditions: the turn; no spare.
@@ -64,7 +67,11 @@ impl Engine {
             (state.live.clone(), state.life.generation + 1)
         };
         self.prepare_spare(sandbox, generation)?;
-        let order = Order { generation, place: Place::Spare, join: live.as_deref() };
+        let order = Order {
+            generation,
+            place: Place::Spare,
+            join: live.as_deref(),
+        };
         self.build(sandbox, turn, &order)
     }
 

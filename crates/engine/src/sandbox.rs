@@ -85,7 +85,9 @@ struct Waiter {
 
 impl std::fmt::Debug for Waiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiter").field("until_removed", &self.until_removed).finish_non_exhaustive()
+        f.debug_struct("Waiter")
+            .field("until_removed", &self.until_removed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +100,13 @@ impl Sandbox {
             rootfs: OnceLock::new(),
             turn: Mutex::default(),
             saving: Mutex::default(),
-            state: Mutex::new(State { life, live: None, spare: None, warnings: Vec::new(), waiters: Vec::new() }),
+            state: Mutex::new(State {
+                life,
+                live: None,
+                spare: None,
+                warnings: Vec::new(),
+                waiters: Vec::new(),
+            }),
         }
     }
 
@@ -136,7 +144,11 @@ impl Sandbox {
 impl Turn {
     /// The listening socket, made when this daemon does not have it yet. `taken` when a living init of an earlier
     /// daemon listens at `socket`.
-    pub(crate) fn listener(&mut self, socket: &Path, taken: bool) -> Result<std::os::fd::BorrowedFd<'_>> {
+    pub(crate) fn listener(
+        &mut self,
+        socket: &Path,
+        taken: bool,
+    ) -> Result<std::os::fd::BorrowedFd<'_>> {
         if self.listener.is_none() {
             let (path, unpublished) = if taken {
                 let path = socket.with_extension("next");
@@ -155,9 +167,19 @@ impl Turn {
         }
     }
 
+    /// Closes the listening socket of a sandbox that does not run: who connects is to be refused, not kept waiting.
+    pub(crate) fn close_listener(&mut self, socket: &Path) -> Result<()> {
+        self.listener = None;
+        remove_socket(socket)
+    }
+
     /// Moves the socket to its own name; what the old name led to stays with the init that serves it.
     pub(crate) fn publish(&mut self, socket: &Path) -> Result<()> {
-        match self.listener.as_mut().and_then(|listener| listener.unpublished.take()) {
+        match self
+            .listener
+            .as_mut()
+            .and_then(|listener| listener.unpublished.take())
+        {
             Some(path) => std::fs::rename(&path, socket).doing(|| on_path("publish", socket)),
             None => Ok(()),
         }
@@ -167,7 +189,9 @@ impl Turn {
 /// Unlinks a socket file that may not be there.
 pub(crate) fn remove_socket(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing(|| on_path("remove", path)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).doing(|| on_path("remove", path))
+        }
         _ => Ok(()),
     }
 }
@@ -175,8 +199,12 @@ pub(crate) fn remove_socket(path: &Path) -> Result<()> {
 impl State {
     /// Calls `notify` when the sandbox does not run any more, or is removed.
     pub(crate) fn add_waiter(&mut self, until_removed: bool, notify: Weak<Notify>) {
-        self.waiters.retain(|waiter| waiter.notify.strong_count() > 0);
-        self.waiters.push(Waiter { until_removed, notify });
+        self.waiters
+            .retain(|waiter| waiter.notify.strong_count() > 0);
+        self.waiters.push(Waiter {
+            until_removed,
+            notify,
+        });
     }
 
     /// Takes the waiters that an end concerns; the caller notifies them without the lock.
@@ -186,7 +214,10 @@ impl State {
             .into_iter()
             .partition(|waiter| removed || !waiter.until_removed);
         self.waiters = waiting;
-        Ended { result: self.life.wait_result(has_main), waiters: due }
+        Ended {
+            result: self.life.wait_result(has_main),
+            waiters: due,
+        }
     }
 }
 

@@ -13,17 +13,22 @@ impl Engine {
     /// Builds the spare of a sandbox that runs and has none. Called when the daemon is quiet.
     pub(crate) fn build_spare_now(&self, sandbox: &Arc<Sandbox>) {
         // Somebody is at it: whoever ends that operation wishes again.
-        let Some(mut turn) = sandbox.try_turn() else { return };
+        let Some(mut turn) = sandbox.try_turn() else {
+            return;
+        };
         {
             let state = sandbox.state();
-            if !self.config.spares || state.life.status != Status::Running || state.spare.is_some() {
+            if !self.config.spares || state.life.status != Status::Running || state.spare.is_some()
+            {
                 return;
             }
         }
         match self.build_next(sandbox, &mut turn) {
             Ok(spare) => sandbox.state().spare = Some(spare),
             // Not fatal: the next reset builds on the spot and reports what is wrong to somebody.
-            Err(error) => tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "no spare"),
+            Err(error) => {
+                tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "no spare")
+            }
         }
     }
 

@@ -16,18 +16,34 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
     }
     validate_mounts(&spec.mounts)?;
     let has_nul = |texts: &[String]| texts.iter().any(|text| text.contains('\0'));
-    if has_nul(&spec.command) || has_nul(&spec.env) || spec.entrypoint.as_ref().is_some_and(|list| has_nul(list)) {
-        return Err(Error::invalid("a command or an environment variable holds a NUL byte"));
+    if has_nul(&spec.command)
+        || has_nul(&spec.env)
+        || spec.entrypoint.as_ref().is_some_and(|list| has_nul(list))
+    {
+        return Err(Error::invalid(
+            "a command or an environment variable holds a NUL byte",
+        ));
     }
-    if let Some(entry) = spec.env.iter().find(|entry| entry.is_empty() || entry.starts_with('=')) {
-        return Err(Error::invalid(format!("environment entry `{entry}` has no name")).with_hint("write NAME=VALUE"));
+    if let Some(entry) = spec
+        .env
+        .iter()
+        .find(|entry| entry.is_empty() || entry.starts_with('='))
+    {
+        return Err(
+            Error::invalid(format!("environment entry `{entry}` has no name"))
+                .with_hint("write NAME=VALUE"),
+        );
     }
     if let Some(dir) = spec.workdir.as_ref().filter(|dir| !dir.starts_with('/')) {
-        return Err(Error::invalid(format!("working directory `{dir}` is not an absolute path")));
+        return Err(Error::invalid(format!(
+            "working directory `{dir}` is not an absolute path"
+        )));
     }
     if let Some(name) = &spec.hostname {
         let fits = !name.is_empty() && name.len() <= HOST_NAME_MAX;
-        let clean = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let clean = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         if !fits || !clean {
             return Err(Error::invalid(format!("invalid host name `{name}`"))
                 .with_hint("letters, digits, `-` and `.`, at most 64"));
@@ -39,7 +55,9 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
     if let Source::Rootfs(dir) = &spec.source
         && !dir.starts_with('/')
     {
-        return Err(Error::invalid(format!("rootfs `{dir}` is not an absolute path")));
+        return Err(Error::invalid(format!(
+            "rootfs `{dir}` is not an absolute path"
+        )));
     }
     Ok(())
 }
@@ -49,14 +67,25 @@ pub(crate) fn host(spec: &SandboxSpec) -> Result<()> {
     if let Source::Rootfs(dir) = &spec.source
         && !Path::new(dir).is_dir()
     {
-        return Err(Error::invalid(format!("rootfs `{dir}` is not a directory on this host")));
+        return Err(Error::invalid(format!(
+            "rootfs `{dir}` is not a directory on this host"
+        )));
     }
     for mount in &spec.mounts {
-        let Mount::Bind { source, target, access } = mount else { continue };
+        let Mount::Bind {
+            source,
+            target,
+            access,
+        } = mount
+        else {
+            continue;
+        };
         match std::fs::metadata(source) {
             Ok(metadata) if *access == Access::Cow && !metadata.is_dir() => {
-                return Err(Error::invalid(format!("volume `{source}:{target}:cow`: the source is not a directory"))
-                    .with_hint("copy-on-write works on directories; mount a file `ro` or `rw`"));
+                return Err(Error::invalid(format!(
+                    "volume `{source}:{target}:cow`: the source is not a directory"
+                ))
+                .with_hint("copy-on-write works on directories; mount a file `ro` or `rw`"));
             }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -66,8 +95,10 @@ pub(crate) fn host(spec: &SandboxSpec) -> Result<()> {
                 ));
             }
             Err(_) => {
-                return Err(Error::invalid(format!("volume source `{source}` does not exist"))
-                    .with_hint("make it first: shedbox creates no directories on the host"));
+                return Err(
+                    Error::invalid(format!("volume source `{source}` does not exist"))
+                        .with_hint("make it first: shedbox creates no directories on the host"),
+                );
             }
         }
     }
@@ -80,21 +111,70 @@ mod tests {
     use shedbox_spec::Kind;
 
     fn bind(source: &str, access: Access) -> SandboxSpec {
-        let mount = Mount::Bind { source: source.into(), target: "/data".into(), access };
-        SandboxSpec { mounts: vec![mount], ..SandboxSpec::default() }
+        let mount = Mount::Bind {
+            source: source.into(),
+            target: "/data".into(),
+            access,
+        };
+        SandboxSpec {
+            mounts: vec![mount],
+            ..SandboxSpec::default()
+        }
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let base = SandboxSpec::default;
         let bad = [
-            (SandboxSpec { name: Some("-x".into()), ..base() }, "-x"),
-            (SandboxSpec { workdir: Some("rel".into()), ..base() }, "rel"),
-            (SandboxSpec { hostname: Some("a b".into()), ..base() }, "a b"),
-            (SandboxSpec { hostname: Some("a".repeat(65)), ..base() }, "host name"),
-            (SandboxSpec { env: vec!["=1".into()], ..base() }, "=1"),
-            (SandboxSpec { command: vec!["a\0".into()], ..base() }, "NUL"),
-            (SandboxSpec { source: Source::Rootfs("rel".into()), ..base() }, "rel"),
+            (
+                SandboxSpec {
+                    name: Some("-x".into()),
+                    ..base()
+                },
+                "-x",
+            ),
+            (
+                SandboxSpec {
+                    workdir: Some("rel".into()),
+                    ..base()
+                },
+                "rel",
+            ),
+            (
+                SandboxSpec {
+                    hostname: Some("a b".into()),
+                    ..base()
+                },
+                "a b",
+            ),
+            (
+                SandboxSpec {
+                    hostname: Some("a".repeat(65)),
+                    ..base()
+                },
+                "host name",
+            ),
+            (
+                SandboxSpec {
+                    env: vec!["=1".into()],
+                    ..base()
+                },
+                "=1",
+            ),
+            (
+                SandboxSpec {
+                    command: vec!["a\0".into()],
+                    ..base()
+                },
+                "NUL",
+            ),
+            (
+                SandboxSpec {
+                    source: Source::Rootfs("rel".into()),
+                    ..base()
+                },
+                "rel",
+            ),
         ];
         for (value, word) in bad {
             let error = spec(&value).unwrap_err();
@@ -107,8 +187,16 @@ mod tests {
     #[test]
     fn volume_sources_are_looked_at() {
         let error = host(&bind("/no/such/dir", Access::Rw)).unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, "volume source `/no/such/dir` does not exist"));
-        assert!(host(&bind("/etc/passwd", Access::Cow)).unwrap_err().message.contains("not a directory"));
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (Kind::Invalid, "volume source `/no/such/dir` does not exist")
+        );
+        assert!(
+            host(&bind("/etc/passwd", Access::Cow))
+                .unwrap_err()
+                .message
+                .contains("not a directory")
+        );
         assert_eq!(host(&bind("/etc/passwd", Access::Ro)), Ok(()));
     }
 }

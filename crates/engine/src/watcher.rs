@@ -42,7 +42,11 @@ enum Entry {
 impl Watcher {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let epoll = Epoll::new().doing(|| "watch sandboxes".to_owned())?;
-        Ok(Arc::new(Self { epoll, next_token: AtomicU64::new(0), entries: Mutex::default() }))
+        Ok(Arc::new(Self {
+            epoll,
+            next_token: AtomicU64::new(0),
+            entries: Mutex::default(),
+        }))
     }
 
     /// Starts the thread. It lives as long as the process; `observer` may go before.
@@ -97,13 +101,20 @@ impl Watcher {
     pub(crate) fn watch_owner(&self, sandbox: &Arc<Sandbox>, pidfd: OwnedFd) -> Result<()> {
         let token = self.token();
         let pidfd = Arc::new(pidfd);
-        self.lock().insert(token, Entry::Owner(Arc::downgrade(sandbox), Arc::clone(&pidfd)));
-        self.epoll.add(pidfd.as_fd(), token).doing(|| "watch the owner of a sandbox".to_owned())
+        self.lock().insert(
+            token,
+            Entry::Owner(Arc::downgrade(sandbox), Arc::clone(&pidfd)),
+        );
+        self.epoll
+            .add(pidfd.as_fd(), token)
+            .doing(|| "watch the owner of a sandbox".to_owned())
     }
 
     fn dispatch(&self, token: u64, observer: &dyn Observer) {
         // Gone: an operation has taken the init over since the event.
-        let Some(entry) = self.lock().get(&token).cloned() else { return };
+        let Some(entry) = self.lock().get(&token).cloned() else {
+            return;
+        };
         match entry {
             Entry::Owner(sandbox, pidfd) => {
                 self.lock().remove(&token);
@@ -113,7 +124,9 @@ impl Watcher {
                 }
             }
             Entry::Init(sandbox, init) => {
-                let Some(sandbox) = sandbox.upgrade() else { return self.forget(&init) };
+                let Some(sandbox) = sandbox.upgrade() else {
+                    return self.forget(&init);
+                };
                 // Its end comes after its last word: read that first.
                 let gone = self.read_messages(&sandbox, &init, observer);
                 if token == init.token + 1 {
@@ -128,7 +141,12 @@ impl Watcher {
     }
 
     /// True when nothing more will come.
-    fn read_messages(&self, sandbox: &Arc<Sandbox>, init: &Arc<Init>, observer: &dyn Observer) -> bool {
+    fn read_messages(
+        &self,
+        sandbox: &Arc<Sandbox>,
+        init: &Arc<Init>,
+        observer: &dyn Observer,
+    ) -> bool {
         loop {
             match init.poll_message() {
                 Ok(Some(Message::Event(InitEvent::MainExited { result }))) => {

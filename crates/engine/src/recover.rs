@@ -1,0 +1,500 @@
+//! What a dead daemon left: sandboxes that live are found again, everything half-done is finished or taken away.
+//!
+//! Facts are gathered for each directory, a pure function decides, and the decision is carried out. What no directory
+//! accounts for (sockets, names, inits) goes last.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use shedbox_linux::seqpacket::SeqPacket;
+use shedbox_linux::{pidfd, sender};
+use shedbox_spec::SandboxId;
+use shedbox_spec::api::Status;
+use shedbox_spec::control::{InitStatus, PROTOCOL_VERSION, Reply, Request};
+use shedbox_spec::error::chain;
+use shedbox_store::upper;
+
+use crate::Engine;
+use crate::background::Job;
+use crate::error::{Doing, EngineError, Result, on_path};
+use crate::generation::GENERATION_MARK;
+use crate::init::{self, Init};
+use crate::life::Life;
+use crate::record::{Layout, RECORD_VERSION, Record, SavedState};
+use crate::sandbox::{Sandbox, remove_socket};
+
+/// What was found of one sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Facts {
+    saved: SavedState,
+    /// Generation of the init that answers on the socket.
+    init: Option<u64>,
+    /// Generation that `live/` was made for, as far as it says so.
+    mark: Option<u64>,
+    /// The main process left a result.
+    has_result: bool,
+    owner_gone: bool,
+    expired: bool,
+    auto_remove: bool,
+}
+
+/// What becomes of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It goes, whatever runs in it.
+    Remove,
+    /// Its init lives. With `swap_back` a reset was interrupted before it ended that init, and is undone.
+    Adopt { swap_back: bool },
+    /// It does not run; with `ended` it did when the record was written.
+    Rest { ended: bool },
+    /// A reset was interrupted after it had ended the old init: a generation is started over the new directory.
+    FinishReset,
+}
+
+/// See the crash table in [`crate::reset`].
+fn decide(facts: &Facts) -> Verdict {
+    if facts.owner_gone || facts.expired || facts.saved.status == Status::Removing {
+        return Verdict::Remove;
+    }
+    let younger_than = |generation: u64| facts.mark.is_some_and(|mark| mark > generation);
+    match (facts.init, facts.saved.status) {
+        (Some(generation), _) => Verdict::Adopt {
+            swap_back: younger_than(generation),
+        },
+        (None, Status::Created) => Verdict::Rest { ended: false },
+        (None, Status::Running) if younger_than(facts.saved.generation) && !facts.has_result => {
+            Verdict::FinishReset
+        }
+        (None, _) if facts.auto_remove => Verdict::Remove,
+        (None, status) => Verdict::Rest {
+            ended: status == Status::Running,
+        },
+    }
+}
+
+/// An init that answers.
+struct Found {
+    connection: SeqPacket,
+    pid: i32,
+    pidfd: OwnedFd,
+    status: InitStatus,
+}
+
+impl Engine {
+    /// Called once, before any thread of the engine runs.
+    pub(crate) fn recover(&self) -> Result<()> {
+        let dir = self.paths.sandboxes();
+        let entries = std::fs::read_dir(&dir).doing(|| on_path("read directory", &dir))?;
+        for entry in entries {
+            let entry = entry.doing(|| on_path("read directory", &dir))?;
+            let path = entry.path();
+            match entry.file_name().into_string().map(SandboxId::try_from) {
+                Ok(Ok(id)) => {
+                    if let Err(error) = self.recover_one(&id, &path) {
+                        tracing::error!(sandbox = %id, error = chain(&error), "cannot recover; left as it is");
+                    }
+                }
+                // `.new-*`, or nothing of ours.
+                _ => self.discard_if_there(&path)?,
+            }
+        }
+        self.clear_runtime_directory()
+    }
+
+    fn recover_one(&self, id: &SandboxId, dir: &Path) -> Result<()> {
+        let layout = Layout {
+            dir: dir.to_owned(),
+        };
+        let socket = self.sandbox_socket(id);
+        let (record, saved) = match layout
+            .read_record()
+            .and_then(|record| Ok((record, layout.read_state()?)))
+        {
+            Ok(both) => both,
+            Err(error) => {
+                // Records are complete before a directory gets its name: this one lost them to a power loss.
+                tracing::warn!(sandbox = %id, error = chain(&error), "no record; removed");
+                end_whoever_serves(&socket);
+                return self.discard_if_there(dir);
+            }
+        };
+        if record.version != RECORD_VERSION || saved.version != RECORD_VERSION {
+            tracing::warn!(sandbox = %id, "written by another release; left alone");
+            return Ok(());
+        }
+        let found = find_init(&socket, id.as_str());
+        let facts = Facts {
+            init: found.as_ref().map(|found| found.status.generation),
+            mark: read_mark(&layout),
+            has_result: layout.read_exit().is_some(),
+            owner_gone: record.owner.is_some_and(|owner| owner.open().is_none()),
+            expired: record.expires_at.is_some_and(|at| at <= Timestamp::now()),
+            auto_remove: record.spec.auto_remove,
+            saved,
+        };
+        let verdict = decide(&facts);
+        tracing::info!(sandbox = %id, ?verdict, "recovered");
+        if verdict == Verdict::Remove {
+            if let Some(found) = found {
+                end(&found);
+            }
+            return self.discard_if_there(dir);
+        }
+        self.rejoin(record, layout, facts, verdict, found)
+    }
+
+    fn rejoin(
+        &self,
+        record: Record,
+        layout: Layout,
+        facts: Facts,
+        verdict: Verdict,
+        found: Option<Found>,
+    ) -> Result<()> {
+        let socket = self.sandbox_socket(&record.id);
+        let mut life = Life::from_saved(facts.saved);
+        if verdict == (Verdict::Rest { ended: true }) {
+            life.end(layout.read_exit(), Timestamp::now());
+        }
+        let sandbox = Arc::new(Sandbox::new(record, layout, socket, life));
+        self.registry()
+            .reserve(sandbox.name(), &sandbox.record.id)?;
+        self.registry()
+            .insert(&sandbox.record.id, Arc::clone(&sandbox));
+        self.link_name(&sandbox)?;
+        match (verdict, found) {
+            (Verdict::Adopt { swap_back }, Some(found)) => {
+                if swap_back {
+                    upper::swap(&sandbox.layout.live(), &sandbox.layout.spare())?;
+                }
+                self.adopt(&sandbox, found)?;
+            }
+            (Verdict::FinishReset, _) => {
+                let mut turn = sandbox.turn();
+                self.start_turn(&sandbox, &mut turn, false)?;
+            }
+            _ => remove_socket(&sandbox.socket)?,
+        }
+        self.watch_lifetime(&sandbox);
+        self.background.push(Job::Tidy(Arc::clone(&sandbox), None));
+        Ok(())
+    }
+
+    fn adopt(&self, sandbox: &Arc<Sandbox>, found: Found) -> Result<()> {
+        let Found {
+            connection,
+            pid,
+            pidfd,
+            status,
+        } = found;
+        let token = self.watcher.token();
+        let init = Arc::new(Init::adopt(
+            status.generation,
+            token,
+            (pid, pidfd),
+            connection,
+        ));
+        {
+            let mut state = sandbox.state();
+            if state.life.status != Status::Running || state.life.generation != status.generation {
+                // The record is written after the answer, and this one came too late.
+                state.life.begin(status.generation, Timestamp::now());
+            }
+            state.life.result = status.main_result;
+            state.live = Some(Arc::clone(&init));
+        }
+        self.watcher.watch(sandbox, &init)?;
+        self.background.want_spare(sandbox);
+        Ok(())
+    }
+
+    fn link_name(&self, sandbox: &Sandbox) -> Result<()> {
+        let link = self.name_link(sandbox.name());
+        remove_socket(&link)?;
+        std::os::unix::fs::symlink(format!("../{}.sock", sandbox.record.id), &link)
+            .doing(|| on_path("make link", &link))
+    }
+
+    /// Sockets, names and inits that belong to no sandbox (any more).
+    fn clear_runtime_directory(&self) -> Result<()> {
+        for path in entries(&self.paths.sandbox_sockets())? {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let known = name
+                .strip_suffix(".sock")
+                .is_some_and(|id| self.registry().contains(id));
+            if !known && path != self.paths.names() {
+                end_whoever_serves(&path);
+                remove_socket(&path)?;
+            }
+        }
+        let names: HashSet<String> = self
+            .registry()
+            .all()
+            .iter()
+            .map(|sandbox| sandbox.record.name.clone())
+            .collect();
+        for path in entries(&self.paths.names())? {
+            if !path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| names.contains(name))
+            {
+                remove_socket(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The user namespace that living sandboxes of this root are in, asked of the first that answers: for a daemon that
+/// finds no keeper. `None` when nothing lives.
+pub fn parent_namespace(sandbox_sockets: &Path) -> Option<OwnedFd> {
+    entries(sandbox_sockets).ok()?.iter().find_map(|path| {
+        let connection = SeqPacket::connect(path).ok()?;
+        match init::ask_on(&connection, &Request::ParentNamespace) {
+            Ok((Reply::Done, namespace)) => namespace,
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(socket = %path.display(), error = chain(&error), "a sandbox does not tell its namespace");
+                None
+            }
+        }
+    })
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::read_dir(dir)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        })
+        .doing(|| on_path("read directory", dir))
+}
+
+fn read_mark(layout: &Layout) -> Option<u64> {
+    std::fs::read_to_string(layout.live().join(GENERATION_MARK))
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// The init behind a socket, when it belongs to that sandbox and speaks our language.
+fn find_init(socket: &Path, sandbox: &str) -> Option<Found> {
+    let connection = SeqPacket::connect(socket).ok()?;
+    match question(connection) {
+        Ok(Some(found))
+            if found.status.version == PROTOCOL_VERSION && found.status.sandbox == sandbox =>
+        {
+            Some(found)
+        }
+        Ok(Some(found)) => {
+            tracing::warn!(
+                pid = found.pid,
+                "an init of another release or sandbox; ended"
+            );
+            end(&found);
+            None
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(socket = %socket.display(), error = chain(&error), "a sandbox does not answer");
+            None
+        }
+    }
+}
+
+/// Asks for the status, and learns from the answer which process has given it.
+fn question(connection: SeqPacket) -> Result<Option<Found>> {
+    let doing = || "ask a sandbox what it is".to_owned();
+    sender::note_senders(&connection, true).doing(doing)?;
+    let text = serde_json::to_vec(&Request::Status)
+        .map_err(std::io::Error::from)
+        .doing(doing)?;
+    connection.send(&text, &[]).doing(doing)?;
+    if !pidfd::readable(&connection, Some(std::time::Duration::from_secs(5))).doing(doing)? {
+        return Err(EngineError::Protocol {
+            party: "init".to_owned(),
+            complaint: "does not answer".to_owned(),
+        });
+    }
+    let Some(pid) = sender::of_next_message(&connection).doing(doing)? else {
+        return Ok(None);
+    };
+    let pidfd = pidfd::open(pid).doing(doing)?;
+    sender::note_senders(&connection, false).doing(doing)?;
+    let Some(frame) = connection.recv().doing(doing)? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&frame.bytes)
+        .map_err(std::io::Error::from)
+        .doing(doing)?
+    {
+        Reply::Status(status) => Ok(Some(Found {
+            connection,
+            pid,
+            pidfd,
+            status,
+        })),
+        Reply::Failed(error) => Err(error.into()),
+        _ => Ok(None),
+    }
+}
+
+fn end(found: &Found) {
+    let ended = pidfd::kill(found.pidfd.as_fd()).and_then(|()| {
+        pidfd::wait(
+            found.pidfd.as_fd(),
+            Some(std::time::Duration::from_secs(10)),
+        )
+    });
+    if !matches!(ended, Ok(true)) {
+        tracing::warn!(pid = found.pid, ?ended, "cannot end an init");
+    }
+}
+
+/// Ends the init behind a socket that no sandbox accounts for.
+fn end_whoever_serves(socket: &Path) {
+    let Ok(connection) = SeqPacket::connect(socket) else {
+        return;
+    };
+    match question(connection) {
+        Ok(Some(found)) => end(&found),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(socket = %socket.display(), error = chain(&error), "an init that does not answer")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(status: Status, generation: u64) -> Facts {
+        let saved = SavedState {
+            version: RECORD_VERSION,
+            status,
+            generation,
+            started_at: None,
+            finished_at: None,
+            result: None,
+        };
+        Facts {
+            saved,
+            init: None,
+            mark: None,
+            has_result: false,
+            owner_gone: false,
+            expired: false,
+            auto_remove: false,
+        }
+    }
+
+    #[test]
+    fn what_lives_is_adopted() {
+        let alive = Facts {
+            init: Some(3),
+            ..facts(Status::Running, 3)
+        };
+        assert_eq!(decide(&alive), Verdict::Adopt { swap_back: false });
+        assert_eq!(
+            decide(&Facts {
+                mark: Some(3),
+                ..alive.clone()
+            }),
+            Verdict::Adopt { swap_back: false }
+        );
+        assert_eq!(
+            decide(&Facts {
+                auto_remove: true,
+                ..alive.clone()
+            }),
+            Verdict::Adopt { swap_back: false }
+        );
+        // The reset had answered, its record was not written.
+        let after = Facts {
+            init: Some(4),
+            mark: Some(4),
+            ..facts(Status::Running, 3)
+        };
+        assert_eq!(decide(&after), Verdict::Adopt { swap_back: false });
+    }
+
+    #[test]
+    fn an_interrupted_reset_is_undone_or_finished() {
+        let before_the_end = Facts {
+            init: Some(3),
+            mark: Some(4),
+            ..facts(Status::Running, 3)
+        };
+        assert_eq!(decide(&before_the_end), Verdict::Adopt { swap_back: true });
+        let after_the_end = Facts {
+            mark: Some(4),
+            ..facts(Status::Running, 3)
+        };
+        assert_eq!(decide(&after_the_end), Verdict::FinishReset);
+        assert_eq!(
+            decide(&Facts {
+                has_result: true,
+                ..after_the_end
+            }),
+            Verdict::Rest { ended: true }
+        );
+    }
+
+    #[test]
+    fn what_died_rests_or_goes() {
+        assert_eq!(
+            decide(&facts(Status::Running, 3)),
+            Verdict::Rest { ended: true }
+        );
+        assert_eq!(
+            decide(&facts(Status::Exited, 3)),
+            Verdict::Rest { ended: false }
+        );
+        assert_eq!(
+            decide(&facts(Status::Created, 0)),
+            Verdict::Rest { ended: false }
+        );
+        assert_eq!(decide(&facts(Status::Removing, 3)), Verdict::Remove);
+        assert_eq!(
+            decide(&Facts {
+                auto_remove: true,
+                ..facts(Status::Exited, 3)
+            }),
+            Verdict::Remove
+        );
+        assert_eq!(
+            decide(&Facts {
+                auto_remove: true,
+                ..facts(Status::Created, 0)
+            }),
+            Verdict::Rest { ended: false }
+        );
+        let alive = Facts {
+            init: Some(3),
+            ..facts(Status::Running, 3)
+        };
+        assert_eq!(
+            decide(&Facts {
+                owner_gone: true,
+                ..alive.clone()
+            }),
+            Verdict::Remove
+        );
+        assert_eq!(
+            decide(&Facts {
+                expired: true,
+                ..alive
+            }),
+            Verdict::Remove
+        );
+    }
+}
