@@ -8,7 +8,9 @@ use std::io::Read;
 use std::sync::OnceLock;
 
 use libseccomp::error::SeccompError;
-use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use libseccomp::{
+    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+};
 use serde::Deserialize;
 use shedbox_linux::errno::Errno;
 use shedbox_linux::seccomp::MAX_INSTRUCTIONS;
@@ -55,8 +57,9 @@ impl From<FilterError> for Error {
             FilterError::Architecture(_) => Kind::Unsupported,
             _ => Kind::Internal,
         };
-        Self::new(kind, error.to_string())
-            .with_hint("the profiles are part of the program: install an unmodified build for this machine")
+        Self::new(kind, error.to_string()).with_hint(
+            "the profiles are part of the program: install an unmodified build for this machine",
+        )
     }
 }
 
@@ -106,15 +109,22 @@ pub fn default_filter(single_map: bool) -> Result<Vec<u64>, FilterError> {
             .get_or_init(|| compile(&[("default", DEFAULT), ("root-emulation", ROOT_EMULATION)]))
             .clone()
     } else {
-        PLAIN.get_or_init(|| compile(&[("default", DEFAULT)])).clone()
+        PLAIN
+            .get_or_init(|| compile(&[("default", DEFAULT)]))
+            .clone()
     }
 }
 
 fn compile(profiles: &[(&'static str, &'static str)]) -> Result<Vec<u64>, FilterError> {
-    let mut context = ScmpFilterContext::new(ScmpAction::Allow).map_err(failed(|| "new filter".into()))?;
+    let mut context =
+        ScmpFilterContext::new(ScmpAction::Allow).map_err(failed(|| "new filter".into()))?;
     for (name, text) in profiles {
-        let invalid = |complaint: String| FilterError::Profile { profile: name, complaint };
-        let profile: Profile = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        let invalid = |complaint: String| FilterError::Profile {
+            profile: name,
+            complaint,
+        };
+        let profile: Profile =
+            serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
         if profile.default != DefaultAction::Allow {
             return Err(invalid("its default is not `allow`".into()));
         }
@@ -126,7 +136,9 @@ fn compile(profiles: &[(&'static str, &'static str)]) -> Result<Vec<u64>, Filter
             let architecture = architecture_of(architecture)
                 .ok_or_else(|| invalid(format!("unknown architecture `{architecture}`")))?;
             // The native one is there already; for that and for a second profile this does nothing.
-            context.add_arch(architecture).map_err(failed(|| format!("architecture {architecture:?}")))?;
+            context
+                .add_arch(architecture)
+                .map_err(failed(|| format!("architecture {architecture:?}")))?;
         }
         for rule in &profile.rules {
             add(&mut context, rule).map_err(|error| match error {
@@ -145,7 +157,10 @@ enum RuleError {
 
 fn add(context: &mut ScmpFilterContext, rule: &Rule) -> Result<(), RuleError> {
     if rule.reason.is_empty() {
-        return Err(RuleError::Invalid(format!("a rule for {} has no reason", rule.calls.join(", "))));
+        return Err(RuleError::Invalid(format!(
+            "a rule for {} has no reason",
+            rule.calls.join(", ")
+        )));
     }
     let errno = errno_of(&rule.errno)
         .ok_or_else(|| RuleError::Invalid(format!("unknown errno `{}`", rule.errno)))?;
@@ -156,10 +171,16 @@ fn add(context: &mut ScmpFilterContext, rule: &Rule) -> Result<(), RuleError> {
             let number = |text: &str| {
                 text.strip_prefix("0x")
                     .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-                    .ok_or_else(|| RuleError::Invalid(format!("`{text}` is not a hexadecimal number")))
+                    .ok_or_else(|| {
+                        RuleError::Invalid(format!("`{text}` is not a hexadecimal number"))
+                    })
             };
             let mask = ScmpCompareOp::MaskedEqual(number(&argument.mask)?);
-            Ok(ScmpArgCompare::new(argument.index, mask, number(&argument.value)?))
+            Ok(ScmpArgCompare::new(
+                argument.index,
+                mask,
+                number(&argument.value)?,
+            ))
         })
         .collect::<Result<Vec<_>, RuleError>>()?;
     for call in &rule.calls {
@@ -209,7 +230,10 @@ fn pack(bytes: &[u8]) -> Result<Vec<u64>, FilterError> {
     if instructions.len() > MAX_INSTRUCTIONS {
         return Err(FilterError::TooLong(instructions.len()));
     }
-    Ok(instructions.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    Ok(instructions
+        .iter()
+        .map(|bytes| u64::from_le_bytes(*bytes))
+        .collect())
 }
 
 fn failed(action: impl FnOnce() -> String) -> impl FnOnce(SeccompError) -> FilterError {
