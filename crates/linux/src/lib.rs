@@ -9,6 +9,7 @@ pub mod disk;
 pub mod epoll;
 pub mod errno;
 pub mod fd;
+pub mod inotify;
 pub mod inroot;
 pub mod meta;
 pub mod mount;
