@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The compressed stream could not be read from its source (network, archive).
     #[error("cannot read the layer's data")]
     Source(#[source] std::io::Error),
+    /// The other half of an ingest has failed; its error is the one to report.
+    #[error("stopped because another part has failed")]
+    Aborted,
     /// Another daemon owns the root.
     #[error("`{}` is in use by another daemon{}", root.display(), holder.map_or_else(String::new, |pid| format!(" (pid {pid})")))]
     Locked {
@@ -173,7 +176,7 @@ impl StoreError {
             Self::Source(_) => Kind::Unavailable,
             Self::Locked { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Format { .. } => Kind::Unsupported,
-            Self::Damaged { .. } => Kind::Internal,
+            Self::Damaged { .. } | Self::Aborted => Kind::Internal,
             Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::Corrupt { .. }
@@ -226,7 +229,11 @@ impl StoreError {
             }
             Self::Ambiguous { .. } => Some("give more digits".to_owned()),
             Self::InUse { .. } => Some("remove the sandbox first, see `shedbox ps --all`".to_owned()),
-            Self::Source(_) | Self::Tar(_) | Self::Entry { .. } | Self::NotFound { .. } => None,
+            Self::Source(_)
+            | Self::Aborted
+            | Self::Tar(_)
+            | Self::Entry { .. }
+            | Self::NotFound { .. } => None,
         }
     }
 

@@ -1,13 +1,21 @@
 //! Image records and references.
+//!
+//! A record is one file, written once; references are one file, replaced. Both are in memory, too: looking an image up
+//! costs no system call.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oci_spec::image::ImageConfiguration;
+use oci_spec::image::{ImageConfiguration, ImageManifest};
 use serde::{Deserialize, Serialize};
-use shedbox_spec::Digest;
+use shedbox_spec::{Digest, Reference};
 
-use crate::{Result, Store};
+use crate::blob::MAX_BLOB;
+use crate::sync::Marker;
+use crate::{Result, Store, StoreError};
+
+pub(crate) use crate::catalog::Catalog;
 
 /// What the store knows of an image without opening its manifest and configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,55 +50,164 @@ impl ImageRecord {
 impl Store {
     /// Records an image whose manifest, config and layers are in the store. Idempotent.
     pub fn add_image(&self, manifest: &Digest) -> Result<Arc<ImageRecord>> {
-        let _ = manifest;
-        unimplemented!()
+        if let Some(known) = self.image(manifest) {
+            return Ok(known);
+        }
+        let document = self.parse_blob(manifest, |bytes| ImageManifest::from_reader(bytes))?;
+        let config_digest = digest_in(document.config().digest().as_ref(), manifest, self)?;
+        let config = self.parse_config(&config_digest)?;
+        let mut diff_ids = Vec::new();
+        let mut size = 0;
+        for diff_id in config.rootfs().diff_ids() {
+            let diff_id = digest_in(diff_id, &config_digest, self)?;
+            size += self.layer_size(&diff_id)?;
+            diff_ids.push(diff_id);
+        }
+        let record = Arc::new(ImageRecord {
+            manifest: manifest.clone(),
+            config: config_digest,
+            diff_ids,
+            created: config.created().clone(),
+            os: config.os().to_string(),
+            architecture: config.architecture().to_string(),
+            variant: config.variant().clone(),
+            size,
+        });
+        let text = serde_json::to_vec(&*record).map_err(|error| StoreError::Io {
+            what: "write an image record".to_owned(),
+            source: error.into(),
+        })?;
+        self.syncer.mark(&Marker::Image(manifest.clone()))?;
+        let mut catalog = self.catalog();
+        self.replace(&format!("images/{}.json", manifest.hex()), &text)?;
+        catalog.insert(Arc::clone(&record), Some(Arc::new(config)));
+        Ok(record)
     }
 
     /// Makes `reference` (canonical, with `:tag` or `@digest`) name an image; gives what it named before.
     pub fn tag(&self, reference: &str, manifest: &Digest) -> Result<Option<Digest>> {
-        let _ = (reference, manifest);
-        unimplemented!()
+        let mut catalog = self.catalog();
+        if catalog.image(manifest).is_none() {
+            return Err(no_such_image(manifest.as_str()));
+        }
+        if catalog.references().get(reference) == Some(manifest) {
+            return Ok(Some(manifest.clone()));
+        }
+        let mut references = catalog.references().clone();
+        let before = references.insert(reference.to_owned(), manifest.clone());
+        self.write_references(&references)?;
+        catalog.set_references(references);
+        Ok(before)
     }
 
     /// Forgets a reference; gives the manifest digest it named.
     pub fn untag(&self, reference: &str) -> Result<Digest> {
-        let _ = reference;
-        unimplemented!()
+        let mut catalog = self.catalog();
+        let mut references = catalog.references().clone();
+        let manifest = references
+            .remove(reference)
+            .ok_or_else(|| no_such_image(reference))?;
+        self.write_references(&references)?;
+        catalog.set_references(references);
+        Ok(manifest)
     }
 
     /// All references of an image, sorted; those with `@` are its repository digests.
     pub fn references(&self, manifest: &Digest) -> Vec<String> {
-        let _ = manifest;
-        unimplemented!()
+        self.catalog().references_of(manifest)
     }
 
-    /// Every image, by image id.
+    /// Every image, sorted by image id.
     pub fn images(&self) -> Vec<Arc<ImageRecord>> {
-        unimplemented!()
+        self.catalog().images()
     }
 
     /// The image of a manifest digest.
     pub fn image(&self, manifest: &Digest) -> Option<Arc<ImageRecord>> {
-        let _ = manifest;
-        unimplemented!()
+        self.catalog().image(manifest)
     }
 
-    /// Finds an image by canonical reference, `sha256:` digest of config or manifest, or an unambiguous prefix of
-    /// those digits. Memory only.
+    /// Finds an image: by reference (as given, else completed to its canonical form), by `sha256:` digest of config or
+    /// manifest, or by an unambiguous prefix of those digits. Memory only.
     pub fn resolve(&self, name_or_id: &str) -> Result<Arc<ImageRecord>> {
-        let _ = name_or_id;
-        unimplemented!()
+        let catalog = self.catalog();
+        if let Some(found) = catalog.by_reference(name_or_id) {
+            return Ok(found);
+        }
+        if let Ok(name) = Reference::parse(name_or_id) {
+            // With both a tag and a digest the digest decides, as Docker has it.
+            let canonical = match name.digest() {
+                Some(digest) => name.with_digest(digest.clone()).to_string(),
+                None => name.to_string(),
+            };
+            if let Some(found) = catalog.by_reference(&canonical) {
+                return Ok(found);
+            }
+        }
+        catalog.by_id(name_or_id)
     }
 
     /// The parsed configuration of an image. Cached.
     pub fn image_config(&self, image: &ImageRecord) -> Result<Arc<ImageConfiguration>> {
-        let _ = image;
-        unimplemented!()
+        if let Some(config) = self.catalog().config(&image.config) {
+            return Ok(config);
+        }
+        let config = Arc::new(self.parse_config(&image.config)?);
+        self.catalog()
+            .cache_config(image.config.clone(), Arc::clone(&config));
+        Ok(config)
     }
 
-    /// Lower directories for overlay, uppermost first, each once. Fails when one is missing.
+    /// Lower directories for overlay, uppermost first, each once: overlay refuses to see a directory twice, and of equal
+    /// layers the upper one hides all of the lower one. Fails when one is missing.
     pub fn lowers(&self, image: &ImageRecord) -> Result<Vec<PathBuf>> {
-        let _ = image;
-        unimplemented!()
+        let mut seen = HashSet::new();
+        let mut lowers = Vec::new();
+        for diff_id in image.diff_ids.iter().rev() {
+            if !self.has_layer(diff_id) {
+                return Err(StoreError::NotFound {
+                    what: "layer",
+                    name: diff_id.to_string(),
+                });
+            }
+            if seen.insert(diff_id) {
+                lowers.push(self.layer_dir(diff_id));
+            }
+        }
+        Ok(lowers)
+    }
+
+    fn parse_config(&self, digest: &Digest) -> Result<ImageConfiguration> {
+        self.parse_blob(digest, |bytes| ImageConfiguration::from_reader(bytes))
+    }
+
+    fn parse_blob<T>(
+        &self,
+        digest: &Digest,
+        parse: impl Fn(&[u8]) -> Result<T, oci_spec::OciSpecError>,
+    ) -> Result<T> {
+        let bytes = self.read_blob(digest, MAX_BLOB)?;
+        parse(&bytes).map_err(|error| StoreError::Damaged {
+            path: self.blob_path(digest),
+            reason: error.to_string(),
+        })
     }
 }
+
+fn digest_in(text: &str, document: &Digest, store: &Store) -> Result<Digest> {
+    Digest::parse(text).map_err(|error| StoreError::Damaged {
+        path: store.blob_path(document),
+        reason: error.message,
+    })
+}
+
+pub(crate) fn no_such_image(name: &str) -> StoreError {
+    StoreError::NotFound {
+        what: "image",
+        name: name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

@@ -42,12 +42,28 @@ pub mod trash;
 pub mod upper;
 
 mod blob;
+mod catalog;
+mod chunks;
+mod decode;
+mod directories;
+mod entry;
 mod error;
 mod gc;
+mod header;
 mod image;
 mod layer;
 mod lock;
+mod name;
+mod parents;
+mod pax;
 mod root;
+mod sparse;
+mod sync;
+mod unpack;
+mod version;
+mod warnings;
+mod whiteout;
+mod write;
 
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;

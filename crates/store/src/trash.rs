@@ -1,13 +1,33 @@
 //! Deletion in the background.
+//!
+//! Discarding is one rename. The thread takes its work from the directory itself, so the backlog costs no memory and
+//! survives the daemon. Content comes from sandboxes and is treated as hostile, see [`shedbox_linux::tree`].
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use shedbox_linux::path::{self, Rename};
+use shedbox_linux::tree::{Entries, Removal};
+use shedbox_linux::{disk, tree};
 
 use crate::Result;
+use crate::error::Doing;
+use crate::name::fresh;
 
-/// A directory whose content a background thread deletes.
+/// A directory whose content a background thread deletes. The thread ends with the last handle, leaving the rest to the
+/// next [`Trash::open`].
 #[derive(Debug)]
-pub struct Trash {}
+pub struct Trash {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 /// What the trash has done and has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,26 +40,208 @@ pub struct TrashStats {
     pub failed: u64,
 }
 
+#[derive(Debug)]
+struct Shared {
+    dir: OwnedFd,
+    /// Counts discards (written by callers), so that the thread knows of those it has not looked for yet.
+    discards: Mutex<Progress>,
+    wake: Condvar,
+    idle: Condvar,
+    stop: AtomicBool,
+    deleted: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Written by `discard`.
+    discarded: u64,
+    /// The value of `discarded` when the thread last began to read the directory and found nothing left to do.
+    settled: Option<u64>,
+    /// Things in the directory.
+    waiting: u64,
+    /// Things there that could not be deleted.
+    failed: u64,
+}
+
+impl Shared {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Plain counters: a panic elsewhere leaves nothing half-done.
+        self.discards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Trash {
     /// Opens or creates the directory and starts its thread, which begins with what an earlier daemon left.
     pub fn open(dir: &Path) -> Result<Arc<Self>> {
-        let _ = dir;
-        unimplemented!()
+        crate::root::make_private_dir(dir)?;
+        let fd = path::open_dir(dir).doing(|| format!("open the trash `{}`", dir.display()))?;
+        let shared = Arc::new(Shared {
+            dir: fd,
+            discards: Mutex::default(),
+            wake: Condvar::new(),
+            idle: Condvar::new(),
+            stop: AtomicBool::new(false),
+            deleted: AtomicU64::new(0),
+        });
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("trash".to_owned())
+            .spawn(move || work(&worker))
+            .doing(|| "start the trash thread".to_owned())?;
+        Ok(Arc::new(Self {
+            path: dir.to_owned(),
+            shared,
+            thread: Mutex::new(Some(thread)),
+        }))
     }
 
     /// Moves a file or directory of the same file system here, in one rename, and returns. Gives its new place.
     pub fn discard(&self, path: &Path) -> Result<PathBuf> {
-        let _ = path;
-        unimplemented!()
+        self.discard_at(path::CURRENT, path)
     }
 
-    /// Waits until nothing waits (or cannot be deleted).
+    /// The same for a name (or path) in an open directory.
+    pub fn discard_at(&self, dir: impl AsFd, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let new = fresh();
+        path::rename_at(dir, name.as_ref(), &self.shared.dir, &new, Rename::Replace)
+            .doing(|| format!("move `{}` to the trash", name.as_ref().display()))?;
+        let mut progress = self.shared.progress();
+        progress.discarded += 1;
+        progress.waiting += 1;
+        drop(progress);
+        self.shared.wake.notify_one();
+        Ok(self.path.join(new))
+    }
+
+    /// Waits until nothing is left but what cannot be deleted.
     pub fn empty(&self) {
-        unimplemented!()
+        let mut progress = self.shared.progress();
+        while progress.settled != Some(progress.discarded)
+            && !self.shared.stop.load(Ordering::Relaxed)
+        {
+            progress = self
+                .shared
+                .idle
+                .wait(progress)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Counters.
     pub fn stats(&self) -> TrashStats {
-        unimplemented!()
+        let progress = self.shared.progress();
+        TrashStats {
+            waiting: progress.waiting,
+            failed: progress.failed,
+            deleted: self.shared.deleted.load(Ordering::Relaxed),
+        }
     }
 }
+
+impl Drop for Trash {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        drop(self.shared.progress()); // the thread is either before its check of `stop` or in its wait
+        self.shared.wake.notify_all();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the trash thread had panicked");
+        }
+    }
+}
+
+fn work(shared: &Shared) {
+    if let Err(error) = disk::background_thread() {
+        tracing::debug!(%error, "the trash runs at normal priority");
+    }
+    while !shared.stop.load(Ordering::Relaxed) {
+        let seen = shared.progress().discarded;
+        let failed = sweep(shared);
+        let mut progress = shared.progress();
+        progress.failed = failed;
+        if progress.discarded == seen {
+            progress.waiting = failed;
+            progress.settled = Some(seen);
+            shared.idle.notify_all();
+        }
+        while progress.discarded == seen && !shared.stop.load(Ordering::Relaxed) {
+            progress = shared
+                .wake
+                .wait(progress)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+    shared.idle.notify_all();
+}
+
+/// Deletes what is in the directory until nothing is left but failures; gives their number.
+fn sweep(shared: &Shared) -> u64 {
+    let mut failed: HashSet<OsString> = HashSet::new();
+    loop {
+        let mut found = false;
+        let entries = path::open_dir_at(&shared.dir, ".").and_then(Entries::new);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the trash");
+                return failed.len() as u64;
+            }
+        };
+        for entry in entries {
+            let name = match entry {
+                Ok(entry) => entry.name,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the trash");
+                    return failed.len() as u64;
+                }
+            };
+            if failed.contains(&name) {
+                continue;
+            }
+            found = true;
+            match remove(shared, &name) {
+                Ok(Removal::Done) => {
+                    let mut progress = shared.progress();
+                    progress.waiting = progress.waiting.saturating_sub(1);
+                }
+                Ok(Removal::Stopped) => return failed.len() as u64,
+                Err(error) => {
+                    tracing::warn!(%error, name = %name.to_string_lossy(), "cannot empty the trash");
+                    failed.insert(name);
+                }
+            }
+        }
+        if !found {
+            return failed.len() as u64;
+        }
+    }
+}
+
+fn remove(shared: &Shared, name: &OsStr) -> shedbox_linux::Result<Removal> {
+    tree::remove(
+        shared.dir.as_fd(),
+        name,
+        &mut || {
+            shared.progress().waiting += 1;
+            fresh().into()
+        },
+        &mut || {
+            shared.deleted.fetch_add(1, Ordering::Relaxed);
+            if shared.stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )
+}
+
+#[cfg(test)]
+#[path = "trash_tests.rs"]
+mod tests;

@@ -1,18 +1,99 @@
-//! Upper and work directories of sandboxes: made, swapped, renewed.
+//! Upper and work directories of sandboxes: made, swapped.
 
 use std::path::Path;
 
+use shedbox_linux::errno::Errno;
+use shedbox_linux::path::{self, Rename};
+
 use crate::Result;
+use crate::error::Doing;
 
 /// Makes `<dir>/upper` (mode 0755: it is the sandbox's `/`), `<dir>/work` and, for each number in `cow`,
-/// `<dir>/cow/<n>/{upper,work}`. `dir` itself is made when missing.
+/// `<dir>/cow/<n>/{upper,work}`. `dir` itself is made when missing. Directories that are there stay as they are:
+/// discard them first for fresh ones.
 pub fn make(dir: &Path, cow: &[usize]) -> Result<()> {
-    let _ = (dir, cow);
-    unimplemented!()
+    make_dir(dir, 0o700)?;
+    let pair = |base: &Path| {
+        make_dir(&base.join("upper"), 0o755)?;
+        make_dir(&base.join("work"), 0o700)
+    };
+    pair(dir)?;
+    if !cow.is_empty() {
+        make_dir(&dir.join("cow"), 0o700)?;
+    }
+    for index in cow {
+        let base = dir.join("cow").join(index.to_string());
+        make_dir(&base, 0o700)?;
+        pair(&base)?;
+    }
+    Ok(())
 }
 
-/// Exchanges two directories in one step: renameat2 `RENAME_EXCHANGE`.
+fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    let what = || format!("create `{}`", path.display());
+    match path::mkdir_at(path::CURRENT, path, mode) {
+        Ok(()) => {
+            // The umask may have taken bits that everybody in the sandbox needs.
+            let handle = path::open_handle_at(path::CURRENT, path).doing(what)?;
+            if shedbox_linux::meta::stat(&handle).doing(what)?.mode != mode {
+                shedbox_linux::meta::chmod_handle(&handle, mode).doing(what)?;
+            }
+            Ok(())
+        }
+        Err(error) if error.errno == Errno::EEXIST => Ok(()),
+        Err(error) => Err(error).doing(what),
+    }
+}
+
+/// Exchanges two directories in one step, so that at no moment one of the names is missing.
+///
+/// A mounted overlay keeps the directories it has opened: its upperdir moves under it. Source: renameat2(2)
+/// `RENAME_EXCHANGE`.
 pub fn swap(live: &Path, spare: &Path) -> Result<()> {
-    let _ = (live, spare);
-    unimplemented!()
+    path::rename_at(path::CURRENT, live, path::CURRENT, spare, Rename::Exchange)
+        .doing(|| format!("exchange `{}` and `{}`", live.display(), spare.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn made_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("s");
+        make(&base, &[0, 7]).unwrap();
+        for (path, mode) in [
+            ("upper", 0o755),
+            ("work", 0o700),
+            ("cow/0/upper", 0o755),
+            ("cow/7/work", 0o700),
+        ] {
+            let meta = base.join(path).metadata().unwrap();
+            assert_eq!(meta.mode() & 0o777, mode, "{path}");
+        }
+        fs::write(base.join("upper/f"), "").unwrap();
+        make(&base, &[0]).unwrap();
+        assert!(base.join("upper/f").exists());
+        let bare = dir.path().join("bare");
+        make(&bare, &[]).unwrap();
+        assert!(!bare.join("cow").exists());
+    }
+
+    #[test]
+    fn swapped_in_one_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let (live, spare) = (dir.path().join("live"), dir.path().join("spare"));
+        make(&live, &[]).unwrap();
+        make(&spare, &[]).unwrap();
+        fs::write(live.join("upper/old"), "").unwrap();
+        swap(&live.join("upper"), &spare.join("upper")).unwrap();
+        assert!(!live.join("upper/old").exists());
+        assert!(spare.join("upper/old").exists());
+        let error = swap(&live, &dir.path().join("none")).unwrap_err();
+        assert!(error.to_spec().message.contains("none"));
+    }
 }

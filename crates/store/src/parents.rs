@@ -1,0 +1,155 @@
+//! The directories that entries go into, kept open: the next entry is nearly always in the same one or beside it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use shedbox_linux::errno::Errno;
+use shedbox_linux::{meta, path, xattr};
+
+use crate::Result;
+use crate::entry::refuse;
+use crate::error::Doing;
+use crate::whiteout::OPAQUE_XATTR;
+
+/// Directories kept open. Deeper paths lose their uppermost ones, which are found again from the root.
+const KEPT: usize = 32;
+
+/// A chain of open directories below a layer's root.
+///
+/// A directory is opened by one name in the one above it, never through a link. When a name on the way is a link, the
+/// whole path is resolved by the kernel as if the layer's root were `/` (`RESOLVE_IN_ROOT`), which is where it would
+/// lead inside a sandbox: never outside.
+pub(crate) struct Parents {
+    root: OwnedFd,
+    /// The path of the deepest open directory.
+    path: Vec<u8>,
+    /// Each open directory with the length of its part of `path`.
+    chain: Vec<(usize, OwnedFd)>,
+}
+
+impl Parents {
+    pub(crate) fn new(root: OwnedFd) -> Self {
+        Self {
+            root,
+            path: Vec::new(),
+            chain: Vec::new(),
+        }
+    }
+
+    /// The layer's root.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Forgets what is open: a directory or a link has been replaced.
+    pub(crate) fn forget(&mut self) {
+        self.chain.clear();
+        self.path.clear();
+    }
+
+    /// The directory at `wanted`, a cleaned path. What is missing is made, mode 0755, and `made` counts it.
+    pub(crate) fn open(
+        &mut self,
+        wanted: &[u8],
+        made: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<BorrowedFd<'_>> {
+        while let Some((length, _)) = self.chain.last() {
+            let open = &self.path[..*length];
+            let rest = wanted.strip_prefix(open);
+            if rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/') {
+                break;
+            }
+            self.chain.pop();
+        }
+        let open = self.chain.last().map_or(0, |(length, _)| *length);
+        if open < wanted.len() {
+            self.path.clear();
+            self.path.extend_from_slice(wanted);
+            let mut start = if open == 0 { 0 } else { open + 1 };
+            while start < wanted.len() {
+                let end = wanted[start..]
+                    .iter()
+                    .position(|byte| *byte == b'/')
+                    .map_or(wanted.len(), |slash| start + slash);
+                let above = self
+                    .chain
+                    .last()
+                    .map_or(self.root.as_fd(), |(_, dir)| dir.as_fd());
+                let dir = step(
+                    self.root.as_fd(),
+                    above,
+                    &wanted[..end],
+                    &wanted[start..end],
+                    made,
+                )?;
+                if self.chain.len() == KEPT {
+                    self.chain.remove(0);
+                }
+                self.chain.push((end, dir));
+                start = end + 1;
+            }
+        }
+        Ok(self
+            .chain
+            .last()
+            .map_or(self.root.as_fd(), |(_, dir)| dir.as_fd()))
+    }
+}
+
+/// Opens `name` in `above`; `so_far` is the path to it.
+fn step(
+    root: BorrowedFd<'_>,
+    above: BorrowedFd<'_>,
+    so_far: &[u8],
+    name: &[u8],
+    made: &mut dyn FnMut() -> Result<()>,
+) -> Result<OwnedFd> {
+    let os_name = OsStr::from_bytes(name);
+    let error = match path::dir_handle_at(above, os_name) {
+        Ok(dir) => return Ok(dir),
+        Err(error) => error,
+    };
+    let what = || {
+        format!(
+            "open the directory `{}` of a layer",
+            String::from_utf8_lossy(so_far)
+        )
+    };
+    match error.errno {
+        Errno::ENOENT => {
+            made()?;
+            path::mkdir_at(above, os_name, 0o755)
+                .and_then(|()| path::dir_handle_at(above, os_name))
+                .doing(what)
+        }
+        Errno::ENOTDIR | Errno::ELOOP => {
+            let stat = meta::stat_at(above, os_name).doing(what)?;
+            if stat.is_whiteout() {
+                // Removed below and made anew here: nothing of the lower directory may shine through.
+                made()?;
+                return path::unlink_at(above, os_name)
+                    .and_then(|()| path::mkdir_at(above, os_name, 0o755))
+                    .and_then(|()| path::dir_handle_at(above, os_name))
+                    .and_then(|dir| xattr::set(&dir, OPAQUE_XATTR, b"y").map(|()| dir))
+                    .doing(what);
+            }
+            if stat.kind != meta::FileKind::Symlink {
+                return Err(refuse(so_far, "it is used as a directory and is not one"));
+            }
+            path::dir_handle_in_root(root, OsStr::from_bytes(so_far)).map_err(|error| {
+                match error.errno {
+                    Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP => refuse(
+                        so_far,
+                        "it is used as a directory and is a link that does not lead to one",
+                    ),
+                    _ => crate::StoreError::Kernel {
+                        what: what(),
+                        source: error,
+                    },
+                }
+            })
+        }
+        _ => Err(error).doing(what),
+    }
+}

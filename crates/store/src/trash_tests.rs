@@ -1,0 +1,95 @@
+use std::fs;
+
+use super::*;
+
+fn open(dir: &Path) -> Arc<Trash> {
+    Trash::open(&dir.join("trash")).unwrap()
+}
+
+#[test]
+fn discarded_things_vanish() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    let tree = dir.path().join("a/b/c");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join("f"), "x").unwrap();
+    fs::write(dir.path().join("file"), "x").unwrap();
+    let new = trash.discard(&dir.path().join("a")).unwrap();
+    assert!(new.starts_with(dir.path().join("trash")));
+    assert!(!dir.path().join("a").exists());
+    trash.discard(&dir.path().join("file")).unwrap();
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+    let stats = trash.stats();
+    assert_eq!((stats.waiting, stats.failed), (0, 0));
+    assert_eq!(stats.deleted, 5);
+}
+
+#[test]
+fn what_an_earlier_daemon_left_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("trash/old/x")).unwrap();
+    let trash = open(dir.path());
+    trash.empty();
+    assert!(!dir.path().join("trash/old").exists());
+}
+
+#[test]
+fn very_deep_directories_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    fs::create_dir(dir.path().join("top")).unwrap();
+    let mut fd = path::open_dir(&dir.path().join("top")).unwrap();
+    for _ in 0..12_000 {
+        path::mkdir_at(&fd, "d", 0o700).unwrap();
+        fd = path::open_dir_at(&fd, "d").unwrap();
+    }
+    trash.discard(&dir.path().join("top")).unwrap();
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+    assert_eq!(trash.stats().waiting, 0);
+}
+
+#[test]
+fn discarding_what_is_not_there_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    let error = trash.discard(&dir.path().join("none")).unwrap_err();
+    assert!(error.to_spec().message.contains("none"), "{error}");
+}
+
+#[test]
+fn many_threads_discard_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (trash, dir) = (&trash, dir.path());
+            scope.spawn(move || {
+                for index in 0..50 {
+                    let path = dir.join(format!("t{thread}-{index}"));
+                    fs::create_dir_all(path.join("x/y")).unwrap();
+                    trash.discard(&path).unwrap();
+                }
+            });
+        }
+    });
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+}
+
+#[test]
+fn dropping_does_not_wait_for_the_backlog() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    for index in 0..3000 {
+        fs::write(dir.path().join(format!("f{index}")), "").unwrap();
+        trash
+            .discard(&dir.path().join(format!("f{index}")))
+            .unwrap();
+    }
+    drop(trash);
+    let trash = open(dir.path());
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+}
