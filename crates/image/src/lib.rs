@@ -8,7 +8,7 @@
 //! [`ImageService::load_path`] and [`ImageService::save`] block. What is present is never asked of a registry, and no
 //! HTTP client is made before one is needed.
 
-// archive
+pub mod archive;
 pub mod auth;
 pub mod config;
 pub mod credentials;
@@ -24,6 +24,7 @@ mod progress;
 mod pull;
 mod service;
 
+pub use archive::save::Format;
 pub use auth::Credential;
 pub use error::{Error, Result};
 pub use progress::Events;

@@ -53,6 +53,12 @@ impl LayerProgress {
         self.tick(false);
     }
 
+    /// So many bytes have been extracted in all, from a file: arriving and extracting are one.
+    pub(crate) fn local(&self, total: u64) {
+        self.downloaded.store(total, Ordering::Relaxed);
+        self.extracted(total);
+    }
+
     /// From the start again.
     pub(crate) fn restart(&self) {
         self.downloaded.store(0, Ordering::Relaxed);

@@ -1,0 +1,11 @@
+//! Images in and out of a real store: against a real registry, a misbehaving one, and other tools' archives.
+//!
+//! Needs root (ownership of extracted files) and the programs docker-registry, skopeo and umoci. A program that is
+//! missing fails the test that uses it.
+
+mod archives;
+mod concurrency;
+mod faults;
+mod login;
+mod real_registry;
+mod support;
