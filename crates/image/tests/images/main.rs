@@ -3,6 +3,8 @@
 //! Needs root (ownership of extracted files) and the programs docker-registry, skopeo and umoci. A program that is
 //! missing fails the test that uses it.
 
+#![expect(unreachable_pub, reason = "a test program has no outside")]
+
 mod archives;
 mod concurrency;
 mod faults;
