@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod files;
 pub mod filter;
+pub mod logs;
 mod generation;
 mod host_rootfs;
 mod images;
