@@ -49,7 +49,16 @@ impl Podman {
 
     /// Removes the storage, in which subordinate ids own files.
     pub(crate) fn clean_up(&self) -> anyhow::Result<()> {
-        self.call(&["system", "reset", "--force"]).map(drop)
+        self.call(&["rmi", "--all", "--force"])?;
+        let mut command = Command::new(if shedbox_linux::process::own_uid() == 0 { "env" } else { "podman" });
+        if shedbox_linux::process::own_uid() != 0 {
+            command.arg("unshare");
+        }
+        let status = command.args(["rm", "-rf"]).arg(&self.storage).arg(&self.run).status()?;
+        if !status.success() {
+            bail!("cannot remove {}: {status}", self.storage.display());
+        }
+        Ok(())
     }
 
     fn call(&self, arguments: &[&str]) -> anyhow::Result<String> {
