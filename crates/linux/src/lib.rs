@@ -17,6 +17,7 @@ pub mod net;
 pub mod path;
 pub mod pidfd;
 pub mod poll;
+pub mod probe;
 pub mod process;
 pub mod pty;
 pub mod seccomp;
