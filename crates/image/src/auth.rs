@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
 /// How to prove to a registry who asks.
@@ -39,6 +39,24 @@ impl fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// From Docker's X-Registry-Auth header: JSON in URL-safe base64. `None` when it holds no secret.
+    ///
+    /// Source: Docker Engine API, "Authentication". Clients send both alphabets, with and without padding.
+    pub fn from_header(value: &str) -> Result<Option<Self>, String> {
+        let value = value.trim();
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let bytes = [&URL_SAFE, &URL_SAFE_NO_PAD, &STANDARD, &STANDARD_NO_PAD]
+            .iter()
+            .find_map(|alphabet| alphabet.decode(value).ok())
+            .ok_or_else(|| "it is not base64".to_owned())?;
+        // serde's error may quote a secret.
+        let entry: Entry = serde_json::from_slice(&bytes)
+            .map_err(|_| "it is not an object of texts".to_owned())?;
+        entry.credential()
+    }
+
     /// From a user name and a secret; the name `<token>` marks an identity token (docker-credential-helpers).
     pub fn from_login(username: String, secret: String) -> Option<Self> {
         match (username.as_str(), secret.as_str()) {

@@ -148,3 +148,35 @@ fn bad_files_are_described_without_their_secrets() {
     );
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn headers() {
+    for alphabet in [URL_SAFE, URL_SAFE_NO_PAD, STANDARD] {
+        let header = alphabet
+            .encode(r#"{"username":"u~?","password":"p>>?","serveraddress":"r","email":""}"#);
+        let Ok(Some(Credential::Basic { username, password })) = Credential::from_header(&header)
+        else {
+            panic!("{header}");
+        };
+        assert_eq!((username.as_str(), password.as_str()), ("u~?", "p>>?"));
+    }
+    assert_eq!(
+        Credential::from_header(&URL_SAFE.encode(r#"{"identitytoken":"t"}"#)),
+        Ok(Some(Credential::IdentityToken("t".to_owned())))
+    );
+    for empty in [
+        "",
+        "e30=",
+        "e30",
+        &URL_SAFE.encode(r#"{"username":"","password":""}"#),
+    ] {
+        assert_eq!(Credential::from_header(empty), Ok(None), "{empty}");
+    }
+    for bad in [
+        "!",
+        &URL_SAFE.encode("secret"),
+        &URL_SAFE.encode(r#"{"password":["secret"]}"#),
+    ] {
+        assert!(!Credential::from_header(bad).unwrap_err().contains("secret"));
+    }
+}

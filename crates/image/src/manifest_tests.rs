@@ -113,3 +113,17 @@ fn configurations() {
     assert!(parse_config(b"{}", 0, "x").is_ok());
     assert!(parse_config(b"{\"rootfs\":{\"diff_ids\":[\"x\"]}}", 1, "x").is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_document_is_an_image_an_index_or_an_error(
+        fields in proptest::collection::vec(("(schemaVersion|mediaType|config|layers|manifests)", 0..6usize), 0..6),
+    ) {
+        let values = [json!(2), json!("x"), json!([]), json!({}), json!(null), json!([{"digest": 1}])];
+        let document: serde_json::Map<String, Value> =
+            fields.into_iter().map(|(name, value)| (name, values[value].clone())).collect();
+        if let Ok(Document::Image(image)) = parsed(&Value::Object(document)) {
+            proptest::prop_assert!(image.layers.len() <= MAX_LAYERS);
+        }
+    }
+}

@@ -132,6 +132,17 @@ mod tests {
         assert_eq!(blob_digest("blobs/sha256/xyz"), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_clean_name_stays_inside(name in "[a./]{0,30}") {
+            if let Some(cleaned) = clean(&name) {
+                proptest::prop_assert!(cleaned.split('/').all(|part| part != ".." && part != "."));
+                proptest::prop_assert!(!cleaned.starts_with('/'));
+                proptest::prop_assert_eq!(clean(&cleaned), Some(cleaned.clone()));
+            }
+        }
+    }
+
     #[test]
     fn links_end_somewhere() {
         let mut gathered = Gathered::default();

@@ -18,8 +18,51 @@ const USER_AGENT: &str = concat!("shedbox/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Client {
     /// For manifests and blobs.
     pub(crate) http: reqwest::Client,
-    /// For token exchange.
-    pub(crate) oci: oci_client::Client,
+    /// For token exchange; made at the first login, as it reads the certificates again.
+    oci: Mutex<Option<oci_client::Client>>,
+    ca: Option<Vec<u8>>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// oci-client for `endpoint`, which has this client's transport.
+    pub(crate) fn oci(&self, endpoint: &Endpoint) -> Result<oci_client::Client> {
+        let mut made = self.oci.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(oci) = &*made {
+            return Ok(oci.clone());
+        }
+        let oci = oci_client::Client::try_from(ClientConfig {
+            protocol: if endpoint.transport.plain_http {
+                ClientProtocol::Http
+            } else {
+                ClientProtocol::Https
+            },
+            accept_invalid_certificates: endpoint.transport.insecure,
+            extra_root_certificates: self
+                .ca
+                .clone()
+                .map(|data| Certificate {
+                    encoding: CertificateEncoding::Pem,
+                    data,
+                })
+                .into_iter()
+                .collect(),
+            platform_resolver: None,
+            read_timeout: Some(self.timeout),
+            connect_timeout: Some(self.timeout),
+            user_agent: USER_AGENT,
+            ..ClientConfig::default()
+        })
+        .map_err(|error| unusable(endpoint, shedbox_spec::error::chain(&error)))?;
+        Ok(made.insert(oci).clone())
+    }
+}
+
+fn unusable(endpoint: &Endpoint, reason: String) -> Error {
+    Error::Configuration {
+        registry: endpoint.name.clone(),
+        reason,
+    }
 }
 
 /// All clients made so far.
@@ -54,10 +97,7 @@ impl Clients {
 
     fn make(&self, endpoint: &Endpoint) -> Result<Client> {
         install_provider();
-        let fail = |reason: String| Error::Configuration {
-            registry: endpoint.name.clone(),
-            reason,
-        };
+        let fail = |reason: String| unusable(endpoint, reason);
         let transport = &endpoint.transport;
         let ca = transport
             .ca_file
@@ -87,28 +127,12 @@ impl Clients {
             .build()
             .map_err(|error| fail(shedbox_spec::error::chain(&error)))?;
 
-        let oci = oci_client::Client::try_from(ClientConfig {
-            protocol: if transport.plain_http {
-                ClientProtocol::Http
-            } else {
-                ClientProtocol::Https
-            },
-            accept_invalid_certificates: transport.insecure,
-            extra_root_certificates: ca
-                .map(|data| Certificate {
-                    encoding: CertificateEncoding::Pem,
-                    data,
-                })
-                .into_iter()
-                .collect(),
-            platform_resolver: None,
-            read_timeout: Some(self.timeout),
-            connect_timeout: Some(self.timeout),
-            user_agent: USER_AGENT,
-            ..ClientConfig::default()
+        Ok(Client {
+            http,
+            oci: Mutex::default(),
+            ca,
+            timeout: self.timeout,
         })
-        .map_err(|error| fail(shedbox_spec::error::chain(&error)))?;
-        Ok(Client { http, oci })
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Failure {
         detail: String,
         /// It may be a passing fault.
         transient: bool,
+        /// It refuses this user, as far as can be told; otherwise it is out of order.
+        refused: bool,
     },
     /// The body is shorter than the manifest says.
     #[error("the blob ends after {got} of {size} bytes")]
@@ -120,6 +122,22 @@ impl Failure {
         }
     }
 
+    /// After the attempts at a login: a refusal stays one, whatever it was for. Repeating wrong passwords locks accounts.
+    pub(crate) fn settled(self) -> Self {
+        match self {
+            Self::Login {
+                detail,
+                refused: true,
+                ..
+            } => Self::Login {
+                detail,
+                transient: false,
+                refused: true,
+            },
+            other => other,
+        }
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -131,9 +149,7 @@ impl Failure {
         match self {
             Self::Status { code: 404, .. } => Kind::NotFound,
             Self::Status { code: 403, .. } | Self::Unauthorized { .. } => Kind::Denied,
-            Self::Login {
-                transient: false, ..
-            } => Kind::Denied,
+            Self::Login { refused: true, .. } => Kind::Denied,
             Self::Local { kind, .. } => *kind,
             _ => Kind::Unavailable,
         }
@@ -186,19 +202,20 @@ impl Failure {
     }
 }
 
-/// rustls reports through an I/O error whose source is its own error type.
+/// rustls reports through I/O errors, whose own content is not among their sources.
 fn is_certificate_trouble(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if inner.is::<rustls::Error>()
-            || inner
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .is_some_and(|error| error.is::<rustls::Error>())
-        {
+    let mut next = std::error::Error::source(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        source = inner.source();
+        next = match error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     false
 }
@@ -254,6 +271,9 @@ impl Failures {
     }
 }
 
+/// Attempts when nobody answers at all.
+const CONNECT_ATTEMPTS: u32 = 3;
+
 /// Counts attempts and paces them.
 #[derive(Debug)]
 pub struct Attempts {
@@ -278,7 +298,12 @@ impl Attempts {
 
     /// Waits before the next attempt, or gives the failure back when there is none.
     pub async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
-        if self.number >= self.limit || !failure.transient() {
+        // Who is offline, or has mistyped a host, shall hear of it soon.
+        let limit = match &failure {
+            Failure::Request(error) if error.is_connect() => self.limit.min(CONNECT_ATTEMPTS),
+            _ => self.limit,
+        };
+        if self.number >= limit || !failure.transient() {
             return Err(failure);
         }
         let wait =

@@ -292,7 +292,7 @@ impl Session {
                 .await
                 {
                     Ok(grant) => break grant,
-                    Err(failure) => attempts.pause(failure).await?,
+                    Err(failure) => attempts.pause(failure).await.map_err(Failure::settled)?,
                 }
             };
             login.grant = Some(grant);

@@ -165,7 +165,8 @@ pub(crate) async fn log_in(
                 repository.to_owned(),
                 "latest".to_owned(),
             );
-            let asked = client.oci.auth(&image, &auth, RegistryOperation::Pull);
+            let oci = client.oci(endpoint)?;
+            let asked = oci.auth(&image, &auth, RegistryOperation::Pull);
             match tokio::time::timeout(timeout, asked).await {
                 Err(_) => Err(Failure::Stalled {
                     seconds: timeout.as_secs(),
@@ -180,10 +181,12 @@ pub(crate) async fn log_in(
                 Ok(Err(OciDistributionError::AuthenticationFailure(said))) => Err(Failure::Login {
                     detail: detail_of(said.as_bytes()),
                     transient: true,
+                    refused: true,
                 }),
                 Ok(Err(other)) => Err(Failure::Login {
                     detail: excerpt(&other.to_string()),
                     transient: false,
+                    refused: false,
                 }),
             }
         }
@@ -240,6 +243,7 @@ async fn exchange(
         return Err(Failure::Login {
             detail: detail_of(&body),
             transient: status.is_server_error() || status.as_u16() == 429,
+            refused: status.is_client_error() && status.as_u16() != 429,
         });
     }
     // serde's error would quote the token.
@@ -334,6 +338,20 @@ mod tests {
             ("Bearer realm=\"open", bearer("open", None)),
         ] {
             assert_eq!(Challenge::parse(header), wanted, "{header}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read_to_its_end(header in "[ -~]{0,80}") {
+            let _ = Challenge::parse(&header);
+        }
+
+        #[test]
+        fn a_quoted_realm_comes_back(realm in "[ -~]{0,40}", before in "(Negotiate [a-z=]{0,8}, )?") {
+            let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let header = format!("{before}Bearer realm=\"{quoted}\",service=s");
+            proptest::prop_assert_eq!(Challenge::parse(&header), bearer(&realm, Some("s")));
         }
     }
 

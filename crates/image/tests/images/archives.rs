@@ -2,27 +2,27 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use shedbox_image::{Error, Events, Format};
+use shedbox_image::{Error, Events};
 use shedbox_spec::Kind;
 use shedbox_spec::api::{ImageSummary, PullEvent};
 
 use crate::support::image::{digest, gzip, noise, tar_of};
-use crate::support::program::{run, skopeo};
-use crate::support::{Blob, FakeRegistry, Reply, TestImage, TestStore};
+use crate::support::program::run;
+use crate::support::{Blob, TestImage, TestStore};
 
-fn quiet() -> Events {
+pub fn quiet() -> Events {
     Arc::new(|_| ())
 }
 
-fn load(store: &TestStore, bytes: &[u8]) -> Result<Vec<ImageSummary>, Error> {
+pub fn load(store: &TestStore, bytes: &[u8]) -> Result<Vec<ImageSummary>, Error> {
     store.service.load(Cursor::new(bytes), quiet())
 }
 
-fn sample() -> TestImage {
+pub fn sample() -> TestImage {
     TestImage::with_config(
         vec![
             Blob::gzip(&tar_of(&[
@@ -43,7 +43,7 @@ fn sample() -> TestImage {
 }
 
 /// An OCI layout in `dir`.
-fn write_layout(dir: &Path, images: &[(&TestImage, Value)]) {
+pub fn write_layout(dir: &Path, images: &[(&TestImage, Value)]) {
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let write = |bytes: &[u8]| fs::write(blobs.join(digest(bytes).hex()), bytes).unwrap();
@@ -81,7 +81,7 @@ fn tar_dir(dir: &Path, names: &[&str]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn check_sample(store: &TestStore, image: &ImageSummary) {
+pub fn check_sample(store: &TestStore, image: &ImageSummary) {
     assert_eq!(store.file(image, "etc/name").unwrap(), b"second");
     assert_eq!(store.file(image, "dir/new").unwrap(), noise(1, 70_000));
     let record = store.service.find(image.id.as_str()).unwrap();
@@ -351,6 +351,7 @@ fn bad_archives() {
         .path()
         .join("blobs/sha256")
         .join(image.layers[0].digest().hex());
+    let store = TestStore::new(); // where the layer is not present already
     fs::write(&layer, &image.layers[1].bytes).unwrap();
     let error =
         shedbox_spec::Error::from(store.service.load_path(dir.path(), quiet()).unwrap_err());
@@ -364,172 +365,4 @@ fn bad_archives() {
             .unwrap_err(),
     );
     assert_eq!(error.kind, Kind::NotFound);
-}
-
-/// A store with the sample image, pulled.
-fn pulled() -> (TestStore, String) {
-    let registry = FakeRegistry::new(|_| Reply::Normal);
-    registry.put("team/app", "v1", &sample());
-    let store = TestStore::new();
-    let name = format!("{}/team/app:v1", registry.host);
-    store.pull(&name).unwrap();
-    (store, name)
-}
-
-fn saved(store: &TestStore, names: &[&str], format: Format) -> Vec<u8> {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut bytes = Vec::new();
-    store.service.save(&names, format, &mut bytes).unwrap();
-    bytes
-}
-
-#[test]
-fn what_we_save_we_load_and_its_id_is_stable_from_then_on() {
-    let (store, name) = pulled();
-    for format in [Format::Docker, Format::Oci] {
-        let bytes = saved(&store, &[&name], format);
-        let second = TestStore::new();
-        let loaded = load(&second, &bytes).unwrap();
-        assert_eq!(loaded[0].references, [name.clone()]);
-        check_sample(&second, &loaded[0]);
-        let again = saved(&second, &[&name], format);
-        assert!(again == bytes, "the same archive");
-    }
-}
-
-#[test]
-fn several_images_in_one_archive() {
-    let (store, name) = pulled();
-    let other = TestImage::new(vec![sample().layers[0].clone()]);
-    let registry = FakeRegistry::new(|_| Reply::Normal);
-    registry.put("other", "v1", &other);
-    let other_name = format!("{}/other:v1", registry.host);
-    store.pull(&other_name).unwrap();
-    let bytes = saved(&store, &[&name, &other_name, &name], Format::Docker);
-    let second = TestStore::new();
-    let loaded = load(&second, &bytes).unwrap();
-    let names: Vec<_> = loaded
-        .iter()
-        .flat_map(|image| image.references.clone())
-        .collect();
-    assert_eq!(names, [name.clone(), other_name.clone()]);
-    let blobs = tar::Archive::new(&bytes[..])
-        .entries()
-        .unwrap()
-        .filter(|entry| {
-            let entry = entry.as_ref().unwrap();
-            entry.header().entry_type().is_file() && entry.path_bytes().starts_with(b"blobs/")
-        })
-        .count();
-    assert_eq!(
-        blobs,
-        2 + 2 + 2,
-        "two layers (one shared), configurations, manifests"
-    );
-
-    // By id: no name.
-    let id = store.service.find(&name).unwrap().config.to_string();
-    let by_id = TestStore::new();
-    assert_eq!(
-        load(&by_id, &saved(&store, &[&id], Format::Docker)).unwrap()[0].references,
-        Vec::<String>::new()
-    );
-    let missing = store
-        .service
-        .save(&["no/such:image".to_owned()], Format::Oci, Vec::new())
-        .unwrap_err();
-    assert_eq!(missing.kind(), Kind::NotFound);
-}
-
-/// Content, ids and whiteouts of an unpacked rootfs.
-fn check_rootfs(rootfs: &Path) {
-    assert_eq!(fs::read(rootfs.join("etc/name")).unwrap(), b"second");
-    assert!(!rootfs.join("etc/gone").exists());
-    assert!(!rootfs.join("dir/in").exists());
-    assert_eq!(fs::read(rootfs.join("dir/new")).unwrap(), noise(1, 70_000));
-}
-
-fn umoci_unpack(layout: &Path, tag: &str, dir: &Path) -> PathBuf {
-    let bundle = dir.join("bundle");
-    let image = format!("{}:{tag}", layout.display());
-    run(
-        "umoci",
-        &["unpack", "--image", &image, bundle.to_str().unwrap()],
-    );
-    bundle.join("rootfs")
-}
-
-#[test]
-fn umoci_reads_our_layout_directory() {
-    let (store, name) = pulled();
-    let dir = tempfile::tempdir().unwrap();
-    let layout = dir.path().join("layout");
-    store.service.save_dir(&[name.clone()], &layout).unwrap();
-    check_rootfs(&umoci_unpack(&layout, "v1", dir.path()));
-    let error = store.service.save_dir(&[name], &layout).unwrap_err();
-    assert_eq!(error.kind(), Kind::Conflict);
-}
-
-#[test]
-fn skopeo_reads_our_archives() {
-    let (store, name) = pulled();
-    for (format, transport) in [
-        (Format::Docker, "docker-archive"),
-        (Format::Docker, "oci-archive"),
-        (Format::Oci, "oci-archive"),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("image.tar");
-        fs::write(&archive, saved(&store, &[&name], format)).unwrap();
-        let layout = dir.path().join("copied");
-        skopeo(&[
-            "copy",
-            "--quiet",
-            &format!("{transport}:{}", archive.display()),
-            &format!("oci:{}:copied", layout.display()),
-        ]);
-        check_rootfs(&umoci_unpack(&layout, "copied", dir.path()));
-    }
-}
-
-#[test]
-fn we_read_skopeos_archives() {
-    let dir = tempfile::tempdir().unwrap();
-    let layout = dir.path().join("layout");
-    let image = sample();
-    write_layout(
-        &layout,
-        &[(&image, json!({"org.opencontainers.image.ref.name": "v1"}))],
-    );
-    let source = format!("oci:{}:v1", layout.display());
-    for (transport, references) in [
-        ("docker-archive", vec!["team/app:7".to_owned()]),
-        ("oci-archive", vec!["team/app:7".to_owned()]),
-    ] {
-        let archive = dir.path().join(transport);
-        skopeo(&[
-            "copy",
-            "--quiet",
-            &source,
-            &format!("{transport}:{}:team/app:7", archive.display()),
-        ]);
-        let store = TestStore::new();
-        let loaded = store.service.load_path(&archive, quiet()).unwrap();
-        assert_eq!(loaded[0].references, references, "{transport}");
-        check_sample(&store, &loaded[0]);
-        let store = TestStore::new();
-        let loaded = load(&store, &fs::read(&archive).unwrap()).unwrap();
-        assert_eq!(loaded[0].references, references, "{transport}");
-    }
-    // skopeo's `dir:` of an OCI layout is what `load_path` reads as a directory.
-    let copied = dir.path().join("copied");
-    skopeo(&[
-        "copy",
-        "--quiet",
-        &source,
-        &format!("oci:{}:other", copied.display()),
-    ]);
-    let store = TestStore::new();
-    let loaded = store.service.load_path(&copied, quiet()).unwrap();
-    assert_eq!(loaded[0].references, ["localhost/copied:other"]);
 }

@@ -36,6 +36,15 @@ pub struct RealRegistry {
 
 impl RealRegistry {
     pub fn start() -> Self {
+        Self::start_tls(None)
+    }
+
+    /// With HTTPS when there is a directory with `certificate.pem` and `key.pem`.
+    pub fn start_tls(certificates: Option<&Path>) -> Self {
+        let tls = certificates.map_or_else(String::new, |dir| {
+            let dir = dir.display();
+            format!(", tls: {{certificate: {dir}/certificate.pem, key: {dir}/key.pem}}")
+        });
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -48,7 +57,7 @@ impl RealRegistry {
             &config,
             format!(
                 "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
+                 storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'{tls}}}\n",
                 dir.path().join("data").display()
             ),
         )
