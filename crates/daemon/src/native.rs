@@ -1,0 +1,120 @@
+//! Our own API: three lines a handler. Decode, call the engine on a thread that may block, encode.
+
+mod images;
+mod sandboxes;
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::Request;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use shedbox_engine::Engine;
+use shedbox_spec::api::Version;
+use shedbox_spec::{Error, Result};
+
+use crate::answer::{self, Answer};
+use crate::query::Query;
+use crate::router::{Route, route};
+use crate::server::Caller;
+
+/// Largest JSON body of a request, in bytes. Command lines end at 6 MiB.
+const BODY_MAX: usize = 16 << 20;
+/// Version of this API.
+const API_VERSION: u32 = 1;
+
+/// Answers one request.
+pub(crate) async fn answer(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Answer {
+    let parsed = route(request.method(), request.uri().path())
+        .and_then(|route| Ok((route, Query::parse(request.uri().query())?)));
+    match parsed {
+        Ok((route, query)) => dispatch(engine, caller, route, query, request.into_body()).await,
+        Err(error) => answer::failure(&error),
+    }
+}
+
+async fn dispatch(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    route: Route,
+    query: Query,
+    body: Incoming,
+) -> Answer {
+    match route {
+        Route::Version => answer::ok(version(engine)),
+        Route::ImagePull => images::pull(engine, body).await,
+        Route::ImageList => answer::ok(call(engine, |engine| Ok(engine.list_images())).await),
+        Route::ImageInspect => images::inspect(engine, &query).await,
+        Route::ImageRemove => images::remove(engine, &query).await,
+        Route::ImageLoad => images::load(engine, &query, body).await,
+        Route::ImageSave => images::save(engine, &query).await,
+        Route::ImagePrune => images::prune(engine, &query).await,
+        Route::Create => sandboxes::create(engine, caller, body).await,
+        Route::List => sandboxes::list(engine, &query).await,
+        Route::Prune => answer::ok(call(engine, Engine::prune).await),
+        Route::Inspect(name) => answer::ok(call(engine, move |engine| engine.inspect(&name)).await),
+        Route::Remove(name) => sandboxes::remove(engine, name, &query).await,
+        Route::Start(name) => sandboxes::start(engine, name, &query).await,
+        Route::Stop(name) => sandboxes::stop(engine, name, &query).await,
+        Route::Kill(name) => sandboxes::kill(engine, name, &query).await,
+        Route::Reset(name) => answer::ok(call(engine, move |engine| engine.reset(&name)).await),
+        Route::Wait(name) => sandboxes::wait(engine, &name, &query).await,
+        Route::Logs(name) => sandboxes::logs(engine, name, &query).await,
+        Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),
+        Route::Files(name) => answer::ok(call(engine, move |engine| engine.files(&name)).await),
+    }
+}
+
+fn version(engine: &Engine) -> Result<Version> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Ok(Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: API_VERSION,
+        pid: std::process::id() as i32,
+        root: engine.paths().root.display().to_string(),
+        kernel: kernel.trim().to_owned(),
+        platform: format!("linux/{architecture}"),
+        id_map: engine.id_map(),
+    })
+}
+
+/// Runs `work` on a thread that may block.
+async fn call<T, F>(engine: &Arc<Engine>, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Engine) -> shedbox_engine::Result<T> + Send + 'static,
+{
+    let engine = Arc::clone(engine);
+    match tokio::task::spawn_blocking(move || work(&engine)).await {
+        Ok(outcome) => outcome.map_err(Error::from),
+        Err(error) => Err(Error::internal(format!("a request has failed: {error}"))),
+    }
+}
+
+/// The JSON body of a request.
+async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T> {
+    let bytes = match Limited::new(body, BODY_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Error::invalid(format!(
+                "the body of the request is larger than {BODY_MAX} bytes"
+            )));
+        }
+        Err(error) => {
+            return Err(Error::invalid(format!(
+                "the body of the request did not arrive: {error}"
+            )));
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid(format!("the body of the request is not valid: {error}")))
+}

@@ -1,0 +1,133 @@
+//! Method and path → what is asked for. A table, tested as one.
+
+use hyper::Method;
+use shedbox_spec::{Error, Result, api};
+
+use crate::query::decode;
+
+/// What is asked for; the strings are sandboxes by name or id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Version,
+    ImagePull,
+    ImageList,
+    ImageInspect,
+    ImageRemove,
+    ImageLoad,
+    ImageSave,
+    ImagePrune,
+    Create,
+    List,
+    Prune,
+    Inspect(String),
+    Remove(String),
+    Start(String),
+    Stop(String),
+    Kill(String),
+    Reset(String),
+    Wait(String),
+    Logs(String),
+    Diff(String),
+    Files(String),
+}
+
+/// Finds the route of a request.
+pub(crate) fn route(method: &Method, path: &str) -> Result<Route> {
+    let unknown = || {
+        Error::not_found(format!("there is no `{method} {path}`")).with_hint(format!(
+            "paths begin with `{}`; the client may be of another release",
+            api::PREFIX
+        ))
+    };
+    let rest = path
+        .strip_prefix(api::PREFIX)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .ok_or_else(unknown)?;
+    let segments: Vec<&str> = rest.split('/').collect();
+    let route = match (method.as_str(), segments.as_slice()) {
+        ("GET", ["version"]) => Route::Version,
+        ("POST", ["images", "pull"]) => Route::ImagePull,
+        ("GET", ["images"]) => Route::ImageList,
+        ("GET", ["image"]) => Route::ImageInspect,
+        ("DELETE", ["image"]) => Route::ImageRemove,
+        ("POST", ["images", "load"]) => Route::ImageLoad,
+        ("GET", ["images", "save"]) => Route::ImageSave,
+        ("POST", ["images", "prune"]) => Route::ImagePrune,
+        ("POST", ["sandboxes"]) => Route::Create,
+        ("GET", ["sandboxes"]) => Route::List,
+        ("POST", ["sandboxes", "prune"]) => Route::Prune,
+        ("GET", ["sandboxes", name]) => Route::Inspect(decode(name)?),
+        ("DELETE", ["sandboxes", name]) => Route::Remove(decode(name)?),
+        ("POST", ["sandboxes", name, "start"]) => Route::Start(decode(name)?),
+        ("POST", ["sandboxes", name, "stop"]) => Route::Stop(decode(name)?),
+        ("POST", ["sandboxes", name, "kill"]) => Route::Kill(decode(name)?),
+        ("POST", ["sandboxes", name, "reset"]) => Route::Reset(decode(name)?),
+        ("POST", ["sandboxes", name, "wait"]) => Route::Wait(decode(name)?),
+        ("GET", ["sandboxes", name, "logs"]) => Route::Logs(decode(name)?),
+        ("GET", ["sandboxes", name, "diff"]) => Route::Diff(decode(name)?),
+        ("POST", ["sandboxes", name, "files"]) => Route::Files(decode(name)?),
+        _ => return Err(unknown()),
+    };
+    Ok(route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shedbox_spec::Kind;
+
+    #[test]
+    fn every_line_of_the_table() {
+        let name = || "a b".to_owned();
+        let table = [
+            ("GET", "version", Route::Version),
+            ("POST", "images/pull", Route::ImagePull),
+            ("GET", "images", Route::ImageList),
+            ("GET", "image", Route::ImageInspect),
+            ("DELETE", "image", Route::ImageRemove),
+            ("POST", "images/load", Route::ImageLoad),
+            ("GET", "images/save", Route::ImageSave),
+            ("POST", "images/prune", Route::ImagePrune),
+            ("POST", "sandboxes", Route::Create),
+            ("GET", "sandboxes", Route::List),
+            ("POST", "sandboxes/prune", Route::Prune),
+            ("GET", "sandboxes/a%20b", Route::Inspect(name())),
+            ("DELETE", "sandboxes/a%20b", Route::Remove(name())),
+            ("POST", "sandboxes/a%20b/start", Route::Start(name())),
+            ("POST", "sandboxes/a%20b/stop", Route::Stop(name())),
+            ("POST", "sandboxes/a%20b/kill", Route::Kill(name())),
+            ("POST", "sandboxes/a%20b/reset", Route::Reset(name())),
+            ("POST", "sandboxes/a%20b/wait", Route::Wait(name())),
+            ("GET", "sandboxes/a%20b/logs", Route::Logs(name())),
+            ("GET", "sandboxes/a%20b/diff", Route::Diff(name())),
+            ("POST", "sandboxes/a%20b/files", Route::Files(name())),
+        ];
+        for (method, path, expected) in table {
+            let method: Method = method.parse().unwrap();
+            assert_eq!(
+                route(&method, &format!("/shedbox/v1/{path}")),
+                Ok(expected),
+                "{method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_else_is_not_found() {
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/shedbox/v1"),
+            ("GET", "/shedbox/v1/"),
+            ("GET", "/shedbox/v2/version"),
+            ("GET", "/shedbox/v1x/version"),
+            ("POST", "/shedbox/v1/version"),
+            ("GET", "/shedbox/v1/sandboxes/a/b/c"),
+            ("PUT", "/shedbox/v1/sandboxes/a"),
+        ] {
+            let error = route(&method.parse().unwrap(), path).unwrap_err();
+            assert_eq!(error.kind, Kind::NotFound, "{method} {path}");
+        }
+        let bad = route(&Method::GET, "/shedbox/v1/sandboxes/%zz").unwrap_err();
+        assert_eq!(bad.kind, Kind::Invalid);
+    }
+}

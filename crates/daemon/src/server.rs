@@ -1,0 +1,181 @@
+//! Connections: who may, how many requests are under way, when it is time to leave.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use shedbox_engine::Engine;
+use shedbox_linux::process;
+use tokio::net::UnixStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::listener::Listener;
+use crate::native;
+
+/// How long requests that are under way may take when the daemon leaves. Those that wait for something that may never
+/// happen (the end of a sandbox, the next line of a log) are cut off.
+const LEAVE: Duration = Duration::from_secs(2);
+/// How often it is looked whether the daemon is still needed, at most.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+#[derive(Debug)]
+struct Traffic {
+    /// Requests and connections under way.
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+    started: Instant,
+    /// Milliseconds from `started` to the end of the last request.
+    last: AtomicUsize,
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// Pid in this daemon's pid namespace.
+    pub(crate) pid: Option<i32>,
+}
+
+/// Serves until a signal comes or nothing has needed the daemon for `idle_exit`.
+pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Duration) {
+    let traffic = Arc::new(Traffic {
+        requests: AtomicUsize::new(0),
+        connections: AtomicUsize::new(0),
+        started: Instant::now(),
+        last: AtomicUsize::new(0),
+    });
+    let (leave, leaving) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate()), on(SignalKind::interrupt()));
+    loop {
+        tokio::select! {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((stream, _)) => welcome(stream, &engine, &traffic, leaving.clone()),
+                Err(error) => {
+                    // EMFILE and the like: it passes when something is closed, so do not spin meanwhile.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            () = received(&mut terminate) => break tracing::info!("told to leave by SIGTERM"),
+            () = received(&mut interrupt) => break tracing::info!("told to leave by SIGINT"),
+            () = no_longer_needed(&engine, &traffic, idle_exit) => break tracing::info!("idle"),
+        }
+    }
+    // No new client finds us from here on; those that are connected already are served.
+    if let Some(path) = &listener.own
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::debug!(%error, "the socket's file was gone already");
+    }
+    while let Ok(Ok((stream, _))) =
+        tokio::time::timeout(Duration::ZERO, listener.socket.accept()).await
+    {
+        welcome(stream, &engine, &traffic, leaving.clone());
+    }
+    drop(listener);
+    // Nobody listens when there are no connections, which is fine.
+    let _ = leave.send(true);
+    let deadline = Instant::now() + LEAVE;
+    while traffic.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn on(kind: SignalKind) -> Option<Signal> {
+    signal(kind)
+        .inspect_err(|error| tracing::warn!(%error, "cannot listen to a signal"))
+        .ok()
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn no_longer_needed(engine: &Engine, traffic: &Traffic, idle_exit: Duration) {
+    loop {
+        tokio::time::sleep(LOOK.min(idle_exit.max(Duration::from_millis(50)))).await;
+        let quiet = traffic
+            .started
+            .elapsed()
+            .saturating_sub(Duration::from_millis(
+                traffic.last.load(Ordering::Acquire) as u64
+            ));
+        if traffic.requests.load(Ordering::Acquire) == 0 && quiet >= idle_exit && engine.is_idle() {
+            return;
+        }
+    }
+}
+
+fn welcome(
+    stream: UnixStream,
+    engine: &Arc<Engine>,
+    traffic: &Arc<Traffic>,
+    mut leaving: watch::Receiver<bool>,
+) {
+    let caller = match stream.peer_cred() {
+        Ok(peer) if peer.uid() == process::own_uid() => Caller { pid: peer.pid() },
+        Ok(peer) => {
+            return tracing::warn!(uid = peer.uid(), "refused a connection of another user");
+        }
+        Err(error) => return tracing::warn!(%error, "refused a connection of unknown origin"),
+    };
+    let (engine, traffic) = (Arc::clone(engine), Arc::clone(traffic));
+    traffic.connections.fetch_add(1, Ordering::AcqRel);
+    tokio::spawn(async move {
+        let service = service_fn(|request: Request<Incoming>| {
+            let (engine, traffic) = (Arc::clone(&engine), Arc::clone(&traffic));
+            async move {
+                let _under_way = UnderWay::new(&traffic);
+                Ok::<_, Infallible>(native::answer(&engine, caller, request).await)
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            // Clients that leave in the middle are nothing unusual.
+            tracing::debug!(
+                error = shedbox_spec::error::chain(&error),
+                "a connection ended early"
+            );
+        }
+        traffic.connections.fetch_sub(1, Ordering::AcqRel);
+    });
+}
+
+/// Counts a request.
+struct UnderWay<'a>(&'a Traffic);
+
+impl<'a> UnderWay<'a> {
+    fn new(traffic: &'a Traffic) -> Self {
+        traffic.requests.fetch_add(1, Ordering::AcqRel);
+        Self(traffic)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.last.store(
+            self.0.started.elapsed().as_millis() as usize,
+            Ordering::Release,
+        );
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
