@@ -1,0 +1,12 @@
+//! Exec: the primitive that everything else stands on.
+
+mod support;
+
+#[path = "exec/ends.rs"]
+mod ends;
+#[path = "exec/identity.rs"]
+mod identity;
+#[path = "exec/streams.rs"]
+mod streams;
+#[path = "exec/time_out.rs"]
+mod time_out;
