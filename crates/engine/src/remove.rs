@@ -97,7 +97,8 @@ impl Engine {
     pub fn prune(&self) -> Result<Pruned> {
         let _activity = self.background.activity();
         let mut pruned = Pruned::default();
-        for sandbox in self.registry().all() {
+        let sandboxes = self.registry().all();
+        for sandbox in sandboxes {
             let stopped = matches!(
                 sandbox.state().life.status,
                 Status::Created | Status::Exited
