@@ -10,11 +10,11 @@
 
 mod background;
 mod create;
+pub mod doctor;
 mod engine;
 mod error;
 mod files;
 pub mod filter;
-pub mod logs;
 mod generation;
 mod host_rootfs;
 mod images;
@@ -23,6 +23,7 @@ mod inspect;
 mod keeper;
 mod life;
 mod lifecycle;
+pub mod logs;
 mod merge;
 mod observe;
 mod output;
