@@ -60,9 +60,8 @@ impl Credential {
     /// From a user name and a secret; the name `<token>` marks an identity token (docker-credential-helpers).
     pub fn from_login(username: String, secret: String) -> Option<Self> {
         match (username.as_str(), secret.as_str()) {
-            (_, "") => None,
+            (_, "") | ("", _) => None,
             ("<token>", _) => Some(Self::IdentityToken(secret)),
-            ("", _) => None,
             _ => Some(Self::Basic {
                 username,
                 password: secret,

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 /// Credential files and answers of helpers beyond this size are refused, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 /// A helper may ask a keyring, and that a person; beyond this it hangs.
-const HELPER_TIMEOUT: Duration = Duration::from_secs(60);
+const HELPER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The files to look into, and whether the first one must exist.
 fn files(sources: &AuthSources) -> (Vec<PathBuf>, bool) {

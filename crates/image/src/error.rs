@@ -19,7 +19,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] shedbox_store::StoreError),
     /// No network was allowed and the image is not here.
-    #[error("image `{reference}` is not in the store{}", platform_note(.platform))]
+    #[error("image `{reference}` is not in the store{}", platform_note(.platform.as_deref()))]
     NotPresent {
         /// The full reference.
         reference: String,
@@ -118,10 +118,8 @@ pub enum Error {
     },
 }
 
-fn platform_note(platform: &Option<String>) -> String {
-    platform
-        .as_ref()
-        .map_or_else(String::new, |platform| format!(" for platform {platform}"))
+fn platform_note(platform: Option<&str>) -> String {
+    platform.map_or_else(String::new, |platform| format!(" for platform {platform}"))
 }
 
 fn list(available: &[String]) -> String {
@@ -162,6 +160,11 @@ impl Error {
         match self {
             Self::Spec(error) => error.hint.clone(),
             Self::Store(error) | Self::Layer { source: error, .. } => error.hint(),
+            Self::NotPresent { reference, .. }
+                if shedbox_spec::reference::id_prefix(reference).is_some() =>
+            {
+                Some("`shedbox images` lists what is there".to_owned())
+            }
             Self::NotPresent { reference, .. } => Some(format!(
                 "fetch it with `shedbox pull {reference}`, or allow that with `--pull missing`"
             )),

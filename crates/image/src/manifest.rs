@@ -94,7 +94,7 @@ pub fn parse(bytes: &[u8], media_type: Option<&str>, what: &str) -> Result<Docum
                 serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
             Ok(Document::Index(index.manifests))
         }
-        (OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE, false, true) | (_, false, true) => {
+        (_, false, true) => {
             let manifest: OciImageManifest =
                 serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
             Ok(Document::Image(check(&manifest, what)?))

@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use shedbox_spec::api::{AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest};
+use shedbox_spec::api::{
+    AuthSources, ImageSummary, LayerState, PullEvent, PullPolicy, PullRequest,
+};
 use shedbox_spec::{Digest, Reference};
 use shedbox_store::ImageRecord;
 use tokio::sync::mpsc;
@@ -317,12 +319,20 @@ impl Pull<'_> {
     async fn layers(&self, manifest: &ImageManifest, diff_ids: &[Digest]) -> Result<bool> {
         let (alive, mut all_ended) = mpsc::channel(1);
         let mut seen = HashSet::new();
-        let mut wanted: Vec<_> = manifest
+        let (mut wanted, again): (Vec<_>, Vec<_>) = manifest
             .layers
             .iter()
             .zip(diff_ids)
-            .filter(|(_, diff_id)| seen.insert((*diff_id).clone()))
-            .collect();
+            .partition(|(_, diff_id)| seen.insert((*diff_id).clone()));
+        // The same content compressed differently: who shows progress by blob must hear of each.
+        for (blob, _) in again {
+            if wanted.iter().all(|(other, _)| other.digest != blob.digest) {
+                (self.events)(PullEvent::Layer {
+                    digest: blob.digest.clone(),
+                    state: LayerState::Exists,
+                });
+            }
+        }
         wanted.sort_by_key(|(blob, _)| std::cmp::Reverse(blob.size));
         let mut jobs = JoinSet::new();
         for (blob, diff_id) in wanted {

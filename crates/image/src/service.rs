@@ -150,11 +150,11 @@ impl ImageService {
 
     /// Refuses work that adds to a disk with no room: a full disk hurts running sandboxes more than a failed pull.
     pub(crate) fn check_room(&self) -> Result<()> {
-        let root = self.shared.store.root();
-        let room = shedbox_linux::path::open_dir(root)
+        let dir = self.shared.store.root();
+        let room = shedbox_linux::path::open_dir(dir)
             .and_then(shedbox_linux::disk::room)
             .map_err(|source| Error::Io {
-                what: format!("see how much room `{}` has", root.display()),
+                what: format!("see how much room `{}` has", dir.display()),
                 source: std::io::Error::from_raw_os_error(source.errno as i32),
             })?;
         if room.free_bytes >= self.config.min_free_bytes {
@@ -164,7 +164,7 @@ impl ImageService {
             shedbox_spec::Kind::Exhausted,
             format!(
                 "the disk of `{}` has {} bytes left, and `min_free_bytes` is {}",
-                root.display(),
+                dir.display(),
                 room.free_bytes,
                 self.config.min_free_bytes
             ),

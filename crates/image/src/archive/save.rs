@@ -152,25 +152,18 @@ impl ImageService {
             let known = all
                 .iter_mut()
                 .find(|image| image.record.manifest == record.manifest);
-            let image = match known {
-                Some(image) => image,
-                None => {
-                    all.push(Wanted {
-                        _pin: self.store().pin(record.digests()),
-                        record,
-                        references: Vec::new(),
-                    });
-                    // Just pushed.
-                    let Some(image) = all.last_mut() else {
-                        continue;
-                    };
-                    image
+            if let Some(image) = known {
+                if let Some(reference) = reference
+                    && !image.references.contains(&reference)
+                {
+                    image.references.push(reference);
                 }
-            };
-            if let Some(reference) = reference
-                && !image.references.contains(&reference)
-            {
-                image.references.push(reference);
+            } else {
+                all.push(Wanted {
+                    _pin: self.store().pin(record.digests()),
+                    record,
+                    references: reference.into_iter().collect(),
+                });
             }
         }
         Ok(all)

@@ -11,7 +11,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause of ours.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Longest pause a registry may ask for with Retry-After; beyond it, waiting is the user's decision.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
 
 /// Why one endpoint did not serve.
 #[derive(Debug, thiserror::Error)]
@@ -148,8 +148,9 @@ impl Failure {
     fn kind(&self) -> Kind {
         match self {
             Self::Status { code: 404, .. } => Kind::NotFound,
-            Self::Status { code: 403, .. } | Self::Unauthorized { .. } => Kind::Denied,
-            Self::Login { refused: true, .. } => Kind::Denied,
+            Self::Status { code: 403, .. }
+            | Self::Unauthorized { .. }
+            | Self::Login { refused: true, .. } => Kind::Denied,
             Self::Local { kind, .. } => *kind,
             _ => Kind::Unavailable,
         }

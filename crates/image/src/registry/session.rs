@@ -35,12 +35,21 @@ pub(crate) enum Credentials {
     Given(Credential),
 }
 
+/// What the credential files say.
+#[derive(Default)]
+enum Known {
+    #[default]
+    NotLooked,
+    Anonymous,
+    As(Credential),
+}
+
 /// Login state at one endpoint. `count` tells a request that was refused whether somebody else has logged in since.
 #[derive(Default)]
 struct Login {
     grant: Option<Grant>,
     count: u64,
-    credential: Option<Option<Credential>>,
+    known: Known,
 }
 
 struct Place {
@@ -246,7 +255,7 @@ impl Session {
                 StatusCode::UNAUTHORIZED => {
                     let login = self.places[place].login.lock().await;
                     return Err(Failure::Unauthorized {
-                        known: matches!(login.credential, Some(Some(_))),
+                        known: matches!(login.known, Known::As(_)),
                         detail: self.error_text(response).await,
                     });
                 }
@@ -275,12 +284,16 @@ impl Session {
         let mut login = login.lock().await;
         if login.count == seen {
             let repository = endpoint.repository(&self.repository);
-            if login.credential.is_none() {
-                login.credential = Some(self.credential(endpoint, &repository).await?);
+            if matches!(login.known, Known::NotLooked) {
+                let found = self.credential(endpoint, &repository).await?;
+                login.known = found.map_or(Known::Anonymous, Known::As);
             }
             let mut attempts = Attempts::new(MIRROR_ATTEMPTS.min(self.attempts));
             let grant = loop {
-                let credential = login.credential.as_ref().and_then(Option::as_ref);
+                let credential = match &login.known {
+                    Known::As(credential) => Some(credential),
+                    Known::Anonymous | Known::NotLooked => None,
+                };
                 match token::log_in(
                     client,
                     endpoint,

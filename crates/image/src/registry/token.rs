@@ -270,7 +270,7 @@ pub(crate) async fn read_capped(
 /// What an error document says: the registry's own form, that of token services, or plain text.
 pub(crate) fn detail_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
-    struct Details {
+    struct Said {
         details: Option<String>,
         error_description: Option<String>,
         error: Option<String>,
@@ -286,11 +286,8 @@ pub(crate) fn detail_of(body: &[u8]) -> String {
             return excerpt(&messages.join(", "));
         }
     }
-    if let Ok(details) = serde_json::from_slice::<Details>(body)
-        && let Some(text) = details
-            .details
-            .or(details.error_description)
-            .or(details.error)
+    if let Ok(said) = serde_json::from_slice::<Said>(body)
+        && let Some(text) = said.details.or(said.error_description).or(said.error)
     {
         return excerpt(&text);
     }
@@ -307,11 +304,11 @@ pub(crate) fn detail_of(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer {
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer {
             realm: realm.to_owned(),
             service: service.map(str::to_owned),
-        })
+        }
     }
 
     #[test]
@@ -321,21 +318,24 @@ mod tests {
             ("basic", Some(Challenge::Basic)),
             (
                 r#"Bearer realm="https://a/t",service="s",scope="repository:x:pull,push""#,
-                bearer("https://a/t", Some("s")),
+                Some(bearer("https://a/t", Some("s"))),
             ),
-            (r#"Bearer realm=https://a/t"#, bearer("https://a/t", None)),
+            (
+                "Bearer realm=https://a/t",
+                Some(bearer("https://a/t", None)),
+            ),
             (
                 r#"Negotiate abc, Bearer service="a\"b", realm = "r""#,
-                bearer("r", Some("a\"b")),
+                Some(bearer("r", Some("a\"b"))),
             ),
             (
                 r#"Digest realm="d", nonce="n", BEARER realm="r""#,
-                bearer("r", None),
+                Some(bearer("r", None)),
             ),
             ("Bearer service=\"s\"", None),
             ("Negotiate", None),
             ("", None),
-            ("Bearer realm=\"open", bearer("open", None)),
+            ("Bearer realm=\"open", Some(bearer("open", None))),
         ] {
             assert_eq!(Challenge::parse(header), wanted, "{header}");
         }
@@ -351,7 +351,7 @@ mod tests {
         fn a_quoted_realm_comes_back(realm in "[ -~]{0,40}", before in "(Negotiate [a-z=]{0,8}, )?") {
             let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
             let header = format!("{before}Bearer realm=\"{quoted}\",service=s");
-            proptest::prop_assert_eq!(Challenge::parse(&header), bearer(&realm, Some("s")));
+            proptest::prop_assert_eq!(Challenge::parse(&header), Some(bearer(&realm, Some("s"))));
         }
     }
 

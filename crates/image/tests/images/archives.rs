@@ -214,7 +214,7 @@ fn old_docker_archive(image: &TestImage) -> Vec<u8> {
     header.set_size(0);
     tar.append_link(&mut header, "linked/layer.tar", format!("../{}", layers[0]))
         .unwrap();
-    layers[0] = "linked/layer.tar".to_owned();
+    "linked/layer.tar".clone_into(&mut layers[0]);
     let manifest = json!([{"Config": config, "RepoTags": ["app:1", "reg.example:5000/app:2"], "Layers": layers}])
         .to_string();
     let mut header = tar::Header::new_gnu();

@@ -134,7 +134,7 @@ fn what_is_there_is_not_fetched_again() {
     registry.put("app", "1", &next);
     let pulled = store.pull_request(always).unwrap();
     assert_eq!(pulled.digest, next.digest());
-    assert_eq!(pulled.references, [name.clone()]);
+    assert_eq!(pulled.references, std::slice::from_ref(&name));
     assert_eq!(registry.blob_requests(&image.layers[0].bytes), 1);
     assert_eq!(registry.blob_requests(&next.layers[1].bytes), 1);
 }
@@ -260,12 +260,23 @@ fn a_hundred_and_twenty_seven_layers() {
 fn a_layer_that_comes_twice() {
     let layer = Blob::gzip(&tar_of(&[("a", b"a")]));
     let other = Blob::gzip(&tar_of(&[("b", b"b")]));
-    let image = TestImage::new(vec![layer.clone(), other, layer.clone()]);
+    let packed_otherwise = Blob::plain(&tar_of(&[("a", b"a")]));
+    let image = TestImage::new(vec![
+        layer.clone(),
+        other,
+        layer.clone(),
+        packed_otherwise.clone(),
+    ]);
     let registry = FakeRegistry::new(|_| Reply::Normal);
     registry.put("app", "1", &image);
     let store = TestStore::new();
     store.pull(&format!("{}/app:1", registry.host)).unwrap();
     assert_eq!(registry.blob_requests(&layer.bytes), 1);
+    assert_eq!(registry.blob_requests(&packed_otherwise.bytes), 0);
+    assert!(store.taken_events().contains(&PullEvent::Layer {
+        digest: packed_otherwise.digest(),
+        state: LayerState::Exists
+    }));
 }
 
 #[test]

@@ -136,14 +136,14 @@ fn token_registry(
 ) -> FakeRegistry {
     let host = Arc::new(std::sync::OnceLock::<String>::new());
     let issued = AtomicUsize::new(0);
-    let used = AtomicUsize::new(0);
+    let served = AtomicUsize::new(0);
     let own = Arc::clone(&host);
     let registry = FakeRegistry::new(move |request| {
         if request.path == "/token" {
             return match accept(request) {
                 Reply::Normal => {
                     let number = issued.fetch_add(1, Ordering::SeqCst) + 1;
-                    used.store(0, Ordering::SeqCst);
+                    served.store(0, Ordering::SeqCst);
                     Reply::Body(format!(r#"{{"token":"t{number}"}}"#).into_bytes())
                 }
                 refusal => refusal,
@@ -152,7 +152,7 @@ fn token_registry(
         let current = format!("Bearer t{}", issued.load(Ordering::SeqCst));
         if request.path != "/v2/"
             && authorization(request) == current
-            && used.fetch_add(1, Ordering::SeqCst) < uses
+            && served.fetch_add(1, Ordering::SeqCst) < uses
         {
             Reply::Normal
         } else {

@@ -4,6 +4,12 @@
 //! missing fails the test that uses it.
 
 #![expect(unreachable_pub, reason = "a test program has no outside")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the functions around the tests fail as the tests do"
+)]
 
 mod archives;
 mod concurrency;

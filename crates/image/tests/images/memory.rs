@@ -20,7 +20,7 @@ fn peak_kib() -> u64 {
 /// The registry is another process and the image is written piece by piece, so that the peak is the pull's.
 #[test]
 fn a_pull_takes_less_memory_than_a_layer() {
-    const LAYER_MIB: u64 = 80;
+    const LAYER_MIB: u64 = 40;
     let registry = RealRegistry::start();
     let dir = registry.scratch();
     let layout = dir.join("layout");

@@ -22,7 +22,7 @@ fn umoci_image(dir: &Path) -> String {
         tar_of(&[
             ("etc/name", b"first"),
             ("etc/gone", b"x"),
-            ("data", &[7; 100_000]),
+            ("data", &vec![7; 100_000]),
         ]),
     )
     .unwrap();

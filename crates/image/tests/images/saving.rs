@@ -36,7 +36,7 @@ fn what_we_save_we_load_and_its_id_is_stable_from_then_on() {
         let bytes = saved(&store, &[&name], format);
         let second = TestStore::new();
         let loaded = load(&second, &bytes).unwrap();
-        assert_eq!(loaded[0].references, [name.clone()]);
+        assert_eq!(loaded[0].references, std::slice::from_ref(&name));
         check_sample(&second, &loaded[0]);
         let again = saved(&second, &[&name], format);
         assert!(again == bytes, "the same archive");
@@ -110,7 +110,10 @@ fn umoci_reads_our_layout_directory() {
     let (store, name) = pulled();
     let dir = tempfile::tempdir().unwrap();
     let layout = dir.path().join("layout");
-    store.service.save_dir(&[name.clone()], &layout).unwrap();
+    store
+        .service
+        .save_dir(std::slice::from_ref(&name), &layout)
+        .unwrap();
     check_rootfs(&umoci_unpack(&layout, "v1", dir.path()));
     let error = store.service.save_dir(&[name], &layout).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);

@@ -203,15 +203,13 @@ fn serve(state: &State, mut stream: &TcpStream) -> std::io::Result<()> {
     let stored = state.content.lock().unwrap().get(&request.path).cloned();
     let (media_type, content) = match (&reply, stored) {
         (Reply::Silence, _) => {
-            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-            stream.read(&mut [0])?;
-            return Ok(());
+            stream.set_read_timeout(Some(Duration::from_mins(1)))?;
+            return stream.read_exact(&mut [0]);
         }
         (Reply::Status(code, headers, text), _) => {
-            let headers: String = headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {value}\r\n"))
-                .collect();
+            let headers = headers.iter().fold(String::new(), |all, (name, value)| {
+                all + name + ": " + value + "\r\n"
+            });
             return write!(
                 stream,
                 "HTTP/1.1 {code} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{text}",
