@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::*;
 
+static COUNTER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
 fn run(top: &Path, name: &str) -> Result<Removal> {
     let fd = path::open_dir(top).unwrap();
-    let mut counter = 0;
     remove(
         fd.as_fd(),
         OsStr::new(name),
         &mut || {
-            counter += 1;
-            format!("deep-{name}-{counter}").into()
+            let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            format!("deep-{number}").into()
         },
         &mut || ControlFlow::Continue(()),
     )
@@ -57,11 +58,19 @@ fn a_link_or_file_at_the_top_is_removed_itself() {
 #[test]
 fn ten_thousand_levels() {
     let dir = tempfile::tempdir().unwrap();
-    let mut fd = path::open_dir(dir.path()).unwrap();
-    for _ in 0..10_000 {
-        path::mkdir_at(&fd, "d", 0o700).unwrap();
-        path::create_at(&fd, "f", 0o600).ok();
-        fd = path::open_dir_at(&fd, "d").unwrap();
+    // Built from the inside out: making a directory costs time in proportion to its depth.
+    let top = path::open_dir(dir.path()).unwrap();
+    path::mkdir_at(&top, "inner", 0o700).unwrap();
+    for _ in 0..100 {
+        path::mkdir_at(&top, "outer", 0o700).unwrap();
+        let mut fd = path::open_dir_at(&top, "outer").unwrap();
+        for _ in 0..100 {
+            path::mkdir_at(&fd, "d", 0o700).unwrap();
+            path::create_at(&fd, "f", 0o600).unwrap();
+            fd = path::open_dir_at(&fd, "d").unwrap();
+        }
+        path::rename_at(&top, "inner", &fd, "d", path::Rename::NoReplace).unwrap();
+        path::rename_at(&top, "outer", &top, "inner", path::Rename::NoReplace).unwrap();
     }
     let mut rounds = 0;
     loop {

@@ -120,6 +120,9 @@ pub enum StoreError {
         /// The configuration field that raises it.
         setting: &'static str,
     },
+    /// A sandbox has changed more paths than can be listed.
+    #[error("the sandbox has changed more than 256 MiB of paths")]
+    TooManyChanges,
     /// No such blob, layer, image or reference.
     #[error("no such {what}: `{name}`")]
     NotFound {
@@ -184,7 +187,7 @@ impl StoreError {
             | Self::Entry { .. }
             | Self::UnmappedId { .. }
             | Self::Ambiguous { .. } => Kind::Invalid,
-            Self::Limit { .. } => Kind::Exhausted,
+            Self::Limit { .. } | Self::TooManyChanges => Kind::Exhausted,
             Self::NotFound { .. } => Kind::NotFound,
         }
     }
@@ -227,6 +230,7 @@ impl StoreError {
             Self::Damaged { .. } => {
                 Some("remove the image and pull it again; the file may have been lost in a crash".to_owned())
             }
+            Self::TooManyChanges => Some("reset or remove the sandbox".to_owned()),
             Self::Ambiguous { .. } => Some("give more digits".to_owned()),
             Self::InUse { .. } => Some("remove the sandbox first, see `shedbox ps --all`".to_owned()),
             Self::Source(_)

@@ -210,4 +210,4 @@ pub(crate) fn no_such_image(name: &str) -> StoreError {
 
 #[cfg(test)]
 #[path = "image_tests.rs"]
-mod tests;
+pub(crate) mod tests;

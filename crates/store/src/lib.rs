@@ -59,6 +59,8 @@ mod pax;
 mod root;
 mod sparse;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod unpack;
 mod version;
 mod warnings;

@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(feed("0\nxx"), Ok((vec![], 2)));
         assert_eq!(
             feed("2\n0\n512\n4096\n7\n"),
-            Ok((vec![(0, 512), (4096, 7)], 16))
+            Ok((vec![(0, 512), (4096, 7)], 15))
         );
         assert!(feed("1\n0\n").is_err());
         assert!(feed("x\n").is_err());

@@ -38,11 +38,18 @@ fn what_an_earlier_daemon_left_goes() {
 fn very_deep_directories_go() {
     let dir = tempfile::tempdir().unwrap();
     let trash = open(dir.path());
-    fs::create_dir(dir.path().join("top")).unwrap();
-    let mut fd = path::open_dir(&dir.path().join("top")).unwrap();
-    for _ in 0..12_000 {
-        path::mkdir_at(&fd, "d", 0o700).unwrap();
-        fd = path::open_dir_at(&fd, "d").unwrap();
+    // Built from the inside out: making a directory costs time in proportion to its depth.
+    let base = path::open_dir(dir.path()).unwrap();
+    path::mkdir_at(&base, "top", 0o700).unwrap();
+    for _ in 0..120 {
+        path::mkdir_at(&base, "outer", 0o700).unwrap();
+        let mut fd = path::open_dir_at(&base, "outer").unwrap();
+        for _ in 0..100 {
+            path::mkdir_at(&fd, "d", 0o700).unwrap();
+            fd = path::open_dir_at(&fd, "d").unwrap();
+        }
+        path::rename_at(&base, "top", &fd, "d", Rename::NoReplace).unwrap();
+        path::rename_at(&base, "outer", &base, "top", Rename::NoReplace).unwrap();
     }
     trash.discard(&dir.path().join("top")).unwrap();
     trash.empty();

@@ -9,8 +9,8 @@ use crate::entry::{Entries, Entry, shown};
 use crate::error::Doing;
 use crate::sparse::SparseMap;
 
-/// Zeros are looked for in pieces of this size; shorter runs are written. A hole saves a block of 4 KiB at least, and
-/// more pieces mean more system calls.
+/// Zeros are looked for in pieces of this size, and in what is left of a buffer; shorter runs are written. Smaller pieces
+/// would mean more system calls.
 const PIECE: usize = 64 << 10;
 
 /// Writes all of the entry's data to an empty file; gives the number of bytes that were stored in the archive.
@@ -68,17 +68,14 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> shedbox_linux::Result<()> {
-        if bytes.len() < PIECE {
-            return self.write_plain(bytes);
-        }
         // Runs of pieces that are not all zero are written at once.
         let mut pending = 0;
         let mut position = 0;
         while position < bytes.len() {
             let end = (position + PIECE).min(bytes.len());
-            if end - position == PIECE && is_zero(&bytes[position..end]) {
+            if is_zero(&bytes[position..end]) {
                 self.write_plain(&bytes[pending..position])?;
-                self.offset += PIECE as u64;
+                self.offset += (end - position) as u64;
                 pending = end;
             }
             position = end;
