@@ -12,21 +12,21 @@ use crate::errno::{Context, Result};
 pub enum StreamKind {
     /// A pipe or FIFO.
     Pipe,
-    /// A regular file or block device: always ready.
+    /// A regular file, or a device that is no terminal: always ready.
     File,
     /// A socket.
     Socket,
-    /// A terminal or another character device.
-    Device,
+    /// A terminal.
+    Terminal,
 }
 
 /// What kind of stream `fd` is.
 pub fn kind(fd: impl AsFd) -> Result<StreamKind> {
-    let mode = rustix::fs::fstat(fd).call("fstat", String::new)?.st_mode;
+    let mode = rustix::fs::fstat(&fd).call("fstat", String::new)?.st_mode;
     Ok(match FileType::from_raw_mode(mode) {
         FileType::Fifo => StreamKind::Pipe,
         FileType::Socket => StreamKind::Socket,
-        FileType::CharacterDevice => StreamKind::Device,
+        FileType::CharacterDevice if rustix::termios::isatty(&fd) => StreamKind::Terminal,
         _ => StreamKind::File,
     })
 }

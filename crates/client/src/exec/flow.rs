@@ -110,7 +110,7 @@ impl Outflow {
                 Err(error) => return Err(error),
             }
         }
-        let small = self.kind == StreamKind::Device;
+        let small = self.kind == StreamKind::Terminal;
         let wanted = if small { wanted.min(SMALL_CHUNK) } else { wanted };
         if let To::Fd(to) = &self.to
             && !writable(to.as_fd(), self.kind)?
@@ -149,7 +149,7 @@ impl Outflow {
     fn flush(&mut self) -> Result<()> {
         let To::Fd(to) = &self.to else { return Ok(()) };
         while self.written < self.pending.len() {
-            let end = self.pending.len().min(self.written + if self.kind == StreamKind::Device { SMALL_CHUNK } else { CHUNK });
+            let end = self.pending.len().min(self.written + if self.kind == StreamKind::Terminal { SMALL_CHUNK } else { CHUNK });
             match fd::write(to, &self.pending[self.written..end]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.errno == Errno::EAGAIN => {
