@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use shedbox_linux::seqpacket::SeqPacket;
-use shedbox_linux::{pidfd, sender};
+use shedbox_linux::{pidfd, sender, userns};
 use shedbox_spec::SandboxId;
 use shedbox_spec::api::Status;
 use shedbox_spec::control::{InitStatus, PROTOCOL_VERSION, Reply, Request};
@@ -21,7 +21,7 @@ use crate::Engine;
 use crate::background::Job;
 use crate::error::{Doing, EngineError, Result, on_path};
 use crate::generation::GENERATION_MARK;
-use crate::init::{self, Init};
+use crate::init::Init;
 use crate::life::Life;
 use crate::record::{Layout, RECORD_VERSION, Record, SavedState};
 use crate::sandbox::{Sandbox, remove_socket};
@@ -252,19 +252,27 @@ impl Engine {
     }
 }
 
-/// The user namespace that living sandboxes of this root are in, asked of the first that answers: for a daemon that
-/// finds no keeper. `None` when nothing lives.
+/// The user namespace that living sandboxes of this root are in, found through the first of them that answers: for a
+/// daemon that finds no keeper and has not entered a namespace yet. `None` when nothing lives.
+///
+/// It is the one above the sandbox's own, which only a process further out may look at: init itself could not tell.
+/// The daemon may, because its user owns both. Source: ioctl_ns(2), NS_GET_PARENT.
 pub fn parent_namespace(sandbox_sockets: &Path) -> Option<OwnedFd> {
     entries(sandbox_sockets).ok()?.iter().find_map(|path| {
-        let connection = SeqPacket::connect(path).ok()?;
-        match init::ask_on(&connection, &Request::ParentNamespace) {
-            Ok((Reply::Done, namespace)) => namespace,
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(socket = %path.display(), error = chain(&error), "a sandbox does not tell its namespace");
-                None
-            }
-        }
+        let found = question(SeqPacket::connect(path).ok()?).ok()??;
+        let namespace = PathBuf::from(format!("/proc/{}/ns/user", found.pid));
+        let parent = std::fs::File::open(&namespace)
+            .doing(|| on_path("open", &namespace))
+            .and_then(|own| userns::parent(own).doing(|| "look at the namespace above".to_owned()));
+        parent
+            .inspect_err(|error| {
+                tracing::warn!(
+                    pid = found.pid,
+                    error = chain(error),
+                    "the namespace of a sandbox is closed"
+                )
+            })
+            .ok()
     })
 }
 

@@ -25,7 +25,7 @@ use shedbox_store::upper;
 
 use crate::Engine;
 use crate::background::Job;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::generation::{Order, Place};
 use crate::init::Init;
 use crate::sandbox::{Sandbox, Turn};
@@ -72,7 +72,25 @@ impl Engine {
             place: Place::Spare,
             join: live.as_deref(),
         };
-        self.build(sandbox, turn, &order)
+        match self.build(sandbox, turn, &order) {
+            // Its namespaces cannot be joined: they belong to a keeper of which nothing is left. New ones do as well,
+            // because nothing inside can have changed the network.
+            Err(EngineError::Generation { failure, .. })
+                if live.is_some() && failure.stage == "namespaces" =>
+            {
+                tracing::warn!(sandbox = %sandbox.record.id, ?failure, "a generation gets namespaces of its own");
+                self.prepare_spare(sandbox, generation)?;
+                self.build(
+                    sandbox,
+                    turn,
+                    &Order {
+                        join: None,
+                        ..order
+                    },
+                )
+            }
+            other => other,
+        }
     }
 
     /// Step 3, and the state of the new life. Gives the old init.
