@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use shedbox_client::spec::mount::Access;
 use shedbox_client::{Sandbox, SandboxSpec, Stdio};
-use shedbox_spec::mount::Access;
 
 const SANDBOXES: usize = 4;
 const EPISODES: usize = 20;
@@ -44,7 +44,9 @@ fn main() -> anyhow::Result<()> {
             })
             .collect();
         for worker in workers {
-            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+            worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker panicked"))??;
         }
         anyhow::Ok(())
     })?;
@@ -59,7 +61,9 @@ fn work(options: &Options, times: &Times, worker: usize) -> anyhow::Result<()> {
     } else {
         SandboxSpec::image(&options.image)
     };
-    let spec = spec.bind(&options.project, "/work", Access::Cow).workdir("/work");
+    let spec = spec
+        .bind(&options.project, "/work", Access::Cow)
+        .workdir("/work");
     let sandbox = timed(times, "create", || Ok(Sandbox::create(spec)?))?;
     timed(times, "first exec", || {
         let output = sandbox.command("/bin/true").output()?;
@@ -125,15 +129,22 @@ fn timed<T>(
 }
 
 fn print(options: &Options, times: &Times, took: Duration) {
-    let times = times.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let times = times
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     println!(
         "{EPISODES} episodes in {SANDBOXES} sandboxes at once, image {}: {:.2} s\n",
         options.image,
         took.as_secs_f64()
     );
-    println!("{:<16} {:>6} {:>10} {:>10} {:>10}", "step", "times", "p50 ms", "p90 ms", "max ms");
+    println!(
+        "{:<16} {:>6} {:>10} {:>10} {:>10}",
+        "step", "times", "p50 ms", "p90 ms", "max ms"
+    );
     for step in STEPS {
-        let Some(list) = times.get(step) else { continue };
+        let Some(list) = times.get(step) else {
+            continue;
+        };
         let mut list = list.clone();
         list.sort_unstable();
         let at = |index: usize| list[index.min(list.len() - 1)].as_secs_f64() * 1e3;
@@ -160,7 +171,9 @@ impl Options {
         let (mut project, mut patch) = (None, None);
         let mut words = std::env::args().skip(1);
         while let Some(option) = words.next() {
-            let value = words.next().with_context(|| format!("{option} needs a value"))?;
+            let value = words
+                .next()
+                .with_context(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--image" => image = value,
                 "--project" => project = Some(value),

@@ -40,7 +40,11 @@ impl Docker {
 
     /// Removes the image, so that it can be pulled again.
     pub(crate) fn remove_image(&self) -> anyhow::Result<()> {
-        self.call("DELETE", &format!("/images/{}?force=true", self.image), None)?;
+        self.call(
+            "DELETE",
+            &format!("/images/{}?force=true", self.image),
+            None,
+        )?;
         Ok(())
     }
 
@@ -105,11 +109,16 @@ impl Docker {
         if !status.starts_with('2') {
             bail!("docker {method} {path}: {status} {rest}");
         }
-        Ok(if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-            dechunked(rest)
-        } else {
-            rest.to_owned()
-        })
+        Ok(
+            if head
+                .to_ascii_lowercase()
+                .contains("transfer-encoding: chunked")
+            {
+                dechunked(rest)
+            } else {
+                rest.to_owned()
+            },
+        )
     }
 }
 

@@ -57,6 +57,10 @@ static int with_network = 1; /* a private network namespace */
 static int with_sysfs;       /* /sys, read-only */
 static char id_map[2][1024]; /* what is written to uid_map and gid_map of each sandbox */
 static unsigned next_number;
+static char base[4096]; /* the directory of this program, once made */
+static pid_t self;      /* this program; sandboxes are not it */
+
+static void remove_tree(const char *path);
 
 static void die(const char *format, ...) {
     int error = errno;
@@ -66,6 +70,12 @@ static void die(const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fprintf(stderr, ": %s\n", strerror(error));
     va_end(arguments);
+    if (base[0] && getpid() == self && chdir("/") == 0) {
+        char doomed[sizeof base];
+        strcpy(doomed, base);
+        base[0] = 0; /* a failure to remove it is the last one */
+        remove_tree(doomed);
+    }
     _exit(1);
 }
 
@@ -468,7 +478,6 @@ static void serve(void) {
 }
 
 int main(int count, char **words) {
-    static char base[4096];
     const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp";
     size_t rounds = 200;
     int next = 1;
@@ -507,9 +516,12 @@ int main(int count, char **words) {
     if (null < 0 || (null != INIT_SOCKET && dup3(null, INIT_SOCKET, O_CLOEXEC) < 0))
         die("/dev/null");
     enter_user_namespace();
-    snprintf(base, sizeof base, "%s/shedbox-floor-XXXXXX", parent);
-    if (!mkdtemp(base) || chdir(base) || mkdir("mnt", 0755))
-        die("directory %s", base);
+    char directory[sizeof base];
+    snprintf(directory, sizeof directory, "%s/shedbox-floor-XXXXXX", parent);
+    if (!mkdtemp(directory) || chdir(directory) || mkdir("mnt", 0755))
+        die("directory %s", directory);
+    strcpy(base, directory);
+    self = getpid();
     empty_trash();
     struct sandbox warm; /* the first clone pays for cold caches */
     create(&warm);

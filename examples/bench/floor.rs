@@ -50,10 +50,9 @@ impl Floor {
         }
         let mut numbers = line.split_whitespace().map(str::parse);
         match (numbers.next(), numbers.next()) {
-            (Some(Ok(inside)), Some(Ok(outside))) => Ok((
-                Duration::from_nanos(inside),
-                Duration::from_nanos(outside),
-            )),
+            (Some(Ok(inside)), Some(Ok(outside))) => {
+                Ok((Duration::from_nanos(inside), Duration::from_nanos(outside)))
+            }
             _ => bail!("floor said `{line}`"),
         }
     }

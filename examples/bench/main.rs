@@ -4,7 +4,11 @@
 //! Every round goes through all contestants, so that what else the machine does meets all of them alike. What shedbox
 //! does after an answer (deleting, building a spare) is waited for before the next contestant's turn.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people"
+)]
 
 mod bubblewrap;
 mod docker;

@@ -45,7 +45,11 @@ impl Options {
             podman: false,
         };
         while let Some(option) = words.next() {
-            let mut value = || words.next().with_context(|| format!("{option} needs a value"));
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{option} needs a value"))
+            };
             match option.as_str() {
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--many" => options.many = value()?.parse()?,

@@ -50,11 +50,19 @@ impl Podman {
     /// Removes the storage, in which subordinate ids own files.
     pub(crate) fn clean_up(&self) -> anyhow::Result<()> {
         self.call(&["rmi", "--all", "--force"])?;
-        let mut command = Command::new(if shedbox_linux::process::own_uid() == 0 { "env" } else { "podman" });
+        let mut command = Command::new(if shedbox_linux::process::own_uid() == 0 {
+            "env"
+        } else {
+            "podman"
+        });
         if shedbox_linux::process::own_uid() != 0 {
             command.arg("unshare");
         }
-        let status = command.args(["rm", "-rf"]).arg(&self.storage).arg(&self.run).status()?;
+        let status = command
+            .args(["rm", "-rf"])
+            .arg(&self.storage)
+            .arg(&self.run)
+            .status()?;
         if !status.success() {
             bail!("cannot remove {}: {status}", self.storage.display());
         }

@@ -19,7 +19,11 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
         return Ok(());
     };
     let blobs = layer_blobs(layout)?;
-    let docker = options.docker.as_ref().map(|socket| Docker::connect(socket, image)).transpose()?;
+    let docker = options
+        .docker
+        .as_ref()
+        .map(|socket| Docker::connect(socket, image))
+        .transpose()?;
     let mut samples = Samples::default();
     for _ in 0..ROUNDS {
         let dir = options.dir.join("unpacked");
@@ -37,18 +41,42 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
         }
     }
     let ours = samples.summary("pull", "shedbox");
-    report.compare("pull", ours, "parallel gunzip, tar x", samples.summary("pull", "tar"), Target::AtMost(1.2));
-    report.compare("pull", ours, "docker", samples.summary("pull", "docker"), Target::Faster(4.0));
+    report.compare(
+        "pull",
+        ours,
+        "parallel gunzip, tar x",
+        samples.summary("pull", "tar"),
+        Target::AtMost(1.2),
+    );
+    report.compare(
+        "pull",
+        ours,
+        "docker",
+        samples.summary("pull", "docker"),
+        Target::Faster(4.0),
+    );
     let peak = shed.daemon_peak_kib()? / 1024.0;
-    report.row("peak memory of the daemon, pulls included", &format!("{peak:.0} MiB"), "", "", "≤ 200 MiB", peak <= 200.0);
+    report.row(
+        "peak memory of the daemon, pulls included",
+        &format!("{peak:.0} MiB"),
+        "",
+        "",
+        "≤ 200 MiB",
+        peak <= 200.0,
+    );
     Ok(())
 }
 
 /// The gzip blobs of the layers, lowest first.
 fn layer_blobs(layout: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let json = |path: &Path| -> anyhow::Result<serde_json::Value> { Ok(serde_json::from_slice(&std::fs::read(path)?)?) };
+    let json = |path: &Path| -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    };
     let blob = |digest: &serde_json::Value| -> anyhow::Result<PathBuf> {
-        let hex = digest.as_str().and_then(|text| text.strip_prefix("sha256:")).context("a digest")?;
+        let hex = digest
+            .as_str()
+            .and_then(|text| text.strip_prefix("sha256:"))
+            .context("a digest")?;
         Ok(layout.join("blobs/sha256").join(hex))
     };
     let index = json(&layout.join("index.json"))?;
@@ -63,9 +91,17 @@ fn gunzip_and_tar(blobs: &[PathBuf], dir: &Path) -> anyhow::Result<()> {
     for (number, blob) in blobs.iter().enumerate() {
         let target = dir.join(number.to_string());
         std::fs::create_dir_all(&target)?;
-        let mut gunzip = Command::new("gunzip").arg("-c").stdin(std::fs::File::open(blob)?).stdout(Stdio::piped()).spawn()?;
+        let mut gunzip = Command::new("gunzip")
+            .arg("-c")
+            .stdin(std::fs::File::open(blob)?)
+            .stdout(Stdio::piped())
+            .spawn()?;
         let stream = gunzip.stdout.take().context("a pipe")?;
-        let tar = Command::new("tar").args(["-x", "--no-same-owner", "-C"]).arg(&target).stdin(stream).spawn()?;
+        let tar = Command::new("tar")
+            .args(["-x", "--no-same-owner", "-C"])
+            .arg(&target)
+            .stdin(stream)
+            .spawn()?;
         running.extend([gunzip, tar]);
     }
     for mut process in running {

@@ -33,17 +33,33 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
     for round in 0..=options.rounds {
         // The first round pays for cold caches and is not counted.
         let mut discarded = Samples::default();
-        let samples = if round == 0 { &mut discarded } else { &mut samples };
+        let samples = if round == 0 {
+            &mut discarded
+        } else {
+            &mut samples
+        };
         floor_round(&mut floor, samples)?;
         shedbox_round(shed, samples)?;
         if let Some(bubblewrap) = &bubblewrap {
             samples.add("one shot", "bwrap", timed(|| bubblewrap.one_shot())?.0);
         }
         if let Some(docker) = &docker {
-            engine_round(samples, "docker", || docker.create(), |id| docker.exec(id), |id| docker.remove(id))?;
+            engine_round(
+                samples,
+                "docker",
+                || docker.create(),
+                |id| docker.exec(id),
+                |id| docker.remove(id),
+            )?;
         }
         if let Some(podman) = &podman {
-            engine_round(samples, "podman", || podman.create(), |id| podman.exec(id), |id| podman.remove(id))?;
+            engine_round(
+                samples,
+                "podman",
+                || podman.create(),
+                |id| podman.exec(id),
+                |id| podman.remove(id),
+            )?;
         }
     }
     floor.stop()?;
@@ -55,7 +71,8 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
 }
 
 fn neighbour<T>(report: &mut Report, name: &str, made: anyhow::Result<T>) -> Option<T> {
-    made.map_err(|error| report.note(format!("Without {name}: {error:#}"))).ok()
+    made.map_err(|error| report.note(format!("Without {name}: {error:#}")))
+        .ok()
 }
 
 fn floor_round(floor: &mut Floor, samples: &mut Samples) -> anyhow::Result<()> {
@@ -107,26 +124,108 @@ fn tell(samples: &Samples, report: &mut Report) {
     let of = |what, who| samples.summary(what, who);
     let ours = |what| of(what, OURS);
     let floor = |what| of(what, FLOOR);
-    report.compare("create", ours("create"), "floor", floor("create"), Target::AtMost(1.5));
-    report.compare("first exec", ours("first exec"), "floor", floor("first exec"), Target::None);
-    report.compare("exec of /bin/true", ours("exec"), "floor", floor("exec"), Target::AtMost(1.3));
-    report.compare("exec of /bin/true", ours("exec"), "floor, with a message there and back", floor("exec call"), Target::None);
-    report.compare("reset, spare ready", ours("reset"), "floor create", floor("create"), Target::AtMost(0.5));
-    report.compare("reset, back to back", ours("reset at once"), "floor kill + create", floor("kill + create"), Target::AtMost(1.5));
-    report.compare("rm", ours("rm"), "floor kill + wait + rename", floor("rm"), Target::AtMost(1.5));
-    report.compare("CLI: shedbox exec X true", ours("CLI exec"), "bwrap one shot", of("one shot", "bwrap"), Target::AtMost(3.0));
-    report.compare("the same, the goal", ours("CLI exec"), "bwrap one shot", of("one shot", "bwrap"), Target::AtMost(1.5));
+    report.compare(
+        "create",
+        ours("create"),
+        "floor",
+        floor("create"),
+        Target::AtMost(1.5),
+    );
+    report.compare(
+        "first exec",
+        ours("first exec"),
+        "floor",
+        floor("first exec"),
+        Target::None,
+    );
+    report.compare(
+        "exec of /bin/true",
+        ours("exec"),
+        "floor",
+        floor("exec"),
+        Target::AtMost(1.3),
+    );
+    report.compare(
+        "exec of /bin/true",
+        ours("exec"),
+        "floor, with a message there and back",
+        floor("exec call"),
+        Target::None,
+    );
+    report.compare(
+        "reset, spare ready",
+        ours("reset"),
+        "floor create",
+        floor("create"),
+        Target::AtMost(0.5),
+    );
+    report.compare(
+        "reset, back to back",
+        ours("reset at once"),
+        "floor kill + create",
+        floor("kill + create"),
+        Target::AtMost(1.5),
+    );
+    report.compare(
+        "rm",
+        ours("rm"),
+        "floor kill + wait + rename",
+        floor("rm"),
+        Target::AtMost(1.5),
+    );
+    report.compare(
+        "CLI: shedbox exec X true",
+        ours("CLI exec"),
+        "bwrap one shot",
+        of("one shot", "bwrap"),
+        Target::AtMost(3.0),
+    );
+    report.compare(
+        "the same, the goal",
+        ours("CLI exec"),
+        "bwrap one shot",
+        of("one shot", "bwrap"),
+        Target::AtMost(1.5),
+    );
     for who in ["docker", "podman"] {
-        let limit = |times| if who == "docker" { Target::Faster(times) } else { Target::Faster(1.0) };
-        report.compare("create", ours("create"), who, of("create", who), limit(100.0));
-        report.compare("exec of /bin/true", ours("exec"), who, of("exec", who), limit(30.0));
-        report.compare("reset, spare ready", ours("reset"), &format!("{who} rm + run"), of("rm + run", who), limit(300.0));
+        let limit = |times| {
+            if who == "docker" {
+                Target::Faster(times)
+            } else {
+                Target::Faster(1.0)
+            }
+        };
+        report.compare(
+            "create",
+            ours("create"),
+            who,
+            of("create", who),
+            limit(100.0),
+        );
+        report.compare(
+            "exec of /bin/true",
+            ours("exec"),
+            who,
+            of("exec", who),
+            limit(30.0),
+        );
+        report.compare(
+            "reset, spare ready",
+            ours("reset"),
+            &format!("{who} rm + run"),
+            of("rm + run", who),
+            limit(300.0),
+        );
         report.compare("rm", ours("rm"), who, of("rm", who), Target::Faster(1.0));
     }
 }
 
 /// Reset of an upperdir with 100,000 files and 5 GB, against an empty one.
-pub(crate) fn full_upperdir(options: &Options, shed: &Shed, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn full_upperdir(
+    options: &Options,
+    shed: &Shed,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     const FILL: &str = "mkdir /full && cd /full && fallocate -l 5G big && \
         for d in $(seq 100); do mkdir $d; (cd $d && seq 1000 | xargs touch); done";
     let mut samples = Samples::default();

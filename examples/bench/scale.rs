@@ -13,7 +13,9 @@ pub(crate) fn memory(options: &Options, shed: &Shed, report: &mut Report) -> any
     let count = (options.many / 10).clamp(10, 100);
     shed.wait_until_quiet()?;
     let (before, processes_before) = (memory_in_use()?, shed.resident_kib()?);
-    let sandboxes = (0..count).map(|_| shed.create()).collect::<anyhow::Result<Vec<_>>>()?;
+    let sandboxes = (0..count)
+        .map(|_| shed.create())
+        .collect::<anyhow::Result<Vec<_>>>()?;
     for sandbox in &sandboxes {
         sandbox.exec_true()?;
         sandbox.wait_for_spare()?;
@@ -47,7 +49,9 @@ pub(crate) fn many(options: &Options, shed: &Shed, report: &mut Report) -> anyho
     one.remove()?;
     shed.wait_until_quiet()?;
     let start = Instant::now();
-    let sandboxes = (0..count).map(|_| shed.create()).collect::<anyhow::Result<Vec<_>>>()?;
+    let sandboxes = (0..count)
+        .map(|_| shed.create())
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let rate = count as f64 / start.elapsed().as_secs_f64();
     for sandbox in &sandboxes {
         samples.add("exec", "many", timed(|| sandbox.exec_true())?.0);
@@ -59,12 +63,18 @@ pub(crate) fn many(options: &Options, shed: &Shed, report: &mut Report) -> anyho
     report.row(
         &format!("{count} sandboxes alive: rate of creation"),
         &format!("{rate:.0} per second"),
-        &format!("floor: {:.0} per second ({:.0} KiB each)", bare.per_second, bare.kib_each),
+        &format!(
+            "floor: {:.0} per second ({:.0} KiB each)",
+            bare.per_second, bare.kib_each
+        ),
         &format!("{ratio:.2} ×"),
         "≥ 0.6 ×",
         ratio >= 0.6,
     );
-    let (Some(alone), Some(among)) = (samples.summary("exec", "one"), samples.summary("exec", "many")) else {
+    let (Some(alone), Some(among)) = (
+        samples.summary("exec", "one"),
+        samples.summary("exec", "many"),
+    ) else {
         return Ok(());
     };
     let ratio = crate::samples::ratio(among.p90, alone.p90);
@@ -80,7 +90,13 @@ pub(crate) fn many(options: &Options, shed: &Shed, report: &mut Report) -> anyho
         "≤ 2 ×",
         ratio <= 2.0,
     );
-    report.compare("exec in each", Some(among), "one sandbox", Some(alone), Target::None);
+    report.compare(
+        "exec in each",
+        Some(among),
+        "one sandbox",
+        Some(alone),
+        Target::None,
+    );
     Ok(())
 }
 
@@ -89,7 +105,14 @@ fn memory_in_use() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
     let field = |name: &str| {
         text.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().split(' ').next()?.parse::<f64>().ok())
+            .find_map(|line| {
+                line.strip_prefix(name)?
+                    .trim()
+                    .split(' ')
+                    .next()?
+                    .parse::<f64>()
+                    .ok()
+            })
             .unwrap_or_default()
     };
     Ok(field("MemTotal:") - field("MemAvailable:"))

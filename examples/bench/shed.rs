@@ -110,9 +110,8 @@ impl Shed {
             .filter(|path| *path != own)
             .filter(|path| {
                 ["environ", "mountinfo"].iter().any(|name| {
-                    std::fs::read(path.join(name)).is_ok_and(|bytes| {
-                        String::from_utf8_lossy(&bytes).contains(&root)
-                    })
+                    std::fs::read(path.join(name))
+                        .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&root))
                 })
             })
             .filter(|path| {

@@ -34,20 +34,39 @@ impl Report {
     }
 
     /// A ratio of two times: `ours` to `theirs`, p50 to p50.
-    pub(crate) fn compare(&mut self, figure: &str, ours: Option<Summary>, yardstick: &str, theirs: Option<Summary>, target: Target) {
+    pub(crate) fn compare(
+        &mut self,
+        figure: &str,
+        ours: Option<Summary>,
+        yardstick: &str,
+        theirs: Option<Summary>,
+        target: Target,
+    ) {
         let (Some(ours), Some(theirs)) = (ours, theirs) else {
             return;
         };
         let (value, limit, met) = match target {
             Target::AtMost(limit) => {
                 let value = ratio(ours.p50, theirs.p50);
-                (format!("{value:.2} ×"), format!("≤ {limit} ×"), value <= limit)
+                (
+                    format!("{value:.2} ×"),
+                    format!("≤ {limit} ×"),
+                    value <= limit,
+                )
             }
             Target::Faster(limit) => {
                 let value = ratio(theirs.p50, ours.p50);
-                (format!("{value:.0} × faster"), format!("≥ {limit:.0} × faster"), value >= limit)
+                (
+                    format!("{value:.0} × faster"),
+                    format!("≥ {limit:.0} × faster"),
+                    value >= limit,
+                )
             }
-            Target::None => (format!("{:.2} ×", ratio(ours.p50, theirs.p50)), String::new(), true),
+            Target::None => (
+                format!("{:.2} ×", ratio(ours.p50, theirs.p50)),
+                String::new(),
+                true,
+            ),
         };
         self.row(
             figure,
@@ -60,14 +79,23 @@ impl Report {
     }
 
     /// Any row.
-    pub(crate) fn row(&mut self, figure: &str, ours: &str, yardstick: &str, value: &str, target: &str, met: bool) {
+    pub(crate) fn row(
+        &mut self,
+        figure: &str,
+        ours: &str,
+        yardstick: &str,
+        value: &str,
+        target: &str,
+        met: bool,
+    ) {
         let verdict = match (target.is_empty(), met) {
             (true, _) => "",
             (false, true) => "met",
             (false, false) => "missed",
         };
         eprintln!("{figure}: {ours}; {yardstick}; {value} {target} {verdict}");
-        self.rows.push([figure, ours, yardstick, value, target, verdict].map(str::to_owned));
+        self.rows
+            .push([figure, ours, yardstick, value, target, verdict].map(str::to_owned));
     }
 
     /// Something to know about the numbers.
@@ -114,5 +142,9 @@ fn load() -> anyhow::Result<String> {
 
 /// One measurement that stands for itself.
 pub(crate) fn once(took: Duration) -> Summary {
-    Summary { p50: took, p90: took, count: 1 }
+    Summary {
+        p50: took,
+        p90: took,
+        count: 1,
+    }
 }
