@@ -144,6 +144,20 @@ impl Home {
         text
     }
 
+    /// Runs `shedbox`, which must end with `status` and say `part` on standard error.
+    #[track_caller]
+    pub(crate) fn refused<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        status: i32,
+        part: &str,
+    ) {
+        let output = self.shedbox(arguments).output().expect("run shedbox");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{stderr}");
+        assert!(stderr.contains(part), "no `{part}` in:\n{stderr}");
+    }
+
     /// The reference of an image of `scripts/test-images`, pulled into this home from the read-only registry.
     pub(crate) fn image(&self, name: &str) -> String {
         let reference = Registry::shared().reference(&format!("{name}:latest"));

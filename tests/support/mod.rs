@@ -43,7 +43,7 @@ pub(crate) mod wait;
 
 pub(crate) use case::{Case, Ran};
 pub(crate) use home::Home;
-pub(crate) use lane::Lane;
+pub(crate) use lane::{Lane, Need};
 pub(crate) use name::unique;
 pub(crate) use registry::Registry;
 pub(crate) use wait::{Random, eventually, seed};
