@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::inotify::DirectoryWatch;
+use shedbox_linux::poll::poll;
 use shedbox_spec::api::LOG_FRAME_HEADER;
 
 use crate::error::{Doing, Result, on_path};
@@ -181,7 +182,8 @@ impl LogReader {
                 .wait(Some(timeout))
                 .doing(|| on_path("watch", &self.dir)),
             Some(Watch::Polling) => {
-                std::thread::sleep(timeout.min(POLL));
+                // Nothing to wait for but the time.
+                poll(&[], Some(timeout.min(POLL))).doing(|| "wait".into())?;
                 Ok(timeout >= POLL)
             }
         }

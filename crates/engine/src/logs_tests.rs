@@ -285,7 +285,7 @@ fn rotation_while_following() {
                     }
                 }
                 None => {
-                    reader.wait(Duration::from_secs(60)).unwrap();
+                    reader.wait(Duration::from_mins(1)).unwrap();
                 }
             }
         }

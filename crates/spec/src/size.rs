@@ -1,5 +1,6 @@
 //! Sizes and durations as people write them, and as Docker shows them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::{Error, Result};
@@ -161,10 +162,11 @@ pub fn format_duration(duration: Duration) -> String {
             let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
             let mut text = String::new();
             if hours > 0 {
-                text.push_str(&format!("{hours}h"));
+                // Writing to a String does not fail, here and below.
+                let _ = write!(text, "{hours}h");
             }
             if minutes > 0 {
-                text.push_str(&format!("{minutes}m"));
+                let _ = write!(text, "{minutes}m");
             }
             let below = total % 1_000_000_000;
             if seconds % 60 > 0 || below > 0 {

@@ -37,10 +37,10 @@ pub(super) fn check(uid: u32) -> Check {
     }
     let passwd = read("/etc/passwd").unwrap_or_default();
     let name = user_name(&passwd, uid).map_or_else(|| uid.to_string(), str::to_owned);
-    let subuid = read("/etc/subuid").unwrap_or_default();
-    let subgid = read("/etc/subgid").unwrap_or_default();
-    let uids = subordinate_ranges(&subuid, &name, uid);
-    let gids = subordinate_ranges(&subgid, &name, uid);
+    let uid_file = read("/etc/subuid").unwrap_or_default();
+    let gid_file = read("/etc/subgid").unwrap_or_default();
+    let uids = subordinate_ranges(&uid_file, &name, uid);
+    let gids = subordinate_ranges(&gid_file, &name, uid);
     let programs = ["newuidmap", "newgidmap"];
     let absent: Vec<&'static str> = programs
         .into_iter()
@@ -55,8 +55,8 @@ pub(super) fn check(uid: u32) -> Check {
         name,
         uids: total(&uids),
         gids: total(&gids),
-        subuid,
-        subgid,
+        subuid: uid_file,
+        subgid: gid_file,
         absent,
         tried,
     })

@@ -10,7 +10,7 @@ pub(super) fn checks() -> Vec<Check> {
         .open("/dev/net/tun");
     vec![
         pasta(find_program("pasta").map(|path| path.display().to_string())),
-        tunnel(tun.err().map(|error| error.to_string())),
+        tunnel(tun.as_ref().err()),
     ]
 }
 
@@ -29,7 +29,7 @@ fn pasta(path: Option<String>) -> Check {
     }
 }
 
-fn tunnel(failure: Option<String>) -> Check {
+fn tunnel(failure: Option<&std::io::Error>) -> Check {
     let entry = Entry {
         id: "tun",
         title: "/dev/net/tun",
@@ -37,9 +37,13 @@ fn tunnel(failure: Option<String>) -> Check {
     match failure {
         None => entry.ok("can be opened", "pasta can connect a sandbox"),
         Some(failure) => entry.degraded(
-            failure,
+            failure.to_string(),
             "`--network none` and `host` work; pasta needs this device",
-            "sudo modprobe tun && echo tun | sudo tee /etc/modules-load.d/tun.conf && sudo chmod 666 /dev/net/tun".to_owned(),
+            match failure.kind() {
+                std::io::ErrorKind::PermissionDenied => "sudo chmod 666 /dev/net/tun".to_owned(),
+                _ => "sudo modprobe tun && echo tun | sudo tee /etc/modules-load.d/tun.conf"
+                    .to_owned(),
+            },
         ),
     }
 }
@@ -54,9 +58,8 @@ mod tests {
         assert_eq!(pasta(Some("/usr/bin/pasta".into())).level, Level::Ok);
         assert_eq!(pasta(None).level, Level::Degraded);
         assert_eq!(tunnel(None).level, Level::Ok);
-        assert_eq!(
-            tunnel(Some("No such file or directory".into())).level,
-            Level::Degraded
-        );
+        let fix = |kind: std::io::ErrorKind| tunnel(Some(&kind.into())).fix.unwrap();
+        assert!(fix(std::io::ErrorKind::NotFound).starts_with("sudo modprobe"));
+        assert!(fix(std::io::ErrorKind::PermissionDenied).starts_with("sudo chmod"));
     }
 }

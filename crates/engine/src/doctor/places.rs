@@ -51,7 +51,7 @@ pub(super) fn checks(paths: &Paths, trial: &Trial, uid: u32) -> Vec<Check> {
     ]
 }
 
-fn data(root: &Path, failure: Option<&str>, room: Result<&Room, &String>) -> (Check, Check) {
+fn data(root: &Path, failure: Option<&str>, left: Result<&Room, &String>) -> (Check, Check) {
     let space = Entry {
         id: "disk",
         title: "Room in the data directory",
@@ -60,12 +60,12 @@ fn data(root: &Path, failure: Option<&str>, room: Result<&Room, &String>) -> (Ch
         id: "inodes",
         title: "Inodes in the data directory",
     };
-    let root = root.display();
+    let place = root.display();
     let elsewhere = || "export SHEDBOX_ROOT=/path/with/room/shedbox".to_owned();
-    let room = match (failure, room) {
-        (None, Ok(room)) => room,
+    let left = match (failure, left) {
+        (None, Ok(left)) => left,
         (Some(failure), _) => {
-            let means = format!("{root} cannot be made or written");
+            let means = format!("{place} cannot be made or written");
             return (
                 space.missing(failure, means.clone(), elsewhere()),
                 inodes.missing(failure, means, elsewhere()),
@@ -80,25 +80,25 @@ fn data(root: &Path, failure: Option<&str>, room: Result<&Room, &String>) -> (Ch
         }
     };
     let free = format!(
-        "{} of {} free at {root}",
-        format_bytes(room.free_bytes),
-        format_bytes(room.total_bytes)
+        "{} of {} free at {place}",
+        format_bytes(left.free_bytes),
+        format_bytes(left.total_bytes)
     );
     let make_room = || "shedbox prune --all".to_owned();
-    let space = if room.read_only {
+    let space = if left.read_only {
         space.missing(
-            format!("the file system of {root} is mounted read-only"),
+            format!("the file system of {place} is mounted read-only"),
             "nothing can be stored",
             elsewhere(),
         )
-    } else if room.free_bytes < Config::default().min_free_bytes {
+    } else if left.free_bytes < Config::default().min_free_bytes {
         space.missing(free, "pulls and new sandboxes are refused", make_room())
-    } else if room.free_bytes < LITTLE_ROOM {
+    } else if left.free_bytes < LITTLE_ROOM {
         space.degraded(free, "larger images do not fit", make_room())
     } else {
         space.ok(free, "images fit")
     };
-    let inodes = match room {
+    let inodes = match left {
         Room {
             total_inodes: 0, ..
         } => inodes.ok("made as needed", "never short before the room is"),
@@ -107,7 +107,7 @@ fn data(root: &Path, failure: Option<&str>, room: Result<&Room, &String>) -> (Ch
             total_inodes,
             ..
         } => {
-            let found = format!("{free_inodes} of {total_inodes} free at {root}");
+            let found = format!("{free_inodes} of {total_inodes} free at {place}");
             if *free_inodes < FEW_INODES / 100 {
                 inodes.missing(
                     found,

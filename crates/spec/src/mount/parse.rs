@@ -220,16 +220,12 @@ fn split_csv(text: &str) -> Option<Vec<String>> {
             loop {
                 let (part, after) = inside.split_once('"')?;
                 field.push_str(part);
-                match after.strip_prefix('"') {
-                    Some(more) => {
-                        field.push('"');
-                        inside = more;
-                    }
-                    None => {
-                        rest = after;
-                        break;
-                    }
-                }
+                let Some(more) = after.strip_prefix('"') else {
+                    rest = after;
+                    break;
+                };
+                field.push('"');
+                inside = more;
             }
             fields.push(field);
             match rest.strip_prefix(',') {
