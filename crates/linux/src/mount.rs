@@ -181,6 +181,12 @@ pub fn bind(source: &str, target: &str) -> Result<()> {
         .call("mount", || format!("bind {source} on {target}"))
 }
 
+/// Makes the bind mount at `path` read-only; `flags` are those that it has already and keeps.
+pub fn remount_read_only(path: &str, flags: MountFlags) -> Result<()> {
+    mount::mount_remount(path, flags | MountFlags::BIND | MountFlags::RDONLY, c"")
+        .call("mount", || format!("remount {path}"))
+}
+
 /// Makes `new_root` (the working directory) the root of this mount namespace and stacks the old one on top of it, to be
 /// taken off with [`detach_old_root`]. Source: pivot_root(2), "pivot_root(\".\", \".\")".
 pub fn pivot_into_cwd() -> Result<()> {

@@ -9,15 +9,13 @@ use shedbox_linux::path;
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
 
-use crate::failure::{Staged, failure};
+use crate::failure::Staged;
 
 /// Where files that shedbox itself needs inside are kept: in the tmpfs of /dev, so that they cost no mount of their own
 /// and never reach the image's layers.
 pub(crate) const PRIVATE: &str = "/dev/.shedbox";
 /// Files in [`PRIVATE`] that are bound into /etc.
 pub(crate) const ETC_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
-/// An empty directory in [`PRIVATE`].
-pub(crate) const EMPTY: &str = "empty";
 /// The null device, inside.
 pub(crate) const NULL: &str = "/dev/null";
 /// Settings for apt where there is only one id (see `apt_conf`).
@@ -85,6 +83,5 @@ fn private_files(spec: &GenerationSpec) -> Result<(), Failure> {
     if spec.deny_setgroups {
         write(APT_CONF, APT_SETTINGS)?;
     }
-    std::fs::create_dir(format!(".shedbox/{EMPTY}"))
-        .map_err(|error| failure(STAGE, "mkdir".into(), error.raw_os_error().unwrap_or(0)))
+    Ok(())
 }

@@ -87,7 +87,7 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     process::change_directory_to(root.as_fd())
         .map_err(|errno| failure("pivot", "fchdir".into(), errno as i32))?;
     mount::pivot_into_cwd().stage("pivot")?;
-    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let quiet = quiet();
     mount::mount_new("proc", "/proc", quiet, None).stage("proc")?;
     if sys.is_none() {
         mount::mount_new("sysfs", "/sys", quiet | MountFlags::RDONLY, None).stage("sys")?;
@@ -103,15 +103,9 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     if spec.network == Network::None {
         network_settings(spec);
     }
-    hide(
-        masked
-            .iter()
-            .map(String::as_str)
-            .chain(MASKED_PATHS.iter().copied()),
-    )?;
-    for path in READ_ONLY_PATHS {
-        read_only(path)?;
-    }
+    hide(masked)?;
+    hide_kernel_paths()?;
+    protect_kernel_paths()?;
     // The working directory is made when it is missing, as Docker does, and before the root turns read-only.
     let warnings = match target::ensure(&spec.workdir, Kind::Directory) {
         Err(error) if error.errno == Errno::EROFS => {
@@ -270,20 +264,50 @@ fn network_settings(spec: &GenerationSpec) {
     );
 }
 
-/// Hides paths: a file behind /dev/null, a directory behind an empty read-only one. What is not there needs no mask.
-fn hide<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+/// Hides paths of the kernel's own file systems: a file behind /dev/null, a directory behind an empty one. What this
+/// kernel does not have needs no mask.
+///
+/// One call a path: nothing in /proc and /sys is a symbolic link of the image's making.
+fn hide_kernel_paths() -> Result<(), Failure> {
+    for path in MASKED_PATHS {
+        match mount::bind(dev::NULL, path) {
+            Err(error) if error.errno == Errno::ENOENT => {}
+            // A directory. The empty one is an empty memory file system, as in Docker.
+            Err(error) if error.errno == Errno::ENOTDIR => {
+                mount::mount_new("tmpfs", path, quiet() | MountFlags::RDONLY, None)
+                    .stage("masked paths")?;
+            }
+            other => other.stage("masked paths")?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes paths of the kernel's own file systems read-only.
+fn protect_kernel_paths() -> Result<(), Failure> {
+    for path in READ_ONLY_PATHS {
+        match mount::bind(path, path) {
+            Err(error) if error.errno == Errno::ENOENT => continue,
+            other => other.stage("read-only paths")?,
+        }
+        mount::remount_read_only(path, quiet()).stage("read-only paths")?;
+    }
+    Ok(())
+}
+
+/// Hides paths of the image's file systems, where a link may stand on the way.
+fn hide(paths: &[String]) -> Result<(), Failure> {
     let root = inroot::open_root().stage("masked paths")?;
-    let mut empty = None;
     for path in paths {
         let Some(place) = inroot::open(&root, path).stage("masked paths")? else {
             continue;
         };
         let tree = if mount::is_directory(&place).stage("masked paths")? {
-            let empty: &OwnedFd = match &mut empty {
-                Some(empty) => empty,
-                none => none.insert(empty_directory()?),
+            let attributes = Attributes {
+                read_only: true,
+                ..HARMLESS
             };
-            mount::clone_tree_fd(empty.as_fd()).stage("masked paths")?
+            mount::new_filesystem("tmpfs", &[], attributes).stage("masked paths")?
         } else {
             mount::clone_tree(dev::NULL, false).stage("masked paths")?
         };
@@ -292,38 +316,7 @@ fn hide<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An empty read-only directory in /dev's file system: one for all masks.
-fn empty_directory() -> Result<OwnedFd, Failure> {
-    let path = format!("{}/{}", dev::PRIVATE, dev::EMPTY);
-    let tree = mount::clone_tree(&path, false).stage("masked paths")?;
-    mount::set_attributes(
-        tree.as_fd(),
-        Attributes {
-            read_only: true,
-            ..HARMLESS
-        },
-        false,
-    )
-    .stage("masked paths")?;
-    let place = mount::target(&path).stage("masked paths")?;
-    mount::attach(tree.as_fd(), place.as_fd()).stage("masked paths")?;
-    mount::target(&path).stage("masked paths")
-}
-
-fn read_only(path: &str) -> Result<(), Failure> {
-    let root = inroot::open_root().stage("read-only paths")?;
-    let Some(place) = inroot::open(&root, path).stage("read-only paths")? else {
-        return Ok(());
-    };
-    let tree = mount::clone_tree_fd(place.as_fd()).stage("read-only paths")?;
-    mount::set_attributes(
-        tree.as_fd(),
-        Attributes {
-            read_only: true,
-            ..HARMLESS
-        },
-        true,
-    )
-    .stage("read-only paths")?;
-    mount::attach(tree.as_fd(), place.as_fd()).stage("read-only paths")
+/// Nothing in it is a device, a program or a way to other rights.
+fn quiet() -> MountFlags {
+    MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
