@@ -47,25 +47,25 @@ async fn dispatch(
     match route {
         Route::Version => answer::ok(version(engine)),
         Route::ImagePull => images::pull(engine, body).await,
-        Route::ImageList => answer::ok(call(engine, |engine| Ok(engine.list_images())).await),
+        Route::ImageList => answer::ok(call_now(engine, |engine| Ok(engine.list_images()))),
         Route::ImageInspect => images::inspect(engine, &query).await,
         Route::ImageRemove => images::remove(engine, &query).await,
         Route::ImageLoad => images::load(engine, &query, body).await,
         Route::ImageSave => images::save(engine, &query).await,
         Route::ImagePrune => images::prune(engine, &query).await,
         Route::Create => sandboxes::create(engine, caller, body).await,
-        Route::List => sandboxes::list(engine, &query).await,
+        Route::List => sandboxes::list(engine, &query),
         Route::Prune => answer::ok(call(engine, Engine::prune).await),
-        Route::Inspect(name) => answer::ok(call(engine, move |engine| engine.inspect(&name)).await),
-        Route::Remove(name) => sandboxes::remove(engine, name, &query).await,
-        Route::Start(name) => sandboxes::start(engine, name, &query).await,
+        Route::Inspect(name) => answer::ok(call_now(engine, |engine| engine.inspect(&name))),
+        Route::Remove(name) => sandboxes::remove(engine, name, &query),
+        Route::Start(name) => sandboxes::start(engine, name, &query),
         Route::Stop(name) => sandboxes::stop(engine, name, &query).await,
         Route::Kill(name) => sandboxes::kill(engine, name, &query).await,
-        Route::Reset(name) => answer::ok(call(engine, move |engine| engine.reset(&name)).await),
+        Route::Reset(name) => answer::ok(call_now(engine, |engine| engine.reset(&name))),
         Route::Wait(name) => sandboxes::wait(engine, &name, &query).await,
         Route::Logs(name) => sandboxes::logs(engine, name, &query).await,
         Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),
-        Route::Files(name) => answer::ok(call(engine, move |engine| engine.files(&name)).await),
+        Route::Files(name) => answer::ok(call_now(engine, |engine| engine.files(&name))),
     }
 }
 
@@ -87,7 +87,16 @@ fn version(engine: &Engine) -> Result<Version> {
     })
 }
 
-/// Runs `work` on a thread that may block.
+/// Runs `work`, which takes a few milliseconds at most, on this thread: the runtime moves its other tasks to another one
+/// meanwhile, and the answer goes out without waking anybody.
+fn call_now<T>(
+    engine: &Engine,
+    work: impl FnOnce(&Engine) -> shedbox_engine::Result<T>,
+) -> Result<T> {
+    tokio::task::block_in_place(|| work(engine)).map_err(Error::from)
+}
+
+/// Runs `work`, which may take long, on a thread for such things.
 async fn call<T, F>(engine: &Arc<Engine>, work: F) -> Result<T>
 where
     T: Send + 'static,

@@ -29,6 +29,8 @@ pub(crate) enum Job {
 pub(crate) trait Worker: Send + Sync {
     fn run(&self, job: Job);
     fn build_spare(&self, sandbox: &Arc<Sandbox>);
+    /// Makes one thing ahead of need; false when there is enough.
+    fn refill(&self) -> bool;
 }
 
 /// The queue of the thread.
@@ -50,6 +52,8 @@ struct Queue {
     /// By due time; the number keeps entries of one instant apart.
     timers: BTreeMap<(Instant, u64), Job>,
     next_timer: u64,
+    /// Something may be missing of what is kept in stock.
+    refill: bool,
     closed: bool,
 }
 
@@ -57,6 +61,7 @@ struct Queue {
 enum Next {
     Job(Job),
     Spare(Arc<Sandbox>),
+    Refill,
     Stop,
 }
 
@@ -94,6 +99,11 @@ impl Background {
                 match next {
                     Next::Job(job) => worker.run(job),
                     Next::Spare(sandbox) => worker.build_spare(&sandbox),
+                    Next::Refill => {
+                        if worker.refill() {
+                            background.want_refill();
+                        }
+                    }
                     Next::Stop => return,
                 }
             }
@@ -136,6 +146,12 @@ impl Background {
         self.changed.notify_one();
     }
 
+    /// Wishes for a look at what is kept in stock.
+    pub(crate) fn want_refill(&self) {
+        self.lock().refill = true;
+        self.changed.notify_one();
+    }
+
     fn next(&self) -> Next {
         let mut queue = self.lock();
         loop {
@@ -160,11 +176,14 @@ impl Background {
                     return Next::Spare(sandbox);
                 }
             }
+            if quiet_in.is_zero() && std::mem::take(&mut queue.refill) {
+                return Next::Refill;
+            }
             let timer_in = queue
                 .timers
                 .first_key_value()
                 .map(|((due, _), _)| due.saturating_duration_since(now));
-            let spare_in = (!queue.spares.is_empty()).then_some(quiet_in);
+            let spare_in = (!queue.spares.is_empty() || queue.refill).then_some(quiet_in);
             queue = match timer_in.into_iter().chain(spare_in).min() {
                 Some(left) => {
                     self.changed

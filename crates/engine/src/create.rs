@@ -1,11 +1,11 @@
 //! Create: a sandbox becomes visible by one rename, when everything it needs stands.
 //!
-//! 1. check the spec, find the image    2. take a name    3. `.new-<id>` with records and directories
+//! 1. check the spec, find the image    2. take a name    3. a blank directory `.new-*`, records
 //! 4. link of the name    5. listening socket and first generation, when it is to start
 //! 6. rename to `<id>`    7. activate, start the main process
 //!
 //! A daemon that dies before 6 leaves a `.new-*` directory, a socket and a link, which recovery takes away; the init of
-//! 5 leaves by itself, because it was not activated. After 6 the sandbox is there, and its record tells the truth.
+//! 4 leaves by itself, because it was not activated. After 6 the sandbox is there, and its record tells the truth.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ impl Engine {
         self.registry()
             .insert(&sandbox.record.id, Arc::clone(&sandbox));
         drop(pin);
+        self.background.want_refill();
         self.watch_lifetime(&sandbox);
         let outcome = if request.start {
             self.go_live(&sandbox, request.hold_main)
@@ -135,7 +136,10 @@ impl Engine {
         start: bool,
     ) -> Result<Sandbox, (Record, crate::EngineError)> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
-        let new = self.paths.sandboxes().join(format!(".new-{}", record.id));
+        let new = match self.blanks.home() {
+            Ok(new) => new,
+            Err(error) => return Err((record, error)),
+        };
         let socket = self.sandbox_socket(&record.id);
         let link = self.name_link(&record.name);
         let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
@@ -153,23 +157,29 @@ impl Engine {
     /// Steps 3 to 5.
     fn raise(&self, sandbox: &Sandbox, link: &Path, start: bool) -> Result<()> {
         let (record, layout) = (&sandbox.record, &sandbox.layout);
-        std::fs::create_dir(&layout.dir).doing(|| on_path("make directory", &layout.dir))?;
-        let log = layout.log();
-        std::fs::create_dir(&log).doing(|| on_path("make directory", &log))?;
-        upper::make(&layout.live(), &record.cow_mounts())?;
-        layout.write_record(record)?;
+        let cow = record.cow_mounts();
+        if !cow.is_empty() {
+            upper::make(&layout.live(), &cow)?;
+        }
         let mut turn = sandbox.turn();
-        // A link that is there belongs to nobody: names are unique in the registry.
-        remove_socket(link)?;
-        std::os::unix::fs::symlink(format!("../{}.sock", record.id), link)
-            .doing(|| on_path("make link", link))?;
-        if start {
+        let rising = if start {
             let order = Order {
                 generation: 1,
                 place: Place::Live,
                 join: None,
             };
-            let init = self.build(sandbox, &mut turn, &order)?;
+            Some(self.begin(sandbox, &mut turn, &order)?)
+        } else {
+            None
+        };
+        // While init sets its rootfs up.
+        layout.write_record(record)?;
+        // A link that is there belongs to nobody: names are unique in the registry.
+        remove_socket(link)?;
+        std::os::unix::fs::symlink(format!("../{}.sock", record.id), link)
+            .doing(|| on_path("make link", link))?;
+        if let Some(rising) = rising {
+            let init = rising.ready()?;
             let mut state = sandbox.state();
             state.life.begin(1, record.created_at);
             state.live = Some(init);

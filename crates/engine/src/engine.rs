@@ -13,6 +13,7 @@ use shedbox_spec::{SandboxId, id};
 use shedbox_store::{IdPolicy, Store, StoreOptions, UnpackLimits};
 
 use crate::background::{Background, Worker};
+use crate::blanks::Blanks;
 use crate::error::{Doing, Result, on_path};
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(crate) keeper: Keeper,
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) background: Arc<Background>,
+    pub(crate) blanks: Blanks,
     pub(crate) host: Host,
     host_rootfs: Mutex<Option<HostRootfs>>,
     /// Second in the lock order, see [`crate::sandbox`].
@@ -88,6 +90,7 @@ impl Engine {
             keeper: Keeper::new(paths.keeper_socket(), log),
             watcher: Watcher::new()?,
             background: Background::new(),
+            blanks: Blanks::new(paths.sandboxes()),
             host_rootfs: Mutex::new(None),
             registry: Mutex::default(),
             own: OnceLock::new(),
@@ -103,6 +106,7 @@ impl Engine {
         engine.own.get_or_init(|| weak.clone());
         engine.keeper.ensure()?;
         engine.recover()?;
+        engine.background.want_refill();
         let observer: Weak<dyn Observer> = weak.clone();
         engine.watcher.start(observer)?;
         let worker: Weak<dyn Worker> = weak;

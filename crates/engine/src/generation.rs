@@ -39,6 +39,29 @@ pub(crate) struct Order<'a> {
     pub(crate) join: Option<&'a Init>,
 }
 
+/// A generation that was cloned and sets itself up. Dropped before it is ready, it leaves: its control socket closes.
+pub(crate) struct Rising {
+    sandbox: String,
+    generation: u64,
+    token: u64,
+    cloned: (i32, OwnedFd),
+    control: SeqPacket,
+}
+
+impl Rising {
+    /// Waits until it stands.
+    pub(crate) fn ready(self) -> Result<Arc<Init>> {
+        Init::await_ready(
+            &self.sandbox,
+            self.generation,
+            self.token,
+            self.cloned,
+            self.control,
+        )
+        .map(Arc::new)
+    }
+}
+
 impl Engine {
     /// Builds a generation that serves the sandbox socket once it is activated.
     pub(crate) fn build(
@@ -47,6 +70,16 @@ impl Engine {
         turn: &mut Turn,
         order: &Order<'_>,
     ) -> Result<Arc<Init>> {
+        self.begin(sandbox, turn, order)?.ready()
+    }
+
+    /// Clones a generation and does not wait: init sets its rootfs up while the caller does something else.
+    pub(crate) fn begin(
+        &self,
+        sandbox: &Sandbox,
+        turn: &mut Turn,
+        order: &Order<'_>,
+    ) -> Result<Rising> {
         let adopted = sandbox.state().live.is_some();
         let listener = turn.listener(&sandbox.socket, adopted)?;
         let dir = match order.place {
@@ -54,7 +87,7 @@ impl Engine {
             Place::Spare => sandbox.layout.spare(),
         };
         let spec = self.generation_spec(sandbox, &dir, order.generation, sandbox.has_main())?;
-        self.launch(sandbox, spec, listener, order.join)
+        self.clone_init(sandbox, spec, listener, order.join)
     }
 
     /// Clones a generation and waits until it is ready.
@@ -65,6 +98,16 @@ impl Engine {
         listener: std::os::fd::BorrowedFd<'_>,
         join: Option<&Init>,
     ) -> Result<Arc<Init>> {
+        self.clone_init(sandbox, spec, listener, join)?.ready()
+    }
+
+    fn clone_init(
+        &self,
+        sandbox: &Sandbox,
+        spec: GenerationSpec,
+        listener: std::os::fd::BorrowedFd<'_>,
+        join: Option<&Init>,
+    ) -> Result<Rising> {
         let generation = spec.generation;
         let log = open_directory(&sandbox.layout.log())?;
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
@@ -74,8 +117,13 @@ impl Engine {
             .spawn(spec, theirs.as_fd(), listener, log.as_fd(), join)?;
         // Ours must be the only end on this side, or the end of init would go unnoticed.
         drop(theirs);
-        let token = self.watcher.token();
-        Init::await_ready(sandbox.record.id.short(), generation, token, cloned, ours).map(Arc::new)
+        Ok(Rising {
+            sandbox: sandbox.record.id.short().to_owned(),
+            generation,
+            token: self.watcher.token(),
+            cloned,
+            control: ours,
+        })
     }
 
     /// The message to init.
@@ -177,7 +225,12 @@ impl Engine {
     pub(crate) fn prepare_spare(&self, sandbox: &Sandbox, generation: u64) -> Result<()> {
         let spare = sandbox.layout.spare();
         self.discard_if_there(&spare)?;
-        upper::make(&spare, &sandbox.record.cow_mounts())?;
+        self.blanks.generation(&spare)?;
+        self.background.want_refill();
+        let cow = sandbox.record.cow_mounts();
+        if !cow.is_empty() {
+            upper::make(&spare, &cow)?;
+        }
         // After the exchange this tells recovery that `live` is younger than the init it finds.
         let mark = spare.join(GENERATION_MARK);
         std::fs::write(&mark, generation.to_string()).doing(|| on_path("write", &mark))

@@ -9,6 +9,7 @@
 //! [`Engine::open`] recovers what an earlier daemon left before it returns.
 
 mod background;
+mod blanks;
 mod create;
 pub mod doctor;
 mod engine;

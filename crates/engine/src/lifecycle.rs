@@ -120,7 +120,6 @@ impl Engine {
             Status::Created | Status::Exited => return Ok(()),
             Status::Removing => return Ok(sandbox.state().life.must_run(sandbox.name())?),
         }
-        let _activity = self.background.activity();
         self.drop_spare(&sandbox);
         let spec = &sandbox.record.spec;
         let default =

@@ -58,6 +58,17 @@ impl Worker for Engine {
     fn build_spare(&self, sandbox: &Arc<Sandbox>) {
         self.build_spare_now(sandbox);
     }
+
+    fn refill(&self) -> bool {
+        match self.blanks.refill() {
+            Ok(more) => more,
+            // Whoever needs one makes it and is told what is wrong.
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "no directories in stock");
+                false
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -81,6 +92,8 @@ impl Engine {
         if status != Status::Running || !has_spare {
             self.discard_if_there(&sandbox.layout.spare())?;
         }
+        // The next operation need not wait for a file to be written.
+        drop(turn);
         self.save(sandbox);
         Ok(())
     }

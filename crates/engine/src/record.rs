@@ -4,6 +4,7 @@
 //! is found by recovery, which takes the sandbox away.
 
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shedbox_spec::api::Status;
 use shedbox_spec::exec::ExecResult;
 use shedbox_spec::{Digest, SandboxId, SandboxSpec};
-use shedbox_store::ImageRecord;
+use shedbox_store::{ImageRecord, upper};
 
 use crate::error::{Doing, Result, on_path};
 use crate::merge::Resolved;
@@ -115,14 +116,27 @@ impl Layout {
         read_json(&self.dir.join("spec.json"))
     }
 
-    /// Replaces the state: a reader sees the old one or the new one.
+    /// Replaces the state: a reader sees the old one or the new one. The two files change places, so that no inode is
+    /// made after the first time.
     pub(crate) fn write_state(&self, state: &SavedState) -> Result<()> {
-        let (next, path) = (
-            self.dir.join("state.json.next"),
-            self.dir.join("state.json"),
-        );
+        let (next, path) = (self.next_state(), self.dir.join("state.json"));
         write_json(&next, state)?;
+        if path.exists() {
+            return Ok(upper::swap(&path, &next)?);
+        }
         std::fs::rename(&next, &path).doing(|| on_path("replace", &path))
+    }
+
+    /// Makes the files that records are written to; empty ones mean nothing.
+    pub(crate) fn make_files(&self) -> Result<()> {
+        for path in [self.dir.join("spec.json"), self.next_state()] {
+            std::fs::File::create(&path).doing(|| on_path("make", &path))?;
+        }
+        Ok(())
+    }
+
+    fn next_state(&self) -> PathBuf {
+        self.dir.join("state.json.next")
     }
 
     pub(crate) fn read_state(&self) -> Result<SavedState> {
@@ -170,6 +184,14 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         .doing(|| on_path("write", path))
 }
 
+/// Makes a directory that only the owner enters.
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .doing(|| on_path("make directory", path))
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).doing(|| on_path("read", path))?;
     serde_json::from_slice(&text)
@@ -200,7 +222,9 @@ mod tests {
         state.generation = 4;
         layout.write_state(&state).unwrap();
         assert_eq!(layout.read_state().unwrap(), state);
-        assert!(!dir.path().join("state.json.next").exists());
+        state.generation = 5;
+        layout.write_state(&state).unwrap();
+        assert_eq!(layout.read_state().unwrap(), state);
         assert_eq!(layout.read_exit(), None);
         std::fs::write(layout.exit_record(), "{half").unwrap();
         assert_eq!(layout.read_exit(), None);

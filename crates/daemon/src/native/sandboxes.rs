@@ -11,7 +11,7 @@ use shedbox_spec::api::{CreateRequest, SandboxInfo, WaitResult};
 use shedbox_spec::{Error, Result, signal};
 use tokio::sync::mpsc;
 
-use super::{call, read_json};
+use super::{call, call_now, read_json};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 use crate::server::Caller;
@@ -32,33 +32,31 @@ async fn create_one(engine: &Arc<Engine>, caller: Caller, body: Incoming) -> Res
     if let Some(pull) = engine.needed_pull(&request) {
         engine.images().pull(pull, |_| {}).await?;
     }
-    call(engine, move |engine| engine.create(request, caller.pid)).await
+    call_now(engine, |engine| engine.create(request, caller.pid))
 }
 
-pub(super) async fn list(engine: &Arc<Engine>, query: &Query) -> Answer {
+pub(super) fn list(engine: &Arc<Engine>, query: &Query) -> Answer {
     let mut filter = Filter::default();
     let filled = query
         .pairs()
         .iter()
         .try_for_each(|(key, value)| filter.add(key, value));
     match filled {
-        Ok(()) => answer::ok(call(engine, move |engine| Ok(engine.list(&filter))).await),
+        Ok(()) => answer::ok(call_now(engine, |engine| Ok(engine.list(&filter)))),
         Err(error) => answer::failure(&error),
     }
 }
 
-pub(super) async fn remove(engine: &Arc<Engine>, name: String, query: &Query) -> Answer {
+pub(super) fn remove(engine: &Arc<Engine>, name: String, query: &Query) -> Answer {
     match query.flag("force") {
-        Ok(force) => answer::empty(call(engine, move |engine| engine.remove(&name, force)).await),
+        Ok(force) => answer::empty(call_now(engine, |engine| engine.remove(&name, force))),
         Err(error) => answer::failure(&error),
     }
 }
 
-pub(super) async fn start(engine: &Arc<Engine>, name: String, query: &Query) -> Answer {
+pub(super) fn start(engine: &Arc<Engine>, name: String, query: &Query) -> Answer {
     match query.flag("hold_main") {
-        Ok(hold_main) => {
-            answer::ok(call(engine, move |engine| engine.start(&name, hold_main)).await)
-        }
+        Ok(hold_main) => answer::ok(call_now(engine, |engine| engine.start(&name, hold_main))),
         Err(error) => answer::failure(&error),
     }
 }
