@@ -1,2 +1,37 @@
-//! The `shedbox` command.
-fn main() {}
+//! The `shedbox` command: arguments in, calls to the client, words out.
+//!
+//! Standard output is data, standard error is talk. Exit status: the command's own for `run` and `exec`, 124 after a
+//! time-out, 125 when shedbox itself failed, 126 or 127 when the command could not be started, 128 + n for signal n.
+
+mod args;
+mod commands;
+mod copy_path;
+mod create_options;
+mod env;
+mod exec_env;
+mod foreground;
+mod generate;
+mod progress;
+mod render;
+mod report;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data on standard output; a reader that has gone has seen enough.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { report::SHEDBOX_FAILED } else { 0 });
+        }
+    };
+    let failed = cli.command.failure_status();
+    match cli.command.run() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => ExitCode::from(report::report(&error, failed)),
+    }
+}

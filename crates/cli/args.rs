@@ -1,0 +1,109 @@
+//! The command line as a declaration: help, man pages, completions and the pages of `docs/cli` come from here.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    attach, completion, copy, create, daemon, diff, doctor, docs, exec, images, inspect, keeper, kill, load, logs, man,
+    ps, prune, pull, remove, reset, rmi, run, save, start, stats, stop, top, version, wait,
+};
+use crate::report::SHEDBOX_FAILED;
+
+/// Rootless sandboxes that shed what is written in them.
+///
+/// Images are pulled into shared read-only layers; each sandbox has one writable directory on top; `reset` renames that
+/// directory away.
+#[derive(Debug, Parser)]
+#[command(name = "shedbox", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(run::Args),
+    Exec(exec::Args),
+    Create(create::Args),
+    Start(start::Args),
+    Stop(stop::Args),
+    Kill(kill::Args),
+    Reset(reset::Args),
+    Rm(remove::Args),
+    Attach(attach::Args),
+    Wait(wait::Args),
+    Logs(logs::Args),
+    Cp(copy::Args),
+    Diff(diff::Args),
+    Ps(ps::Args),
+    Inspect(inspect::Args),
+    Stats(stats::Args),
+    Top(top::Args),
+    Pull(pull::Args),
+    Images(images::Args),
+    Rmi(rmi::Args),
+    Load(load::Args),
+    Save(save::Args),
+    Prune(prune::Args),
+    Doctor(doctor::Args),
+    Daemon(daemon::Args),
+    Completion(completion::Args),
+    Man(man::Args),
+    Version(version::Args),
+    #[command(hide = true)]
+    Docs(docs::Args),
+    #[command(hide = true)]
+    Keeper(keeper::Args),
+}
+
+impl Command {
+    /// The exit status when shedbox itself fails. Where the status of a command in the sandbox is passed on it must not
+    /// be mistaken for that: 125, as in Docker.
+    pub(crate) fn failure_status(&self) -> u8 {
+        match self {
+            Self::Run(_) | Self::Exec(_) | Self::Create(_) | Self::Attach(_) => SHEDBOX_FAILED,
+            Self::Start(args) if args.attach => SHEDBOX_FAILED,
+            _ => 1,
+        }
+    }
+
+    /// Does it. The number is the exit status.
+    pub(crate) fn run(self) -> Result<u8> {
+        match self {
+            Self::Run(args) => run::run(args),
+            Self::Exec(args) => exec::run(args),
+            Self::Create(args) => create::run(args),
+            Self::Start(args) => start::run(args),
+            Self::Stop(args) => stop::run(&args),
+            Self::Kill(args) => kill::run(&args),
+            Self::Reset(args) => reset::run(&args),
+            Self::Rm(args) => remove::run(&args),
+            Self::Attach(args) => attach::run(&args),
+            Self::Wait(args) => wait::run(&args),
+            Self::Logs(args) => logs::run(&args),
+            Self::Cp(args) => copy::run(&args),
+            Self::Diff(args) => diff::run(&args),
+            Self::Ps(args) => ps::run(&args),
+            Self::Inspect(args) => inspect::run(&args),
+            Self::Stats(args) => stats::run(&args),
+            Self::Top(args) => top::run(&args),
+            Self::Pull(args) => pull::run(&args),
+            Self::Images(args) => images::run(&args),
+            Self::Rmi(args) => rmi::run(&args),
+            Self::Load(args) => load::run(&args),
+            Self::Save(args) => save::run(&args),
+            Self::Prune(args) => prune::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
+            Self::Daemon(args) => daemon::run(&args),
+            Self::Completion(args) => completion::run(&args),
+            Self::Man(args) => man::run(&args),
+            Self::Version(args) => version::run(&args),
+            Self::Docs(args) => docs::run(&args),
+            Self::Keeper(args) => keeper::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

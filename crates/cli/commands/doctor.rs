@@ -1,0 +1,52 @@
+//! `shedbox doctor`.
+
+use anyhow::Result;
+use shedbox_client::Client;
+use shedbox_engine::doctor::{Doctor, Level, Report};
+
+use crate::render::{self, Format};
+
+/// Check what this host can do, and say how to mend what is missing
+///
+/// The exit status is 0 when sandboxes can run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let report = Doctor::run(Client::shared().paths());
+    match args.format {
+        Format::Json => render::json(&report)?,
+        Format::Table => render::line(text(&report).trim_end())?,
+    }
+    Ok(u8::from(!report.can_run()))
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let width = report.checks.iter().map(|check| check.title.chars().count()).max().unwrap_or(0);
+    for check in &report.checks {
+        let level = match check.level {
+            Level::Ok => "ok",
+            Level::Degraded => "degraded",
+            Level::Missing => "MISSING",
+        };
+        text.push_str(&format!("{level:<8}  {:<width$}  {}\n", check.title, check.found));
+        if check.level != Level::Ok {
+            text.push_str(&format!("          {}\n", check.means));
+            if let Some(fix) = &check.fix {
+                text.push_str(&format!("          mend it: {fix}\n"));
+            }
+        }
+    }
+    text.push_str(match report.worst() {
+        Level::Ok => "\nSandboxes can run.\n",
+        Level::Degraded => "\nSandboxes can run, with less of something.\n",
+        Level::Missing => "\nSandboxes cannot run.\n",
+    });
+    text
+}

@@ -1,0 +1,72 @@
+//! `shedbox inspect`.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::Value;
+use shedbox_client::{Client, Kind};
+use shedbox_spec::Error;
+
+use crate::{render, report};
+
+/// What a name may stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    Sandbox,
+    Image,
+}
+
+/// Output formats, for symmetry with the listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+}
+
+/// Show everything about sandboxes or images, as one JSON array
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look only for these
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    what: Option<What>,
+    /// How to show it; JSON is all there is
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Names, references or ids
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let Format::Json = args.format;
+    let mut found = Vec::new();
+    let mut status = 0;
+    for name in &args.names {
+        match inspect(name, args.what) {
+            Ok(value) => found.push(value),
+            Err(error) => status = report::report(&error, 1),
+        }
+    }
+    render::json(&found)?;
+    Ok(status)
+}
+
+/// A sandbox of that name, else an image.
+fn inspect(name: &str, what: Option<What>) -> Result<Value> {
+    let client = Client::shared();
+    if what != Some(What::Image) {
+        match client.sandbox(name).and_then(|sandbox| sandbox.info()) {
+            Ok(info) => return Ok(serde_json::to_value(info)?),
+            Err(error) if what.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match client.image(name) {
+        Ok(image) => Ok(serde_json::to_value(image)?),
+        Err(error) if what.is_none() && error.kind() == Kind::NotFound => {
+            Err(Error::not_found(format!("no sandbox or image named `{name}`"))
+                .with_hint("`shedbox ps -a` and `shedbox images` list what there is")
+                .into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,91 @@
+//! `shedbox run`.
+
+use anyhow::Result;
+use shedbox_client::{Client, Follow, Sandbox, Stdio};
+
+use super::create::create;
+use crate::create_options::CreateOptions;
+use crate::foreground::{self, Ending, Foreground};
+use crate::render;
+
+/// Create a sandbox from an image and run a command in it
+///
+/// In the foreground the command's streams are this program's, its exit status is this program's, and signals are passed
+/// on to it. Options as Docker names them.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+#[command(override_usage = "shedbox run [OPTIONS] IMAGE [COMMAND [ARG]...]\n       shedbox run [OPTIONS] --rootfs DIR [COMMAND [ARG]...]")]
+pub(crate) struct Args {
+    /// Leave it running and print its id
+    #[arg(short, long)]
+    detach: bool,
+    /// Keys that leave an interactive terminal without ending the command
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    #[command(flatten)]
+    options: CreateOptions,
+}
+
+/// Runs it.
+pub(crate) fn run(args: Args) -> Result<u8> {
+    let options = &args.options;
+    let keys = foreground::keys(args.detach_keys.as_deref())?;
+    let mut id_file = options.id_file()?;
+    // Without a main process there is nothing to be in the foreground for.
+    if args.detach || options.idle {
+        let sandbox = create(Client::shared(), options, true, false, false)?;
+        if let Some(file) = &mut id_file {
+            file.write(sandbox.id().as_str())?;
+        }
+        render::line(sandbox.id().as_str())?;
+        return Ok(0);
+    }
+    // Checked before anything is made.
+    drop(Foreground::prepare(options.tty, options.interactive)?);
+    let sandbox = create(Client::shared(), options, true, true, options.rm)?;
+    if let Some(file) = &mut id_file {
+        file.write(sandbox.id().as_str())?;
+    }
+    let ending = match follow(&sandbox, options.tty, options.interactive, keys) {
+        Ok(ending) => ending,
+        Err(error) => {
+            if matches!(error.downcast_ref(), Some(shedbox_client::Error::NotStarted { .. })) {
+                // It has never run and never will; what made it useless is told below.
+                let _ = sandbox.remove_with(true);
+            }
+            return Err(error);
+        }
+    };
+    match &ending {
+        Ending::Detached => sandbox.detach()?,
+        _ if options.rm => remove(sandbox)?,
+        _ => {}
+    }
+    Ok(foreground::status(&ending))
+}
+
+/// Starts the main process and stays with it. `Detached` leaves it running.
+pub(crate) fn follow(sandbox: &Sandbox, tty: bool, interactive: bool, keys: Vec<u8>) -> Result<Ending> {
+    let mut foreground = Foreground::prepare(tty, interactive)?;
+    let mut running = sandbox.follow(Follow {
+        start: true,
+        stdin: if interactive { Stdio::inherit() } else { Stdio::null() },
+        stdout: Stdio::inherit(),
+        stderr: if tty { Stdio::null() } else { Stdio::inherit() },
+        tty: foreground.size(),
+        detach_keys: (tty && interactive).then_some(keys),
+    })?;
+    let ending = foreground.drive(&mut running, interactive)?;
+    if matches!(ending, Ending::Detached) {
+        running.detach()?;
+    }
+    Ok(ending)
+}
+
+/// Removes it before we leave; the daemon may have been faster.
+fn remove(sandbox: Sandbox) -> Result<()> {
+    match sandbox.remove() {
+        Err(error) if matches!(error.kind(), shedbox_client::Kind::NotFound | shedbox_client::Kind::Conflict) => Ok(()),
+        other => Ok(other?),
+    }
+}
