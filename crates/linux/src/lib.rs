@@ -14,6 +14,7 @@ pub mod inroot;
 pub mod meta;
 pub mod mount;
 pub mod net;
+pub mod orphans;
 pub mod path;
 pub mod pidfd;
 pub mod poll;

@@ -29,7 +29,7 @@ pub struct Extent {
 /// The map to enter a user namespace with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Map {
-    /// Real root: every id of the host, one to one.
+    /// Real root: every id there is here, one to one.
     Identity,
     /// The caller's own ids as 0, subordinate ranges from 1 on; written by newuidmap and newgidmap.
     Subordinate {
@@ -69,6 +69,16 @@ pub fn parse_map(content: &str) -> Vec<Extent> {
             })
         })
         .collect()
+}
+
+/// The map in which every id of `own`, the content of a map file, is itself: one line for each extent, because a line
+/// may not span two of the parent's.
+fn identity_lines(own: &str) -> String {
+    parse_map(own).iter().fold(String::new(), |mut text, extent| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{0} {0} {1}", extent.inside, extent.count);
+        text
+    })
 }
 
 /// Moves this single-threaded process into a new user namespace with `map`.
@@ -134,8 +144,14 @@ fn unshare_user() -> Result<()> {
 fn write_maps_from_outside(map: &Map, pid: &str, uid: u32, gid: u32) -> Result<(), String> {
     match map {
         Map::Identity => {
+            // This process is still outside: its own map says which ids there are. All of them on a host, fewer where
+            // root is root of a user namespace only (a rootless container).
             for file in ["uid_map", "gid_map"] {
-                write_file(&format!("/proc/{pid}/{file}"), "0 0 4294967295\n")
+                std::fs::read_to_string(format!("/proc/self/{file}"))
+                    .call("read", || format!("/proc/self/{file}"))
+                    .and_then(|own| {
+                        write_file(&format!("/proc/{pid}/{file}"), &identity_lines(&own))
+                    })
                     .map_err(|error| error.to_string())?;
             }
             Ok(())
@@ -258,6 +274,18 @@ mod tests {
             [(100_000, 65_536), (300_000, 10)]
         );
         assert_eq!(subordinate_ranges(content, "bob", 7), []);
+    }
+
+    #[test]
+    fn root_of_a_namespace_passes_on_what_it_has() {
+        assert_eq!(
+            identity_lines("         0          0 4294967295\n"),
+            "0 0 4294967295\n"
+        );
+        assert_eq!(
+            identity_lines("0 1000 1\n1 100000 65536\n"),
+            "0 0 1\n1 1 65536\n"
+        );
     }
 
     #[test]
