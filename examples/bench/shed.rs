@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use shedbox_client::spec::api::{AuthSources, PullPolicy, PullRequest};
 use shedbox_client::{Client, Image, Sandbox, SandboxSpec};
 
 use crate::options::Options;
@@ -57,7 +58,13 @@ impl Shed {
 
     /// Fetches an image that is not in the store.
     pub(crate) fn pull(&self, reference: &str) -> anyhow::Result<()> {
-        Image::pull(reference)?;
+        let request = PullRequest {
+            reference: reference.to_owned(),
+            platform: None,
+            policy: PullPolicy::Always,
+            auth: AuthSources::default(),
+        };
+        self.client.pull(&request, &mut |_| {})?;
         Ok(())
     }
 
@@ -176,7 +183,7 @@ impl Shelter {
     reason = "there is no event for what the daemon does on the side"
 )]
 fn wait(what: &str, mut condition: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + Duration::from_mins(2);
     while !condition()? {
         if Instant::now() > end {
             bail!("not after two minutes: {what}");

@@ -1,7 +1,6 @@
 //! The report: one markdown table, with what was measured, against what, and whether the target was met.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use crate::samples::{Summary, ratio, words};
 
@@ -138,13 +137,4 @@ fn both(summary: Summary) -> String {
 fn load() -> anyhow::Result<String> {
     let text = std::fs::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
-}
-
-/// One measurement that stands for itself.
-pub(crate) fn once(took: Duration) -> Summary {
-    Summary {
-        p50: took,
-        p90: took,
-        count: 1,
-    }
 }

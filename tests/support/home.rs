@@ -110,7 +110,7 @@ impl Home {
         arguments: impl IntoIterator<Item = A>,
     ) -> Shedbox {
         let mut command = Shedbox::from_std(self.command(arguments));
-        command.timeout(std::time::Duration::from_secs(120));
+        command.timeout(std::time::Duration::from_mins(2));
         command
     }
 
