@@ -74,11 +74,13 @@ pub fn parse_map(content: &str) -> Vec<Extent> {
 /// The map in which every id of `own`, the content of a map file, is itself: one line for each extent, because a line
 /// may not span two of the parent's.
 fn identity_lines(own: &str) -> String {
-    parse_map(own).iter().fold(String::new(), |mut text, extent| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{0} {0} {1}", extent.inside, extent.count);
-        text
-    })
+    parse_map(own)
+        .iter()
+        .fold(String::new(), |mut text, extent| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{0} {0} {1}", extent.inside, extent.count);
+            text
+        })
 }
 
 /// Moves this single-threaded process into a new user namespace with `map`.
