@@ -38,8 +38,7 @@ pub(crate) fn man_pages() -> Result<Vec<Page>> {
     let command = built();
     let render = |command: &Command, name: &str| -> Result<Page> {
         let mut page = Vec::new();
-        let named = command.clone().name(name.to_owned()).display_name(name.to_owned());
-        clap_mangen::Man::new(named).manual("shedbox").render(&mut page)?;
+        clap_mangen::Man::new(command.clone()).manual("shedbox").render(&mut page)?;
         Ok((format!("{name}.1"), page))
     };
     let mut pages = vec![render(&command, "shedbox")?];
