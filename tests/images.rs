@@ -1,0 +1,16 @@
+//! Images: in from registries and archives, listed, removed, out again, and what a sandbox sees of them.
+
+mod support;
+
+#[path = "images/archives.rs"]
+mod archives;
+#[path = "images/listing.rs"]
+mod listing;
+#[path = "images/offline.rs"]
+mod offline;
+#[path = "images/pull.rs"]
+mod pull;
+#[path = "images/rootfs.rs"]
+mod rootfs;
+#[path = "images/storage.rs"]
+mod storage;
