@@ -96,7 +96,10 @@ impl Foreground {
 /// The exit status of an ending, after what there is to say about it has been said.
 pub(crate) fn status(ending: &Ending) -> u8 {
     match ending {
-        Ending::Detached => 0,
+        Ending::Detached => {
+            crate::report::say("\nshedbox: detached");
+            0
+        }
         Ending::GaveUp(signal) => (128 + signal) as u8,
         Ending::Ended(result) => {
             use shedbox_client::End;

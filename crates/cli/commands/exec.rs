@@ -8,7 +8,7 @@ use shedbox_spec::size;
 use shedbox_spec::user::UserSpec;
 
 use crate::foreground::{self, Ending, Foreground};
-use crate::{exec_env, render};
+use crate::exec_env;
 
 /// Run a command in a sandbox that runs
 ///
@@ -101,7 +101,6 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let ending = foreground.drive(&mut running, args.interactive)?;
     if matches!(ending, Ending::Detached) {
         running.detach()?;
-        render::line("")?; // the command's own line ends here
     }
     Ok(foreground::status(&ending))
 }

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use serde_json::Value;
+use serde::Serialize;
 use shedbox_client::{Client, Kind};
 use shedbox_spec::Error;
+use shedbox_spec::api::{ImageDetail, SandboxInfo};
 
 use crate::{render, report};
 
@@ -35,6 +36,14 @@ pub(crate) struct Args {
     names: Vec<String>,
 }
 
+/// What a name stood for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Found {
+    Sandbox(Box<SandboxInfo>),
+    Image(Box<ImageDetail>),
+}
+
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let Format::Json = args.format;
@@ -51,17 +60,17 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// A sandbox of that name, else an image.
-fn inspect(name: &str, what: Option<What>) -> Result<Value> {
+fn inspect(name: &str, what: Option<What>) -> Result<Found> {
     let client = Client::shared();
     if what != Some(What::Image) {
         match client.sandbox(name).and_then(|sandbox| sandbox.info()) {
-            Ok(info) => return Ok(serde_json::to_value(info)?),
+            Ok(info) => return Ok(Found::Sandbox(Box::new(info))),
             Err(error) if what.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
             Err(error) => return Err(error.into()),
         }
     }
     match client.image(name) {
-        Ok(image) => Ok(serde_json::to_value(image)?),
+        Ok(image) => Ok(Found::Image(Box::new(image))),
         Err(error) if what.is_none() && error.kind() == Kind::NotFound => {
             Err(Error::not_found(format!("no sandbox or image named `{name}`"))
                 .with_hint("`shedbox ps -a` and `shedbox images` list what there is")

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use shedbox_client::{Client, Kind};
 
-use super::for_each;
+use crate::{render, report};
 
 /// Remove sandboxes and what was written in them
 #[derive(Debug, clap::Args)]
@@ -19,10 +19,13 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let client = Client::shared();
-    for_each(&args.sandboxes, |name| {
+    let mut status = 0;
+    for name in &args.sandboxes {
         match client.sandbox(name).and_then(|sandbox| sandbox.remove_with(args.force)) {
-            Err(error) if args.force && error.kind() == Kind::NotFound => Ok(()),
-            other => Ok(other?),
+            Ok(()) => render::line(name)?,
+            Err(error) if args.force && error.kind() == Kind::NotFound => {}
+            Err(error) => status = report::report(&error.into(), 1),
         }
-    })
+    }
+    Ok(status)
 }
