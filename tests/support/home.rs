@@ -104,6 +104,22 @@ impl Home {
         ]
     }
 
+    /// Where this home's things are.
+    pub(crate) fn paths(&self) -> shedbox_client::spec::paths::Paths {
+        shedbox_client::spec::paths::Paths {
+            root: self.root(),
+            runtime: self.runtime.clone(),
+            config: self.config(),
+        }
+    }
+
+    /// A client of this home. Its daemon is started through the program first, because one that this process starts
+    /// would take its directories from our environment.
+    pub(crate) fn client(&self) -> std::sync::Arc<shedbox_client::Client> {
+        self.run(["ps", "--quiet"]);
+        shedbox_client::Client::with_paths(self.paths())
+    }
+
     /// `shedbox` with arguments, in this home, to be asserted on. Ends after two minutes.
     pub(crate) fn shedbox<A: AsRef<OsStr>>(
         &self,

@@ -35,6 +35,7 @@
 pub(crate) mod case;
 pub(crate) mod home;
 pub(crate) mod images;
+pub(crate) mod kin;
 pub(crate) mod lane;
 pub(crate) mod name;
 pub(crate) mod processes;
@@ -43,6 +44,7 @@ pub(crate) mod wait;
 
 pub(crate) use case::{Case, Ran};
 pub(crate) use home::Home;
+pub(crate) use kin::{Kin, Kinship};
 pub(crate) use lane::{Lane, Need};
 pub(crate) use name::unique;
 pub(crate) use registry::Registry;

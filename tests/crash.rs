@@ -1,0 +1,16 @@
+//! kill -9 of anything at any moment: nothing half-done stays, nothing that was answered is lost.
+
+mod support;
+
+#[path = "crash/invariants.rs"]
+mod invariants;
+#[path = "crash/long.rs"]
+mod long;
+#[path = "crash/model.rs"]
+mod model;
+#[path = "crash/owner.rs"]
+mod owner;
+#[path = "crash/restart.rs"]
+mod restart;
+#[path = "crash/timed.rs"]
+mod timed;

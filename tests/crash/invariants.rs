@@ -1,0 +1,129 @@
+//! What must be true whenever nothing is under way.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shedbox_client::Client;
+
+use crate::support::wait::pause;
+use crate::support::{Home, Kinship, eventually};
+
+/// No half-done directory: called after a start of the daemon, with nothing under way.
+pub(crate) fn disk(home: &Home) {
+    let root = home.root();
+    // A pull whose client was killed may still be on its way.
+    eventually("store/ingest is empty", || {
+        names(&root.join("store/ingest")).is_empty()
+    });
+    for name in names(&root.join("sandboxes")) {
+        assert!(!name.starts_with('.'), "half a sandbox: {name}");
+        let dir = root.join("sandboxes").join(&name);
+        for file in ["spec.json", "state.json"] {
+            let text = std::fs::read(dir.join(file)).expect("a record");
+            serde_json::from_slice::<serde_json::Value>(&text)
+                .unwrap_or_else(|error| panic!("{name}/{file}: {error}"));
+        }
+    }
+    for name in names(&root.join("store/layers")) {
+        layer(&root.join("store/layers").join(name));
+    }
+}
+
+/// A layer is whole: it has its directory and its record.
+fn layer(dir: &Path) {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    assert!(
+        name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "not a layer: {name}"
+    );
+    assert!(dir.join("diff").is_dir(), "half a layer: {name}");
+    let text = std::fs::read(dir.join("layer.json")).expect("the layer's record");
+    serde_json::from_slice::<serde_json::Value>(&text).expect("the layer's record is JSON");
+}
+
+/// Ids and names are unique, and every image of the listing has all its layers.
+pub(crate) fn listings(home: &Home, client: &Client) {
+    let sandboxes = client.sandboxes(true, &[]).expect("list sandboxes");
+    let ids: HashSet<_> = sandboxes.iter().map(|info| &info.id).collect();
+    let names: HashSet<_> = sandboxes.iter().map(|info| &info.name).collect();
+    assert_eq!(
+        (ids.len(), names.len()),
+        (sandboxes.len(), sandboxes.len()),
+        "ids or names are not unique"
+    );
+    for image in client.images().expect("list images") {
+        let detail = client.image(image.id.as_str()).expect("inspect an image");
+        for diff_id in &detail.layers {
+            layer(&home.root().join("store/layers").join(diff_id.hex()));
+        }
+    }
+}
+
+/// Everything has been removed: no process, mount, directory or socket is left; then daemon and keeper leave as well.
+pub(crate) fn nothing_is_left(home: &Home, kin: &Kinship, mounts_before: &[String]) {
+    soon(
+        Duration::from_secs(20),
+        "nothing of a sandbox is left",
+        || {
+            let inside = kin.inside();
+            let leaks = home.leaks();
+            if inside.is_empty() && leaks.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{inside:#?} {leaks:#?}"))
+            }
+        },
+    );
+    assert_eq!(names(&home.root().join("sandboxes")), Vec::<String>::new());
+    assert_eq!(own_mounts(), mounts_before, "a mount has leaked");
+    if let Some(daemon) = kin.daemon(home) {
+        shedbox_linux::process::signal(daemon.pid, 15).expect("end the daemon");
+    }
+    soon(
+        Duration::from_secs(20),
+        "daemon and keeper leave",
+        || match kin.all() {
+            all if all.is_empty() => Ok(()),
+            all => Err(format!("{all:#?}")),
+        },
+    );
+    let left = names(home.runtime());
+    assert!(
+        left.iter().all(|name| [
+            "daemon.log",
+            "keeper.sock",
+            "mnt",
+            "sandboxes",
+            "start.lock"
+        ]
+        .contains(&name.as_str())),
+        "left in the runtime directory: {left:?}"
+    );
+}
+
+/// Looks until it is true; says what is wrong when time is up.
+pub(crate) fn soon(patience: Duration, what: &str, mut look: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + patience;
+    while let Err(why) = look() {
+        assert!(Instant::now() < deadline, "{what}: not so: {why}");
+        pause();
+    }
+}
+
+/// The mounts that this process sees.
+pub(crate) fn own_mounts() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Names in a directory; none when it is not there.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
