@@ -53,10 +53,8 @@ pub fn run(options: DaemonOptions) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(hint = error.hint.as_deref(), "{}", error.message);
-            let mut text = format!("error: {}\n", error.message);
-            if let Some(hint) = &error.hint {
-                text.push_str(&format!("hint: {hint}\n"));
-            }
+            let hint = error.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
+            let text = format!("error: {}\n{}", error.message, hint.unwrap_or_default());
             // Whoever started us reads one of the two; neither can be told about the other's failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
             let _ = std::io::stderr().write_all(text.as_bytes());

@@ -45,12 +45,12 @@ async fn dispatch(
     body: Incoming,
 ) -> Answer {
     match route {
-        Route::Version => answer::ok(version(engine)),
+        Route::Version => answer::ok(Ok(version(engine))),
         Route::ImagePull => images::pull(engine, body).await,
         Route::ImageList => answer::ok(call_now(engine, |engine| Ok(engine.list_images()))),
         Route::ImageInspect => images::inspect(engine, &query).await,
         Route::ImageRemove => images::remove(engine, &query).await,
-        Route::ImageLoad => images::load(engine, &query, body).await,
+        Route::ImageLoad => images::load(engine, &query, body),
         Route::ImageSave => images::save(engine, &query).await,
         Route::ImagePrune => images::prune(engine, &query).await,
         Route::Create => sandboxes::create(engine, caller, body).await,
@@ -69,14 +69,14 @@ async fn dispatch(
     }
 }
 
-fn version(engine: &Engine) -> Result<Version> {
+fn version(engine: &Engine) -> Version {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
-    Ok(Version {
+    Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api: API_VERSION,
         pid: std::process::id() as i32,
@@ -84,7 +84,7 @@ fn version(engine: &Engine) -> Result<Version> {
         kernel: kernel.trim().to_owned(),
         platform: format!("linux/{architecture}"),
         id_map: engine.id_map(),
-    })
+    }
 }
 
 /// Runs `work`, which takes a few milliseconds at most, on this thread: the runtime moves its other tasks to another one

@@ -21,6 +21,7 @@ use crate::Engine;
 use crate::background::Job;
 use crate::error::{Doing, Result, on_path};
 use crate::generation::{Order, Place};
+use crate::inspect::info;
 use crate::life::Life;
 use crate::merge::merge;
 use crate::owner::Owner;
@@ -35,11 +36,12 @@ impl Engine {
         let _activity = self.background.activity();
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
-        let owner = self.owner(&request, caller)?;
+        let owner = owner(&request, caller)?;
         let (record, pin) = self.new_record(request.spec, owner)?;
         let sandbox = match self.establish(record, request.start) {
             Ok(sandbox) => Arc::new(sandbox),
-            Err((record, error)) => {
+            Err(failed) => {
+                let (record, error) = *failed;
                 self.registry().release(&record.name, &record.id);
                 return Err(error);
             }
@@ -64,20 +66,7 @@ impl Engine {
             }
             return Err(error);
         }
-        Ok(self.info(&sandbox))
-    }
-
-    fn owner(&self, request: &CreateRequest, caller: Option<i32>) -> Result<Option<Owner>> {
-        if !request.owned {
-            return Ok(None);
-        }
-        match caller.and_then(Owner::of) {
-            Some(owner) => Ok(Some(owner)),
-            None => Err(shedbox_spec::Error::conflict(
-                "the process that is to own the sandbox has ended",
-            )
-            .into()),
-        }
+        Ok(info(&sandbox))
     }
 
     /// Steps 1 and 2.
@@ -134,11 +123,11 @@ impl Engine {
         &self,
         record: Record,
         start: bool,
-    ) -> Result<Sandbox, (Record, crate::EngineError)> {
+    ) -> Result<Sandbox, Box<(Record, crate::EngineError)>> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
         let new = match self.blanks.home() {
             Ok(new) => new,
-            Err(error) => return Err((record, error)),
+            Err(error) => return Err(Box::new((record, error))),
         };
         let socket = self.sandbox_socket(&record.id);
         let link = self.name_link(&record.name);
@@ -148,7 +137,7 @@ impl Engine {
             .and_then(|()| std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir)));
         if let Err(error) = outcome {
             self.clear_away(&sandbox, &link, &new);
-            return Err((sandbox.record, error));
+            return Err(Box::new((sandbox.record, error)));
         }
         sandbox.layout = Layout { dir };
         Ok(sandbox)
@@ -227,5 +216,19 @@ impl Engine {
                 self.background.push(Job::Remove(Arc::downgrade(sandbox)));
             }
         }
+    }
+}
+
+/// Who owns the sandbox: the caller, when it is to be owned.
+fn owner(request: &CreateRequest, caller: Option<i32>) -> Result<Option<Owner>> {
+    if !request.owned {
+        return Ok(None);
+    }
+    match caller.and_then(Owner::of) {
+        Some(owner) => Ok(Some(owner)),
+        None => Err(shedbox_spec::Error::conflict(
+            "the process that is to own the sandbox has ended",
+        )
+        .into()),
     }
 }

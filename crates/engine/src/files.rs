@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use shedbox_linux::seqpacket;
 use shedbox_spec::api::{FilesAccess, Status};
+use shedbox_spec::control::DieReason;
 use shedbox_spec::error::chain;
 
 use crate::Engine;
@@ -37,7 +38,7 @@ impl Engine {
             .as_ref()
             .is_some_and(|files| files.init.has_ended())
         {
-            self.end_files(&mut turn);
+            turn.end_files();
         }
         if turn.files.is_none() {
             turn.files = Some(self.serve_files(&sandbox)?);
@@ -82,14 +83,14 @@ impl Engine {
         };
         match files_clients(&turn) {
             None => {}
-            Some(Ok(0)) => self.end_files(&mut turn),
+            Some(Ok(0)) => turn.end_files(),
             Some(Ok(_)) => self.look_again(sandbox),
             Some(Err(error)) => {
                 tracing::debug!(
                     error = chain(&error),
                     "an init that serves files does not answer"
                 );
-                self.end_files(&mut turn);
+                turn.end_files();
             }
         }
     }
@@ -102,13 +103,32 @@ impl Engine {
     }
 }
 
+impl Turn {
+    /// Ends the init that serves files of a stopped sandbox.
+    pub(crate) fn end_files(&mut self) {
+        let Some(files) = self.files.take() else {
+            return;
+        };
+        let ended = files
+            .init
+            .die(DieReason::Stop)
+            .and_then(|_| files.init.destroy_and_wait());
+        if let Err(error) = ended.and_then(|()| crate::sandbox::remove_socket(&files.socket)) {
+            tracing::warn!(
+                error = shedbox_spec::error::chain(&error),
+                "ending an init that served files"
+            );
+        }
+    }
+}
+
 /// Clients connected to the init that serves files; `None` when there is none.
 fn files_clients(turn: &Turn) -> Option<Result<u32>> {
     let files = turn.files.as_ref()?;
     Some(
         files
             .init
-            .with_control(|control| init::status(control))
+            .with_control(init::status)
             .map(|status| status.clients),
     )
 }

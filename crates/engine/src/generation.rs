@@ -176,12 +176,11 @@ impl Engine {
     }
 
     fn rootfs(&self, sandbox: &Sandbox, dir: &Path) -> Result<Rootfs> {
-        let parts = match sandbox.rootfs.get() {
-            Some(parts) => parts,
-            None => {
-                let parts = self.lower_parts(&sandbox.record)?;
-                sandbox.rootfs.get_or_init(|| parts)
-            }
+        let parts = if let Some(parts) = sandbox.rootfs.get() {
+            parts
+        } else {
+            let parts = self.lower_parts(&sandbox.record)?;
+            sandbox.rootfs.get_or_init(|| parts)
         };
         let mut parts = parts.clone();
         let Rootfs::Overlay { upper, work, .. } = &mut parts;
@@ -269,7 +268,7 @@ fn etc_files(record: &Record) -> Result<(String, String)> {
             let mut hosts = read("/etc/hosts");
             for entry in &spec.extra_hosts {
                 let host = shedbox_spec::hosts::ExtraHost::parse(entry)?;
-                hosts.push_str(&format!("{}\t{}\n", host.address, host.name));
+                hosts.extend([host.address.to_string().as_str(), "\t", &host.name, "\n"]);
             }
             Ok((hosts, read("/etc/resolv.conf")))
         }

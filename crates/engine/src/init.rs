@@ -153,7 +153,7 @@ impl Init {
             loop {
                 match self.receive(deadline) {
                     Ok(Some(Message::Event(InitEvent::MainExited { result: end }))) => {
-                        result = Some(end)
+                        result = Some(end);
                     }
                     Ok(Some(Message::Reply(Reply::Done))) => {
                         done = true;
@@ -200,11 +200,12 @@ impl Init {
     /// The same, and waits until all of them are gone.
     pub(crate) fn destroy_and_wait(&self) -> Result<()> {
         self.destroy();
-        match pidfd::wait(self.pidfd.as_fd(), Some(KERNEL_TIMEOUT))
+        if pidfd::wait(self.pidfd.as_fd(), Some(KERNEL_TIMEOUT))
             .doing(|| "wait for an init".to_owned())?
         {
-            true => Ok(()),
-            false => Err(protocol("does not end although it was killed")),
+            Ok(())
+        } else {
+            Err(protocol("does not end although it was killed"))
         }
     }
 

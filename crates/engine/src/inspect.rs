@@ -78,7 +78,7 @@ impl Filter {
 impl Engine {
     /// One sandbox.
     pub fn inspect(&self, name: &str) -> Result<SandboxInfo> {
-        Ok(self.info(&*self.find(name)?))
+        Ok(info(&*self.find(name)?))
     }
 
     /// The sandboxes that fit, newest first.
@@ -86,7 +86,7 @@ impl Engine {
         let sandboxes = self.registry().all();
         let mut list: Vec<_> = sandboxes
             .iter()
-            .map(|sandbox| self.info(sandbox))
+            .map(|sandbox| info(sandbox))
             .filter(|info| filter.fits(info))
             .collect();
         list.sort_by(|a, b| b.created_at.cmp(&a.created_at));
@@ -102,36 +102,37 @@ impl Engine {
             .count();
         (sandboxes.len(), running)
     }
+}
 
-    pub(crate) fn info(&self, sandbox: &Sandbox) -> SandboxInfo {
-        let record = &sandbox.record;
-        let resolved = &record.resolved;
-        let state = sandbox.state();
-        let life = &state.life;
-        SandboxInfo {
-            id: record.id.clone(),
-            name: record.name.clone(),
-            spec: record.spec.clone(),
-            image: record.image_id().cloned(),
-            status: life.status,
-            generation: life.generation,
-            spare: state.spare.is_some(),
-            argv: resolved.argv.clone(),
-            env: resolved.env.clone(),
-            workdir: resolved.workdir.clone(),
-            user: resolved.user.clone(),
-            labels: resolved.labels.clone(),
-            created_at: record.created_at.to_string(),
-            started_at: life.started_at.map(|at| at.to_string()),
-            finished_at: life.finished_at.map(|at| at.to_string()),
-            init_pid: state.live.as_ref().map(|init| init.pid),
-            result: life.result.clone(),
-            exit_code: life.exit_code(sandbox.has_main()),
-            warnings: state.warnings.clone(),
-            socket: sandbox.socket.display().to_string(),
-            dir: sandbox.layout.dir.display().to_string(),
-            expires_at: record.expires_at.map(|at| at.to_string()),
-        }
+/// What a sandbox looks like now.
+pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
+    let record = &sandbox.record;
+    let resolved = &record.resolved;
+    let state = sandbox.state();
+    let life = &state.life;
+    SandboxInfo {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        spec: record.spec.clone(),
+        image: record.image_id().cloned(),
+        status: life.status,
+        generation: life.generation,
+        spare: state.spare.is_some(),
+        argv: resolved.argv.clone(),
+        env: resolved.env.clone(),
+        workdir: resolved.workdir.clone(),
+        user: resolved.user.clone(),
+        labels: resolved.labels.clone(),
+        created_at: record.created_at.to_string(),
+        started_at: life.started_at.map(|at| at.to_string()),
+        finished_at: life.finished_at.map(|at| at.to_string()),
+        init_pid: state.live.as_ref().map(|init| init.pid),
+        result: life.result.clone(),
+        exit_code: life.exit_code(sandbox.has_main()),
+        warnings: state.warnings.clone(),
+        socket: sandbox.socket.display().to_string(),
+        dir: sandbox.layout.dir.display().to_string(),
+        expires_at: record.expires_at.map(|at| at.to_string()),
     }
 }
 
@@ -178,11 +179,14 @@ mod tests {
         filter
     }
 
+    /// A query, and whether the running and the stopped sandbox fit it.
+    type Row<'a> = (&'a [(&'a str, &'a str)], bool, bool);
+
     #[test]
     fn filters() {
         let running = info("web_one", Status::Running, &[("team", "a")]);
         let exited = info("db", Status::Exited, &[("team", "b"), ("x", "")]);
-        let table: &[(&[(&str, &str)], bool, bool)] = &[
+        let table: &[Row<'_>] = &[
             (&[], true, false),
             (&[("all", "1")], true, true),
             (&[("all", "false")], true, false),

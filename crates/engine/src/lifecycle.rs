@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shedbox_spec::api::{SandboxInfo, Status};
-use shedbox_spec::control::{DieReason, Reply, Request};
+use shedbox_spec::control::{Reply, Request};
 use shedbox_spec::exec::{End, ExecResult};
 use shedbox_spec::sandbox::DEFAULT_STOP_TIMEOUT_MS;
 use shedbox_spec::{Error, Kind, signal};
@@ -15,6 +15,7 @@ use crate::background::Job;
 use crate::error::Result;
 use crate::generation::{Order, Place};
 use crate::init::{self, Init, MainStart};
+use crate::inspect::info;
 use crate::life::cut_short;
 use crate::sandbox::{Notify, Sandbox, Turn};
 
@@ -31,7 +32,7 @@ impl Engine {
             self.start_turn(&sandbox, &mut turn, hold_main)?;
         }
         drop(turn);
-        Ok(self.info(&sandbox))
+        Ok(info(&sandbox))
     }
 
     /// A new generation over the kept upper directory. Preconditions: the turn; nothing runs.
@@ -41,7 +42,7 @@ impl Engine {
         turn: &mut Turn,
         hold_main: bool,
     ) -> Result<()> {
-        self.end_files(turn);
+        turn.end_files();
         let generation = sandbox.state().life.generation + 1;
         // A crash after this line leaves an upper directory without scratch ones; the next start makes them again.
         self.renew_work(sandbox)?;
@@ -62,7 +63,7 @@ impl Engine {
         }
         turn.publish(&sandbox.socket)?;
         let outcome = self.take_over(sandbox, &init, hold_main);
-        self.save(sandbox);
+        sandbox.save();
         outcome?;
         self.background.want_spare(sandbox);
         Ok(())
@@ -79,28 +80,27 @@ impl Engine {
         hold_main: bool,
     ) -> Result<()> {
         sandbox.state().warnings.clone_from(&init.warnings);
-        let started = init
-            .activate()
-            .and_then(|()| match sandbox.has_main() && !hold_main {
-                true => init.start_main(),
-                false => Ok(MainStart::Started),
-            });
+        let started = init.activate().and_then(|()| {
+            if sandbox.has_main() && !hold_main {
+                init.start_main()
+            } else {
+                Ok(MainStart::Started)
+            }
+        });
         let failed = match started {
             Ok(MainStart::Started) => match self.watcher.watch(sandbox, init) {
                 Ok(()) => return Ok(()),
                 Err(error) => (None, error),
             },
-            Ok(MainStart::Over(result)) => match &result.end {
-                End::NotStarted { code, message } => {
-                    let error = not_started(sandbox, *code, message);
-                    (Some(result), error.into())
-                }
-                // It was quick. That is no failure; what follows is what follows every end of a main process.
-                _ => {
+            Ok(MainStart::Over(result)) => {
+                let End::NotStarted { code, message } = &result.end else {
+                    // It was quick. That is no failure; what follows is what follows every end of a main process.
                     sandbox.state().life.result = Some(result);
                     return self.watcher.watch(sandbox, init);
-                }
-            },
+                };
+                let error = not_started(sandbox, *code, message);
+                (Some(result), error.into())
+            }
             Err(error) => (None, error),
         };
         self.watcher.forget(init);
@@ -120,7 +120,7 @@ impl Engine {
             Status::Created | Status::Exited => return Ok(()),
             Status::Removing => return Ok(sandbox.state().life.must_run(sandbox.name())?),
         }
-        self.drop_spare(&sandbox);
+        sandbox.drop_spare();
         let spec = &sandbox.record.spec;
         let default =
             Duration::from_millis(spec.stop_timeout_ms.unwrap_or(DEFAULT_STOP_TIMEOUT_MS));
@@ -134,7 +134,7 @@ impl Engine {
             init.destroy_and_wait()?;
             self.has_ended(&sandbox, &init, result?);
         }
-        self.end_files(&mut turn);
+        turn.end_files();
         Ok(())
     }
 
@@ -218,40 +218,13 @@ impl Engine {
             state.ended(false, sandbox.has_main())
         };
         ended.notify();
-        self.save(sandbox);
-        let next = match sandbox.record.spec.auto_remove {
-            true => Job::Remove(Arc::downgrade(sandbox)),
-            false => Job::Tidy(Arc::clone(sandbox), None),
+        sandbox.save();
+        let next = if sandbox.record.spec.auto_remove {
+            Job::Remove(Arc::downgrade(sandbox))
+        } else {
+            Job::Tidy(Arc::clone(sandbox), None)
         };
         self.background.push(next);
-    }
-
-    /// Writes the state for the next daemon. A failure costs at most what a power loss would.
-    pub(crate) fn save(&self, sandbox: &Sandbox) {
-        let _saving = sandbox.saving();
-        let saved = sandbox.state().life.to_saved();
-        if saved.status != Status::Removing
-            && let Err(error) = sandbox.layout.write_state(&saved)
-        {
-            tracing::warn!(sandbox = %sandbox.record.id, error = shedbox_spec::error::chain(&error), "state not written");
-        }
-    }
-
-    /// Ends the init that serves files of a stopped sandbox. Preconditions: the turn.
-    pub(crate) fn end_files(&self, turn: &mut Turn) {
-        let Some(files) = turn.files.take() else {
-            return;
-        };
-        let ended = files
-            .init
-            .die(DieReason::Stop)
-            .and_then(|_| files.init.destroy_and_wait());
-        if let Err(error) = ended.and_then(|()| crate::sandbox::remove_socket(&files.socket)) {
-            tracing::warn!(
-                error = shedbox_spec::error::chain(&error),
-                "ending an init that served files"
-            );
-        }
     }
 }
 

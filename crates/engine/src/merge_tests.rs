@@ -23,7 +23,8 @@ fn image() -> ImageDefaults {
 
 #[test]
 fn argv_follows_docker() {
-    let table: &[(Option<&[&str]>, &[&str], &[&str])] = &[
+    type Row<'a> = (Option<&'a [&'a str]>, &'a [&'a str], &'a [&'a str]);
+    let table: &[Row<'_>] = &[
         (None, &[], &["/entry", "-v", "serve"]),
         (None, &["x"], &["/entry", "-v", "x"]),
         (Some(&["/bin/sh"]), &[], &["/bin/sh"]),

@@ -86,7 +86,7 @@ impl Engine {
             return Ok(());
         }
         if status != Status::Running {
-            self.drop_spare(sandbox);
+            sandbox.drop_spare();
             turn.close_listener(&sandbox.socket)?;
         }
         if status != Status::Running || !has_spare {
@@ -94,7 +94,7 @@ impl Engine {
         }
         // The next operation need not wait for a file to be written.
         drop(turn);
-        self.save(sandbox);
+        sandbox.save();
         Ok(())
     }
 }

@@ -270,7 +270,7 @@ pub fn parent_namespace(sandbox_sockets: &Path) -> Option<OwnedFd> {
                     pid = found.pid,
                     error = chain(error),
                     "the namespace of a sandbox is closed"
-                )
+                );
             })
             .ok()
     })
@@ -376,7 +376,7 @@ fn end_whoever_serves(socket: &Path) {
         Ok(Some(found)) => end(&found),
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(socket = %socket.display(), error = chain(&error), "an init that does not answer")
+            tracing::warn!(socket = %socket.display(), error = chain(&error), "an init that does not answer");
         }
     }
 }

@@ -48,16 +48,15 @@ impl<T> Registry<T> {
 
     /// Takes a name for a sandbox that is being made.
     pub(crate) fn reserve(&mut self, name: &str, id: &SandboxId) -> Result<()> {
-        match self.by_name.get(name) {
-            Some(owner) => Err(Error::conflict(format!(
+        if let Some(owner) = self.by_name.get(name) {
+            Err(Error::conflict(format!(
                 "the name `{name}` is taken by sandbox {}",
                 owner.short()
             ))
-            .with_hint(format!("choose another one, or `shedbox rm {name}` first"))),
-            None => {
-                self.by_name.insert(name.to_owned(), id.clone());
-                Ok(())
-            }
+            .with_hint(format!("choose another one, or `shedbox rm {name}` first")))
+        } else {
+            self.by_name.insert(name.to_owned(), id.clone());
+            Ok(())
         }
     }
 

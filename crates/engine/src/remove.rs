@@ -44,16 +44,15 @@ impl Engine {
     }
 
     fn take_away(&self, sandbox: &Arc<Sandbox>) -> Result<()> {
-        let mut turn = match sandbox.try_turn() {
-            Some(turn) => turn,
-            None => {
-                // An operation is under way, a stop perhaps: with its init it ends.
-                let live = sandbox.state().live.clone();
-                if let Some(init) = live {
-                    init.destroy();
-                }
-                sandbox.turn()
+        let mut turn = if let Some(turn) = sandbox.try_turn() {
+            turn
+        } else {
+            // An operation is under way, a stop perhaps: with its init it ends.
+            let live = sandbox.state().live.clone();
+            if let Some(init) = live {
+                init.destroy();
             }
+            sandbox.turn()
         };
         let (live, spare) = {
             let mut state = sandbox.state();
@@ -67,7 +66,7 @@ impl Engine {
             init.die(DieReason::Remove)?;
             init.destroy();
         }
-        self.end_files(&mut turn);
+        turn.end_files();
         remove_socket(&self.name_link(sandbox.name()))?;
         remove_socket(&sandbox.socket)?;
         remove_socket(&sandbox.socket.with_extension("next"))?;
@@ -114,7 +113,7 @@ impl Engine {
                 }
                 // Started or removed by somebody else since.
                 Err(error) => {
-                    tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "not pruned")
+                    tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "not pruned");
                 }
             }
         }

@@ -37,9 +37,9 @@ impl Engine {
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
         sandbox.state().life.may_reset(sandbox.name())?;
-        self.end_files(&mut turn);
+        turn.end_files();
 
-        let (next, from_spare) = match self.take_spare(&sandbox) {
+        let (next, from_spare) = match sandbox.take_spare() {
             Some(spare) => (spare, true),
             None => (self.build_next(&sandbox, &mut turn)?, false),
         };

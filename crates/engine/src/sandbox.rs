@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use shedbox_linux::seqpacket;
-use shedbox_spec::api::WaitResult;
+use shedbox_spec::api::{Status, WaitResult};
 use shedbox_spec::generation::Rootfs;
 
 use crate::error::{Doing, Result, on_path};
@@ -131,6 +131,17 @@ impl Sandbox {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes the state for the next daemon. A failure costs at most what a power loss would.
+    pub(crate) fn save(&self) {
+        let _saving = self.saving();
+        let saved = self.state().life.to_saved();
+        if saved.status != Status::Removing
+            && let Err(error) = self.layout.write_state(&saved)
+        {
+            tracing::warn!(sandbox = %self.record.id, error = shedbox_spec::error::chain(&error), "state not written");
+        }
+    }
+
     pub(crate) fn has_main(&self) -> bool {
         !self.record.resolved.argv.is_empty()
     }
@@ -169,7 +180,11 @@ impl Turn {
 
     /// Closes the listening socket of a sandbox that does not run: who connects is to be refused, not kept waiting.
     pub(crate) fn close_listener(&mut self, socket: &Path) -> Result<()> {
-        self.listener = None;
+        let unpublished = self
+            .listener
+            .take()
+            .and_then(|listener| listener.unpublished);
+        unpublished.map_or(Ok(()), |path| remove_socket(&path))?;
         remove_socket(socket)
     }
 
@@ -208,7 +223,6 @@ impl State {
     }
 
     /// Takes the waiters that an end concerns; the caller notifies them without the lock.
-    #[must_use]
     pub(crate) fn ended(&mut self, removed: bool, has_main: bool) -> Ended {
         let (due, waiting) = std::mem::take(&mut self.waiters)
             .into_iter()

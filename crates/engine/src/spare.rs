@@ -27,15 +27,17 @@ impl Engine {
             Ok(spare) => sandbox.state().spare = Some(spare),
             // Not fatal: the next reset builds on the spot and reports what is wrong to somebody.
             Err(error) => {
-                tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "no spare")
+                tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "no spare");
             }
         }
     }
+}
 
+impl Sandbox {
     /// The spare, when it is there, alive, and the next in line. Preconditions: the turn.
-    pub(crate) fn take_spare(&self, sandbox: &Sandbox) -> Option<Arc<Init>> {
+    pub(crate) fn take_spare(&self) -> Option<Arc<Init>> {
         let (spare, next) = {
-            let mut state = sandbox.state();
+            let mut state = self.state();
             (state.spare.take()?, state.life.generation + 1)
         };
         if spare.generation == next && !spare.has_ended() {
@@ -46,8 +48,8 @@ impl Engine {
     }
 
     /// Ends the spare; its directory goes with the next tidying. Preconditions: the turn.
-    pub(crate) fn drop_spare(&self, sandbox: &Sandbox) {
-        let spare = sandbox.state().spare.take();
+    pub(crate) fn drop_spare(&self) {
+        let spare = self.state().spare.take();
         if let Some(spare) = spare {
             spare.destroy();
         }

@@ -128,7 +128,7 @@ impl Watcher {
                     return self.forget(&init);
                 };
                 // Its end comes after its last word: read that first.
-                let gone = self.read_messages(&sandbox, &init, observer);
+                let gone = read_messages(&sandbox, &init, observer);
                 if token == init.token + 1 {
                     self.forget(&init);
                     observer.init_ended(&sandbox, &init);
@@ -140,26 +140,21 @@ impl Watcher {
         }
     }
 
-    /// True when nothing more will come.
-    fn read_messages(
-        &self,
-        sandbox: &Arc<Sandbox>,
-        init: &Arc<Init>,
-        observer: &dyn Observer,
-    ) -> bool {
-        loop {
-            match init.poll_message() {
-                Ok(Some(Message::Event(InitEvent::MainExited { result }))) => {
-                    observer.main_exited(sandbox, init, result);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(Silent::Busy) => return false,
-                Err(Silent::Gone) => return true,
-            }
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True when nothing more will come.
+fn read_messages(sandbox: &Arc<Sandbox>, init: &Arc<Init>, observer: &dyn Observer) -> bool {
+    loop {
+        match init.poll_message() {
+            Ok(Some(Message::Event(InitEvent::MainExited { result }))) => {
+                observer.main_exited(sandbox, init, result);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(Silent::Busy) => return false,
+            Err(Silent::Gone) => return true,
+        }
     }
 }

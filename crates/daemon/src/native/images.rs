@@ -36,7 +36,7 @@ pub(super) async fn pull(engine: &Arc<Engine>, body: Incoming) -> Answer {
 }
 
 /// The same for an archive: the request's body, or a file or directory of the host.
-pub(super) async fn load(engine: &Arc<Engine>, query: &Query, body: Incoming) -> Answer {
+pub(super) fn load(engine: &Arc<Engine>, query: &Query, body: Incoming) -> Answer {
     let path = query.get("path").map(PathBuf::from);
     if let Some(path) = path.as_ref().filter(|path| !path.is_absolute()) {
         return answer::failure(&Error::invalid(format!(

@@ -72,6 +72,10 @@ fn operations_on_one_sandbox_take_turns() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that a stop is under way cannot be seen from outside"
+)]
 fn remove_by_force_does_not_wait_for_a_stop() {
     let home = Home::new();
     home.create(

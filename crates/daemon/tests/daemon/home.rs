@@ -292,6 +292,10 @@ pub(crate) fn lives(pid: i32) -> bool {
 }
 
 /// Looks until it is so, for ten seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is looked at tells nobody when it changes"
+)]
 pub(crate) fn until(mut so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {

@@ -178,6 +178,10 @@ fn a_second_daemon_says_so_and_leaves() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is to happen for longer than the idle time"
+)]
 fn an_idle_daemon_leaves_and_takes_the_keeper_along() {
     let mut home = Home::with_config("idle_exit_s = 1\n");
     home.create(&json!({"name": "one", "idle": true}));
