@@ -18,6 +18,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
+use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::{fd, stream};
 use shedbox_spec::control::{Attach, Request};
 use shedbox_spec::detach_keys::Matcher;
@@ -245,8 +246,8 @@ impl<'s> Exec<'s> {
         };
         let control = self.sandbox.connect()?;
         let request = Request::Exec(self.request);
-        let Wiring { pump, passed, kept, .. } = wiring;
-        let running = Running::send(self.sandbox.name_or_id(), control, &request, &passed, pump, terminal)?;
+        let kept = std::mem::take(&mut wiring.kept);
+        let running = wiring.send(self.sandbox, control, &request, terminal)?;
         Ok((running, kept))
     }
 }
@@ -280,7 +281,7 @@ impl Follow {
         };
         let request = if self.start { Request::StartMain(attach) } else { Request::Attach(attach) };
         let control = sandbox.connect()?;
-        Running::send(sandbox.name_or_id(), control, &request, &wiring.passed, wiring.pump, None)
+        wiring.send(sandbox, control, &request, None)
     }
 }
 
@@ -288,6 +289,8 @@ impl Follow {
 struct Wiring {
     pump: Pump,
     passed: Vec<OwnedFd>,
+    /// For each of `passed`: it is the write end of a pipe that the pump reads.
+    pumped: Vec<bool>,
     kept: Kept,
     piped: Piped,
     limit: Option<u64>,
@@ -299,6 +302,7 @@ impl Default for Wiring {
         Self {
             pump: Pump::default(),
             passed: Vec::with_capacity(3),
+            pumped: Vec::with_capacity(3),
             kept: Kept::default(),
             piped: Piped::Captured,
             limit: None,
@@ -308,12 +312,30 @@ impl Default for Wiring {
 }
 
 impl Wiring {
+    /// Sends the request with the descriptors.
+    ///
+    /// The write ends of what the pump reads stay open here as well: otherwise the end of a command would wake us once
+    /// for each of its pipes before its result does. The pump knows the end from the result, not from the pipes.
+    fn send(
+        mut self,
+        sandbox: &Sandbox,
+        control: SeqPacket,
+        request: &Request,
+        terminal: Option<TerminalEnds>,
+    ) -> Result<Running> {
+        let mut running = Running::send(sandbox.name_or_id(), control, request, &self.passed, self.pump, terminal)?;
+        let held = self.passed.drain(..).zip(self.pumped).filter_map(|(fd, pumped)| pumped.then_some(fd));
+        running.pump.hold(held.collect());
+        Ok(running)
+    }
+
     fn input(&mut self, stdio: Stdio, keys: Option<Matcher>) -> Result<StdinMode> {
         if matches!(stdio.0, Kind::Null) {
             return Ok(StdinMode::Null);
         }
         let (read, write) = fd::pipe().map_err(Error::system("make a pipe"))?;
         self.passed.push(read);
+        self.pumped.push(false);
         let failed = Error::system("use standard input");
         let inflow = match stdio.0 {
             Kind::Inherit => Inflow::new(Fd::Standard(stream::stdin()), write, keys),
@@ -337,6 +359,7 @@ impl Wiring {
         };
         let (read, write) = fd::pipe().map_err(Error::system("make a pipe"))?;
         self.passed.push(write);
+        self.pumped.push(to.is_some());
         match to {
             None => self.kept.outputs[index] = Some(read),
             Some(to) => {

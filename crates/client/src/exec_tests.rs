@@ -347,3 +347,42 @@ fn peak() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+#[test]
+fn what_was_written_before_the_sandbox_died_is_not_lost() {
+    let ground = ground(|connection| {
+        let (_, fds) = request(&connection);
+        fd::write_all(&fds[0], b"last words").unwrap();
+    });
+    let mut file = tempfile::tempfile().unwrap();
+    let exec = ground.sandbox.command("x").stdout(file.try_clone().unwrap().into());
+    assert!(matches!(exec.status().unwrap_err(), Error::Killed { .. }));
+    let mut text = String::new();
+    std::io::Seek::rewind(&mut file).unwrap();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "last words");
+}
+
+#[test]
+fn a_piped_stream_beside_a_pumped_one_ends_with_the_command() {
+    let ground = ground(run);
+    let null = || Stdio::from(std::fs::File::options().write(true).open("/dev/null").unwrap());
+    for piped_is_stdout in [true, false] {
+        let exec = sh(&ground, "echo x; echo x >&2");
+        let exec = if piped_is_stdout {
+            exec.stdout(Stdio::piped()).stderr(null())
+        } else {
+            exec.stdout(null()).stderr(Stdio::piped())
+        };
+        let mut child = exec.spawn().unwrap();
+        let mut text = String::new();
+        match (&mut child.stdout, &mut child.stderr) {
+            (Some(stream), None) => stream.read_to_string(&mut text),
+            (None, Some(stream)) => stream.read_to_string(&mut text),
+            other => panic!("{other:?}"),
+        }
+        .unwrap();
+        assert_eq!(text, "x\n");
+        assert!(child.wait().unwrap().success());
+    }
+}

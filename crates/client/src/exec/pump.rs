@@ -31,6 +31,8 @@ pub(crate) struct Pump {
     buffer: Vec<u8>,
     finishing: bool,
     failure: Option<Error>,
+    /// Write ends of the pipes that are read, see [`Pump::hold`].
+    held: Vec<OwnedFd>,
     /// Captured streams that have ended.
     done: [Option<To>; 2],
 }
@@ -45,6 +47,11 @@ impl Pump {
                 self.end(index);
             }
         }
+    }
+
+    /// Keeps the write ends of its pipes open, so that their other holders' ends wake nobody.
+    pub(crate) fn hold(&mut self, writers: Vec<OwnedFd>) {
+        self.held = writers;
     }
 
     /// There is nothing to move.

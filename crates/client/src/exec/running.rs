@@ -90,7 +90,11 @@ impl Running {
     }
 
     fn hear(&mut self, frame: Option<Frame>) -> Result<Option<Event>> {
-        let Some(mut frame) = frame else { return Err(self.killed()) };
+        let Some(mut frame) = frame else {
+            // What it wrote before is still in its pipes; the error follows when that has been moved.
+            self.pump.finish();
+            return Ok(None);
+        };
         match parse(&frame.bytes)? {
             Reply::Started { pid } => {
                 if let Some(ends) = self.terminal.take() {
