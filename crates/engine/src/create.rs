@@ -36,6 +36,7 @@ impl Engine {
         let _activity = self.background.activity();
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
+        self.require_room()?;
         let owner = owner(&request, caller)?;
         let (record, pin) = self.new_record(request.spec, owner)?;
         let sandbox = match self.establish(record, request.start) {

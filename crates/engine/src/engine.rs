@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use shedbox_linux::userns;
+use shedbox_linux::{disk, userns};
 use shedbox_spec::api::IdMapKind;
 use shedbox_spec::config::Config;
 use shedbox_spec::paths::Paths;
@@ -50,6 +50,8 @@ pub struct Engine {
     /// Second in the lock order, see [`crate::sandbox`].
     registry: Mutex<Registry<Sandbox>>,
     random: File,
+    /// The directory of sandboxes, for a look at the room on its disk.
+    disk: File,
     /// This engine, for the threads it starts.
     own: OnceLock<Weak<Engine>>,
 }
@@ -86,6 +88,7 @@ impl Engine {
         let store = Arc::new(Store::open(&paths.store(), &paths.trash(), store_options)?);
         let images = shedbox_image::ImageService::new(Arc::clone(&store), config.clone());
         let random = File::open("/dev/urandom").doing(|| "open /dev/urandom".to_owned())?;
+        let disk = File::open(paths.sandboxes()).doing(|| on_path("open", &paths.sandboxes()))?;
         let engine = Arc::new(Self {
             keeper: Keeper::new(paths.keeper_socket(), log),
             watcher: Watcher::new()?,
@@ -101,6 +104,7 @@ impl Engine {
             images,
             host,
             random,
+            disk,
         });
         let weak = Arc::downgrade(&engine);
         engine.own.get_or_init(|| weak.clone());
@@ -130,17 +134,45 @@ impl Engine {
     /// Nothing needs this daemon: no sandbox runs, and neither a lifetime nor an owner is to be watched.
     pub fn is_idle(&self) -> bool {
         use shedbox_spec::api::Status;
-        self.registry().all().iter().all(|sandbox| {
+        let sandboxes = self.registry().all();
+        sandboxes.iter().all(|sandbox| {
             let status = sandbox.state().life.status;
             !matches!(status, Status::Running | Status::Removing)
                 && sandbox.record.expires_at.is_none()
                 && sandbox.record.owner.is_none()
+                // Busy, or somebody reads its files.
+                && sandbox.try_turn().is_some_and(|turn| turn.files.is_none())
         })
     }
 
     /// Stops the engine's threads. Sandboxes go on; spares leave as soon as this process has ended.
     pub fn close(&self) {
         self.background.close();
+        let sandboxes = self.registry().all();
+        for sandbox in sandboxes {
+            if let Some(mut turn) = sandbox.try_turn() {
+                turn.end_files();
+            }
+        }
+    }
+
+    /// Refuses when the disk has less room than the configuration wants to be left.
+    pub(crate) fn require_room(&self) -> Result<()> {
+        let room = disk::room(&self.disk).doing(|| "see how much room the disk has".to_owned())?;
+        if room.free_bytes >= self.config.min_free_bytes {
+            return Ok(());
+        }
+        Err(shedbox_spec::Error::new(
+            shedbox_spec::Kind::Exhausted,
+            format!(
+                "the disk of {} has {} bytes left, and `min_free_bytes` is {}",
+                self.paths.root.display(),
+                room.free_bytes,
+                self.config.min_free_bytes
+            ),
+        )
+        .with_hint("remove sandboxes, or run `shedbox prune --all`; SHEDBOX_ROOT moves everything to another disk")
+        .into())
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Sandbox>> {

@@ -112,8 +112,12 @@ impl Layout {
         write_json(&self.dir.join("spec.json"), record)
     }
 
-    pub(crate) fn read_record(&self) -> Result<Record> {
-        read_json(&self.dir.join("spec.json"))
+    /// Reads both files. `None` when one is missing, empty or cut off, which only a power loss can have done; an error
+    /// when they cannot be read now or are of another release, which is no reason to give a sandbox up.
+    pub(crate) fn read_both(&self) -> Result<Option<(Record, SavedState)>> {
+        let record = read_versioned(&self.dir.join("spec.json"))?;
+        let state = read_versioned(&self.dir.join("state.json"))?;
+        Ok(record.zip(state))
     }
 
     /// Replaces the state: a reader sees the old one or the new one. The two files change places, so that no inode is
@@ -137,10 +141,6 @@ impl Layout {
 
     fn next_state(&self) -> PathBuf {
         self.dir.join("state.json.next")
-    }
-
-    pub(crate) fn read_state(&self) -> Result<SavedState> {
-        read_json(&self.dir.join("state.json"))
     }
 
     /// The result that init left, when the main process has ended.
@@ -184,6 +184,31 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         .doing(|| on_path("write", path))
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+fn read_versioned<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.doing(|| on_path("read", path))?,
+    };
+    match serde_json::from_slice(&text) {
+        Ok(Versioned { version }) if version == RECORD_VERSION => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(std::io::Error::from)
+            .doing(|| on_path("understand", path)),
+        Ok(Versioned { version }) => Err(shedbox_spec::Error::new(
+            shedbox_spec::Kind::Unsupported,
+            format!("{} has version {version}, this release writes {RECORD_VERSION}", path.display()),
+        )
+        .with_hint("it was written by another release of shedbox: use that one, or remove the sandbox's directory")
+        .into()),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Makes a directory that only the owner enters.
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
@@ -218,17 +243,33 @@ mod tests {
             finished_at: None,
             result: None,
         };
-        layout.write_state(&state).unwrap();
-        state.generation = 4;
-        layout.write_state(&state).unwrap();
-        assert_eq!(layout.read_state().unwrap(), state);
-        state.generation = 5;
-        layout.write_state(&state).unwrap();
-        assert_eq!(layout.read_state().unwrap(), state);
+        for generation in 3..6 {
+            state.generation = generation;
+            layout.write_state(&state).unwrap();
+            let read: Option<SavedState> = read_versioned(&dir.path().join("state.json")).unwrap();
+            assert_eq!(read.as_ref(), Some(&state));
+        }
         assert_eq!(layout.read_exit(), None);
         std::fs::write(layout.exit_record(), "{half").unwrap();
         assert_eq!(layout.read_exit(), None);
         layout.clear_exit().unwrap();
         layout.clear_exit().unwrap();
+    }
+
+    #[test]
+    fn a_record_is_lost_or_kept_but_never_misread() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            dir: dir.path().to_owned(),
+        };
+        assert_eq!(layout.read_both().unwrap(), None, "missing");
+        std::fs::write(dir.path().join("spec.json"), "").unwrap();
+        assert_eq!(layout.read_both().unwrap(), None, "empty");
+        std::fs::write(dir.path().join("spec.json"), "{\"version\":1,\"id\":").unwrap();
+        assert_eq!(layout.read_both().unwrap(), None, "cut off");
+        std::fs::write(dir.path().join("spec.json"), "{\"version\":2,\"new\":1}").unwrap();
+        assert!(layout.read_both().is_err(), "another release's");
+        std::fs::write(dir.path().join("spec.json"), "{\"version\":1,\"new\":1}").unwrap();
+        assert!(layout.read_both().is_err(), "whole, and not understood");
     }
 }

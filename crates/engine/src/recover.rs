@@ -23,7 +23,7 @@ use crate::error::{Doing, EngineError, Result, on_path};
 use crate::generation::GENERATION_MARK;
 use crate::init::Init;
 use crate::life::Life;
-use crate::record::{Layout, RECORD_VERSION, Record, SavedState};
+use crate::record::{Layout, Record, SavedState};
 use crate::sandbox::{Sandbox, remove_socket};
 
 /// What was found of one sandbox.
@@ -87,6 +87,7 @@ impl Engine {
     /// Called once, before any thread of the engine runs.
     pub(crate) fn recover(&self) -> Result<()> {
         let dir = self.paths.sandboxes();
+        let mut left_alone = HashSet::new();
         let entries = std::fs::read_dir(&dir).doing(|| on_path("read directory", &dir))?;
         for entry in entries {
             let entry = entry.doing(|| on_path("read directory", &dir))?;
@@ -95,13 +96,14 @@ impl Engine {
                 Ok(Ok(id)) => {
                     if let Err(error) = self.recover_one(&id, &path) {
                         tracing::error!(sandbox = %id, error = chain(&error), "cannot recover; left as it is");
+                        left_alone.insert(id.to_string());
                     }
                 }
                 // `.new-*`, or nothing of ours.
                 _ => self.discard_if_there(&path)?,
             }
         }
-        self.clear_runtime_directory()
+        self.clear_runtime_directory(&left_alone)
     }
 
     fn recover_one(&self, id: &SandboxId, dir: &Path) -> Result<()> {
@@ -109,22 +111,12 @@ impl Engine {
             dir: dir.to_owned(),
         };
         let socket = self.sandbox_socket(id);
-        let (record, saved) = match layout
-            .read_record()
-            .and_then(|record| Ok((record, layout.read_state()?)))
-        {
-            Ok(both) => both,
-            Err(error) => {
-                // Records are complete before a directory gets its name: this one lost them to a power loss.
-                tracing::warn!(sandbox = %id, error = chain(&error), "no record; removed");
-                end_whoever_serves(&socket);
-                return self.discard_if_there(dir);
-            }
+        let Some((record, saved)) = layout.read_both()? else {
+            // Records are complete before a directory gets its name: this one lost them to a power loss.
+            tracing::warn!(sandbox = %id, "no record; removed");
+            end_whoever_serves(&socket);
+            return self.discard_if_there(dir);
         };
-        if record.version != RECORD_VERSION || saved.version != RECORD_VERSION {
-            tracing::warn!(sandbox = %id, "written by another release; left alone");
-            return Ok(());
-        }
         let found = find_init(&socket, id.as_str());
         let facts = Facts {
             init: found.as_ref().map(|found| found.status.generation),
@@ -219,7 +211,7 @@ impl Engine {
     }
 
     /// Sockets, names and inits that belong to no sandbox (any more).
-    fn clear_runtime_directory(&self) -> Result<()> {
+    fn clear_runtime_directory(&self, left_alone: &HashSet<String>) -> Result<()> {
         for path in entries(&self.paths.sandbox_sockets())? {
             let name = path
                 .file_name()
@@ -227,7 +219,7 @@ impl Engine {
                 .unwrap_or_default();
             let known = name
                 .strip_suffix(".sock")
-                .is_some_and(|id| self.registry().contains(id));
+                .is_some_and(|id| self.registry().contains(id) || left_alone.contains(id));
             if !known && path != self.paths.names() {
                 end_whoever_serves(&path);
                 remove_socket(&path)?;
@@ -384,6 +376,7 @@ fn end_whoever_serves(socket: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::RECORD_VERSION;
 
     fn facts(status: Status, generation: u64) -> Facts {
         let saved = SavedState {

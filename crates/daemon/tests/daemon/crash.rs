@@ -206,3 +206,27 @@ fn an_exec_in_flight_survives_the_daemon() {
     home.sh("one", "touch /go");
     assert_eq!(running.join().unwrap(), wrote("done\n"));
 }
+
+#[test]
+fn a_record_of_another_release_is_left_alone() {
+    let mut home = Home::new();
+    let info = home.create(&json!({"name": "one", "idle": true}));
+    home.kill_daemon();
+    let record = home
+        .root()
+        .join("sandboxes")
+        .join(info["id"].as_str().unwrap())
+        .join("spec.json");
+    let ours = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, "{\"version\":99,\"id\":\"of another form\"}").unwrap();
+    home.start();
+    assert_eq!(
+        home.api("GET", "sandboxes?all=1", &Value::Null).1,
+        json!([])
+    );
+    assert!(lives(pid(&info)));
+    home.kill_daemon();
+    std::fs::write(&record, ours).unwrap();
+    home.start();
+    assert_eq!(home.inspect("one")["init_pid"], info["init_pid"]);
+}
