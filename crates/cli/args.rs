@@ -14,7 +14,7 @@ use crate::report::SHEDBOX_FAILED;
 /// Images are pulled into shared read-only layers; each sandbox has one writable directory on top; `reset` renames that
 /// directory away.
 #[derive(Debug, Parser)]
-#[command(name = "shedbox", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "shedbox", version, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -105,7 +105,7 @@ mod tests {
         let mut table = Table::new(&["ID", "NAME", "X"]);
         table.row(["1", "", ""]);
         table.row(["22", "évé\u{1b}[2J", "y"]);
-        assert_eq!(table.to_text(), "ID   NAME          X\n1\n22   évé\\u{1b}[2J   y\n");
+        assert_eq!(table.to_text(), "ID   NAME           X\n1\n22   évé\\u{1b}[2J   y\n");
     }
 
     #[test]
