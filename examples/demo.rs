@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use shedbox_client::spec::mount::Access;
-use shedbox_client::{Sandbox, SandboxSpec, Stdio};
+use shedbox_client::{Client, Sandbox, SandboxSpec, Stdio};
 
 const SANDBOXES: usize = 4;
 const EPISODES: usize = 20;
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
+    "daemon start",
     "create",
     "first exec",
     "tests, failing",
@@ -35,6 +36,7 @@ type Times = Mutex<BTreeMap<&'static str, Vec<Duration>>>;
 fn main() -> anyhow::Result<()> {
     let options = Options::parse()?;
     let times = Times::default();
+    timed(&times, "daemon start", || Ok(Client::shared().version()?))?;
     let began = Instant::now();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..SANDBOXES)
