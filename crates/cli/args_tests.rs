@@ -43,8 +43,8 @@ fn the_declaration_is_consistent() {
 fn where_the_command_begins() {
     assert_eq!(spec(&["img"]), Ok(image(&[])));
     assert_eq!(spec(&["img", "ls", "-la", "--tty"]), Ok(image(&["ls", "-la", "--tty"])), "options behind the image");
-    assert_eq!(spec(&["img", "--", "-x"]), Ok(image(&["-x"])), "a `--` in front is no part of it");
-    assert_eq!(spec(&["img", "x", "--", "-x"]), Ok(image(&["x", "--", "-x"])));
+    assert_eq!(spec(&["img", "--", "-x"]), Ok(image(&["--", "-x"])), "as Docker");
+    assert_eq!(spec(&["img", "-t"]), Ok(image(&["-t"])));
     assert_eq!(spec(&["-t", "img"]), Ok(SandboxSpec { tty: true, ..image(&[]) }));
     assert_eq!(spec(&["host", "sh"]).unwrap().source, Source::Host);
     let rootfs = spec(&["--rootfs", "dir", "ls", "-l"]).unwrap();
@@ -137,6 +137,8 @@ fn exec_takes_any_command() {
     let parse = |words: &[&str]| Cli::try_parse_from(["shedbox", "exec"].iter().chain(words)).map(|cli| cli.command);
     assert!(matches!(parse(&["-it", "box", "sh", "-c", "x", "--help"]), Ok(Command::Exec(_))));
     assert!(matches!(parse(&["--timeout", "5", "--grace=1s", "-e", "A=1", "-w", "/", "-u", "1", "box", "-x"]), Ok(Command::Exec(_))));
+    let Ok(Command::Exec(args)) = parse(&["-i", "box", "-t", "x"]) else { panic!("not an exec") };
+    assert_eq!(format!("{args:?}").matches("tty: false").count(), 1, "what follows the sandbox is the command's");
     assert!(parse(&["box"]).is_err());
     assert!(parse(&["--grace", "1s", "box", "x"]).is_err(), "a grace without a timeout");
 }

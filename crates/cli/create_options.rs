@@ -138,12 +138,10 @@ pub(crate) struct CreateOptions {
     /// Show this help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
-    /// Image by reference or id; `host` for the host's own programs
-    #[arg(required_unless_present = "rootfs")]
-    image: Option<OsString>,
-    /// Command and its arguments; with an entrypoint, its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    /// Image by reference or id, `host` for the host's own programs; then the command and its arguments, or, with an
+    /// entrypoint, its arguments. With `--rootfs` the command alone
+    #[arg(required_unless_present = "rootfs", trailing_var_arg = true, value_name = "IMAGE|COMMAND")]
+    words: Vec<OsString>,
 }
 
 impl CreateOptions {
@@ -191,7 +189,7 @@ impl CreateOptions {
         })
     }
 
-    /// With `--rootfs` there is no image: the first word belongs to the command.
+    /// The first word is the image; with `--rootfs` there is none.
     fn source(&self, cwd: &str) -> Result<(Source, Vec<String>)> {
         let text = |word: &OsString| {
             word.to_str().map(str::to_owned).ok_or_else(|| {
@@ -199,18 +197,17 @@ impl CreateOptions {
                     .with_hint("a main process takes text alone; `shedbox exec` takes any bytes")
             })
         };
-        let command = self.command.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        let first = self.image.as_ref().map(text).transpose()?;
+        let mut words = self.words.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         if let Some(dir) = &self.rootfs {
             let dir = if dir.starts_with('/') { dir.clone() } else { format!("{cwd}/{dir}") };
-            return Ok((Source::Rootfs(dir), first.into_iter().chain(command).collect()));
+            return Ok((Source::Rootfs(dir), words));
         }
-        let source = match first.as_deref() {
-            Some("host") => Source::Host,
-            Some(image) => Source::Image(image.to_owned()),
-            None => return Err(Error::invalid("no image was given").into()),
-        };
-        Ok((source, command))
+        if words.is_empty() {
+            return Err(Error::invalid("no image was given").into());
+        }
+        let command = words.split_off(1);
+        let image = words.remove(0);
+        Ok((if image == "host" { Source::Host } else { Source::Image(image) }, command))
     }
 
     /// All mounts, those higher up first, so that none covers one that was mounted before.

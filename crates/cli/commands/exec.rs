@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 use shedbox_client::{Client, Stdio};
-use shedbox_spec::size;
 use shedbox_spec::user::UserSpec;
+use shedbox_spec::{Error, size};
 
 use crate::foreground::{self, Ending, Foreground};
 use crate::exec_env;
@@ -47,11 +47,9 @@ pub(crate) struct Args {
     /// Keys that leave an interactive terminal without ending the command
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
-    /// Name or id of the sandbox
-    sandbox: String,
-    /// Command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<OsString>,
+    /// Name or id of the sandbox, then the command and its arguments
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["SANDBOX", "COMMAND"])]
+    words: Vec<OsString>,
 }
 
 /// Runs it.
@@ -61,8 +59,11 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     if let Some(user) = &args.user {
         UserSpec::parse(user)?;
     }
-    let sandbox = Client::shared().sandbox(&args.sandbox)?;
-    let [program, arguments @ ..] = args.command.as_slice() else { return Ok(0) }; // clap requires one
+    let [name, program, arguments @ ..] = args.words.as_slice() else {
+        return Err(Error::invalid("no command was given").into());
+    };
+    let name = name.to_str().ok_or_else(|| Error::not_found(format!("no such sandbox: `{}`", name.display())))?;
+    let sandbox = Client::shared().sandbox(name)?;
     let mut exec = sandbox.command(program).args(arguments);
     for entry in &env {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
