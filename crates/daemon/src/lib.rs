@@ -15,6 +15,7 @@ mod error;
 mod listener;
 mod log;
 mod native;
+mod ownership;
 mod passwd;
 mod query;
 mod router;
@@ -77,7 +78,7 @@ fn start(options: DaemonOptions) -> Result<()> {
         tracing::warn!(%errno, "the limit of open files stays as it is");
     }
     directories::make(&paths)?;
-    let _lock = shedbox_store::lock_root(&paths.root)?;
+    let _lock = ownership::take(&paths)?;
     let log = log::start(&paths.root, foreground)?;
     let handed = listener::handed_over()?;
     let id_map = enter::enter(&paths)?;

@@ -62,6 +62,7 @@ async fn dispatch(
         Route::Stop(name) => sandboxes::stop(engine, name, &query).await,
         Route::Kill(name) => sandboxes::kill(engine, name, &query).await,
         Route::Reset(name) => answer::ok(call_now(engine, |engine| engine.reset(&name))),
+        Route::Disown(name) => answer::empty(call_now(engine, |engine| engine.disown(&name))),
         Route::Wait(name) => sandboxes::wait(engine, &name, &query).await,
         Route::Logs(name) => sandboxes::logs(engine, name, &query).await,
         Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),

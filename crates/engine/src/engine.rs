@@ -139,7 +139,7 @@ impl Engine {
             let status = sandbox.state().life.status;
             !matches!(status, Status::Running | Status::Removing)
                 && sandbox.record.expires_at.is_none()
-                && sandbox.record.owner.is_none()
+                && (sandbox.record.owner.is_none() || sandbox.disowned.load(std::sync::atomic::Ordering::Acquire))
                 // Busy, or somebody reads its files.
                 && sandbox.try_turn().is_some_and(|turn| turn.files.is_none())
         })

@@ -11,6 +11,7 @@
 mod background;
 mod blanks;
 mod create;
+mod disown;
 pub mod doctor;
 mod engine;
 mod error;

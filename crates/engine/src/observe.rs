@@ -95,6 +95,9 @@ impl Engine {
         // The next operation need not wait for a file to be written.
         drop(turn);
         sandbox.save();
+        if status == Status::Running && !has_spare {
+            self.background.want_spare(sandbox);
+        }
         Ok(())
     }
 }

@@ -112,6 +112,13 @@ impl Layout {
         write_json(&self.dir.join("spec.json"), record)
     }
 
+    /// Puts another record in the place of the one that is there.
+    pub(crate) fn replace_record(&self, record: &Record) -> Result<()> {
+        let (next, path) = (self.dir.join("spec.json.next"), self.dir.join("spec.json"));
+        write_json(&next, record)?;
+        std::fs::rename(&next, &path).doing(|| on_path("replace", &path))
+    }
+
     /// Reads both files. `None` when one is missing, empty or cut off, which only a power loss can have done; an error
     /// when they cannot be read now or are of another release, which is no reason to give a sandbox up.
     pub(crate) fn read_both(&self) -> Result<Option<(Record, SavedState)>> {

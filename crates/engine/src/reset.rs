@@ -52,7 +52,6 @@ impl Engine {
         let outcome = self.take_over(&sandbox, &next, false);
         drop(turn);
         self.background.push(Job::Tidy(Arc::clone(&sandbox), old));
-        self.background.want_spare(&sandbox);
         outcome?;
         Ok(ResetReport {
             generation: next.generation,

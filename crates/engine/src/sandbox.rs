@@ -16,6 +16,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use shedbox_linux::seqpacket;
@@ -35,6 +36,8 @@ pub(crate) struct Sandbox {
     pub(crate) socket: PathBuf,
     /// Lower directories, binds and masks, computed once; upper and work are filled in for each generation.
     pub(crate) rootfs: OnceLock<Rootfs>,
+    /// The owner in the record does not count any more; written with the turn.
+    pub(crate) disowned: AtomicBool,
     turn: Mutex<Turn>,
     state: Mutex<State>,
     /// Writers of `state.json` take turns.
@@ -98,6 +101,7 @@ impl Sandbox {
             layout,
             socket,
             rootfs: OnceLock::new(),
+            disowned: AtomicBool::new(false),
             turn: Mutex::default(),
             saving: Mutex::default(),
             state: Mutex::new(State {

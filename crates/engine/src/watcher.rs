@@ -110,6 +110,18 @@ impl Watcher {
             .doing(|| "watch the owner of a sandbox".to_owned())
     }
 
+    /// Stops listening to the owner of a sandbox.
+    pub(crate) fn forget_owner(&self, sandbox: &Weak<Sandbox>) {
+        let owned = |entry: &Entry| matches!(entry, Entry::Owner(of, _) if of.ptr_eq(sandbox));
+        self.lock().retain(|_, entry| {
+            if let (true, Entry::Owner(_, pidfd)) = (owned(entry), &*entry) {
+                let _ = self.epoll.remove(pidfd.as_fd()); // closing it below has the same effect
+                return false;
+            }
+            true
+        });
+    }
+
     fn dispatch(&self, token: u64, observer: &dyn Observer) {
         // Gone: an operation has taken the init over since the event.
         let Some(entry) = self.lock().get(&token).cloned() else {

@@ -230,6 +230,17 @@ impl Drop for Home {
         {
             self.remove(sandbox["id"].as_str().unwrap());
         }
+        // What is left of overlays can be removed by root of their namespace alone.
+        let emptied = until(|| {
+            std::fs::read_dir(self.root().join("trash"))
+                .unwrap()
+                .count()
+                == 0
+        });
+        assert!(
+            emptied || std::thread::panicking(),
+            "the trash is not emptied"
+        );
         let keeper = self.keeper();
         let mut child = self.daemon.take().unwrap();
         shedbox_linux::process::signal(child.id() as i32, 15).unwrap();

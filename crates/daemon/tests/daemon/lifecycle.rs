@@ -52,7 +52,7 @@ fn processes_do_not_cross_a_reset() {
         "one",
         "setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' >/dev/null 2>&1 &",
     );
-    assert_eq!(home.sh("one", "pgrep -c sleep").stdout, "2\n");
+    assert!(until(|| home.sh("one", "pgrep -c sleep").stdout == "2\n"));
     home.reset("one");
     assert_eq!(home.sh("one", "pgrep -c sleep").stdout, "0\n");
 }
