@@ -141,19 +141,28 @@ impl Chunks {
     }
 
     /// Passes over `bytes`; an earlier end of the stream is an error.
-    pub(crate) fn skip(&mut self, mut bytes: u64) -> Result<()> {
-        while bytes > 0 {
-            let available = self.fill()?.len();
-            if available == 0 {
-                return Err(StoreError::Tar(
-                    "it ends in the middle of an entry".to_owned(),
-                ));
-            }
-            let step = bytes.min(available as u64);
-            self.consume(step as usize);
-            bytes -= step;
+    pub(crate) fn skip(&mut self, bytes: u64) -> Result<()> {
+        if self.skip_at_most(bytes)? < bytes {
+            return Err(StoreError::Tar(
+                "it ends in the middle of an entry".to_owned(),
+            ));
         }
         Ok(())
+    }
+
+    /// Passes over `bytes`, or what is left when that is less. How many there were.
+    pub(crate) fn skip_at_most(&mut self, bytes: u64) -> Result<u64> {
+        let mut left = bytes;
+        while left > 0 {
+            let available = self.fill()?.len();
+            if available == 0 {
+                break;
+            }
+            let step = left.min(available as u64);
+            self.consume(step as usize);
+            left -= step;
+        }
+        Ok(bytes - left)
     }
 
     /// Reads to the end and gives the digest of the whole stream.

@@ -85,7 +85,9 @@ impl<'a> Entries<'a> {
         let mut long_name = None;
         let mut long_link = None;
         loop {
-            self.chunks.skip(self.left + self.padding)?;
+            self.chunks.skip(self.left)?;
+            // `umoci insert` leaves out what follows the last byte of data, and every reader written in Go takes that.
+            self.chunks.skip_at_most(self.padding)?;
             (self.left, self.padding) = (0, 0);
             let Some(block) = self.block()? else {
                 return Ok(None);

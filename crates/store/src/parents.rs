@@ -48,6 +48,29 @@ impl Parents {
         self.path.clear();
     }
 
+    /// Whether this layer has put something else than a directory on the way to `wanted`, a cleaned path: a file or a
+    /// link where lower layers had a directory. Nothing of theirs is below it any more.
+    pub(crate) fn is_replaced(&self, wanted: &[u8]) -> Result<bool> {
+        let ends = wanted.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for end in ends.map(|(at, _)| at).chain([wanted.len()]) {
+            let name = &wanted[..end];
+            if name.is_empty() {
+                return Ok(false); // the root
+            }
+            // Every name above is a directory: this cannot pass through a link.
+            match meta::stat_at(self.root(), OsStr::from_bytes(name)) {
+                Ok(stat) if stat.kind == meta::FileKind::Directory => {}
+                Ok(stat) => return Ok(!stat.is_whiteout()),
+                Err(error) if error.errno == Errno::ENOENT => return Ok(false),
+                Err(error) => {
+                    return Err(error)
+                        .doing(|| format!("look at `{}` of a layer", String::from_utf8_lossy(name)));
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// The directory at `wanted`, a cleaned path. What is missing is made, mode 0755, and `made` counts it.
     pub(crate) fn open(
         &mut self,

@@ -7,7 +7,8 @@
 //! - An entry replaces what has its name, a directory over a directory keeps its content. A hard link must name
 //!   something that this layer has already made, and not a directory.
 //! - Whiteouts apply to the layers below only, whatever their order among the entries: what this layer makes stays. A
-//!   directory that is both removed and made becomes opaque.
+//!   directory that is both removed and made becomes opaque. Below what replaces a directory there is nothing left to
+//!   remove (umoci writes such whiteouts).
 //! - Devices become empty files; `trusted.*`, `system.*`, `security.*` but capabilities, and everything that overlay
 //!   would understand, are left out with a warning.
 //! - Few system calls per file: create, write, set the time; owner and mode only where they differ from what creating
@@ -288,6 +289,9 @@ impl<'a> Unpacker<'a> {
     fn whiteout(&mut self, place: &Place) -> Result<()> {
         let name = OsStr::from_bytes(place.name());
         let what = || format!("make a whiteout for `{}`", shown(&place.path));
+        if self.parents.is_replaced(place.parent())? {
+            return Ok(());
+        }
         let parent = self.parent(place)?;
         match path::whiteout_at(parent, name) {
             Ok(()) => return Ok(()),
@@ -303,6 +307,9 @@ impl<'a> Unpacker<'a> {
     }
 
     fn opaque(&mut self, place: &Place) -> Result<()> {
+        if self.parents.is_replaced(&place.path)? {
+            return Ok(());
+        }
         let (entries, options) = (&mut self.entries, &self.options);
         let dir = self
             .parents

@@ -134,8 +134,10 @@ fn links_on_the_way_lead_nowhere_but_inside() {
                 .hard_link("l/evil", "f"),
         );
         assert!(message.contains("link that does not lead to"), "{message}");
-        let message = refused(Tar::default().symlink("l", link).file("l/.wh.evil", ""));
-        assert!(message.contains("link that does not lead to"), "{message}");
+        for whiteout in ["l/.wh.evil", "l/sub/.wh.evil", "l/.wh..wh..opq"] {
+            let found = layer(Tar::default().symlink("l", link).file(whiteout, ""));
+            assert_eq!(found, [format!("l 0777 -> {link}")], "{whiteout}");
+        }
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     assert_eq!(
@@ -279,6 +281,23 @@ fn later_entries_replace_earlier_ones_of_any_kind() {
     }
     let message = refused(Tar::default().file("f", "").file("f/below", ""));
     assert!(message.contains("used as a directory"), "{message}");
+}
+
+/// umoci removes what was in a directory one by one, also when something else takes the directory's place.
+#[test]
+fn whiteouts_below_what_has_replaced_a_directory() {
+    if became_root() {
+        return;
+    }
+    for whiteout in ["x/.wh.old", "x/deeper/.wh.old", "x/.wh..wh..opq"] {
+        let found = layer(Tar::default().file("x", "new").file(whiteout, ""));
+        assert_eq!(found, ["x 0644 \"new\""], "{whiteout}");
+        let found = layer(Tar::default().file(whiteout, "").file("x", "new"));
+        assert_eq!(found, ["x 0644 \"new\""], "{whiteout} first");
+        // Through a link it would hit what the link leads to.
+        let found = layer(Tar::default().dir("to").symlink("x", "to").file(whiteout, ""));
+        assert_eq!(found, ["to 0755", "x 0777 -> to"], "{whiteout}");
+    }
 }
 
 #[test]
@@ -715,7 +734,7 @@ fn broken_archives() {
     }
     let whole = Tar::default().file("f", &"x".repeat(2000)).open_end();
     let scratch = Scratch::new();
-    for length in [100, 512, 600, 2000, whole.len() - 1] {
+    for length in [100, 512, 600, 2000, 512 + 1999] {
         let message = scratch.refused(&whole[..length]).message;
         assert!(
             message.contains("middle of an entry"),
@@ -724,6 +743,10 @@ fn broken_archives() {
     }
     // At the border of an entry the end mark may be missing, as everywhere.
     assert_eq!(scratch.tree_of(&whole).len(), 1);
+    // And with it what fills the last block, as `umoci insert` writes it.
+    for length in [512 + 2000, whole.len() - 1] {
+        assert_eq!(Scratch::new().tree_of(&whole[..length]).len(), 1, "{length}");
+    }
     let mut lone = Tar::default().file("a", "").open_end();
     lone.extend_from_slice(&[0; 512]);
     lone.extend(Tar::default().file("b", "").end());
