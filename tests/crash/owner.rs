@@ -1,7 +1,7 @@
 //! A sandbox with an owner dies with it, however the owner ends and whoever else has gone.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use shedbox_client::{Client, SandboxSpec};
 
@@ -23,8 +23,15 @@ fn a_program_with_a_handle() {
     std::io::stdin().read_line(&mut line).expect("wait");
 }
 
-/// Starts that program. Its sandbox's id, once there is one.
-fn program_with_a_handle(home: &Home, image: &str) -> (Child, String) {
+/// That program, while it runs.
+struct Program {
+    child: Child,
+    /// It would end when nobody reads what its test harness says.
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// Starts it. Its sandbox's id, once there is one.
+fn program_with_a_handle(home: &Home, image: &str) -> (Program, String) {
     let own = std::env::current_exe().expect("this program");
     let mut child = Command::new(own)
         .args([
@@ -40,17 +47,22 @@ fn program_with_a_handle(home: &Home, image: &str) -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("start the program");
-    let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-    let id = lines
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let id = (&mut stdout)
+        .lines()
         .map_while(Result::ok)
         .find_map(|line| line.strip_prefix("id=").map(str::to_owned))
         .expect("the program has a sandbox");
-    (child, id)
+    let program = Program {
+        child,
+        _stdout: stdout,
+    };
+    (program, id)
 }
 
-fn end(mut program: Child) {
-    program.kill().expect("kill the program");
-    program.wait().expect("wait for the program");
+fn end(mut program: Program) {
+    program.child.kill().expect("kill the program");
+    program.child.wait().expect("wait for the program");
 }
 
 fn listed(home: &Home) -> String {
@@ -120,9 +132,11 @@ fn run_rm_in_the_background_goes_with_its_main_process() {
     let image = home.image("tiny");
     let id = home.run(["run", "--detach", "--rm", &image, "sleep", "1000000"]);
     assert_eq!(listed(&home), id, "it outlives the client that started it");
-    let main = home.run(["exec", &id, "pgrep", "-f", "sleep 1000000$"]);
+    let main = home.run(["exec", &id, "pidof", "sleep"]);
     kin.daemon(&home).expect("a daemon").kill();
-    home.run(["exec", &id, "kill", "-9", &main]);
+    // It is ended with the sandbox.
+    let killer = Beside::start(home.command(["exec", &id, "kill", "-9", &main])).end();
+    assert!(matches!(killer.status.code(), Some(0 | 137)), "{killer:?}");
     eventually("the sandbox is gone", || listed(&home).is_empty());
     eventually("its processes are gone", || kin.inside().is_empty());
 }

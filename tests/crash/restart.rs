@@ -275,7 +275,15 @@ fn a_killed_client_takes_its_own_command_and_nothing_else() {
         "-c",
         "while ! test -e /go; do sleep 0.05; done; echo done",
     ]));
-    let count = || home.run(["exec", name, "sh", "-c", "pgrep -f 'sleep 3001$' | wc -l"]);
+    let count = || {
+        home.run([
+            "exec",
+            name,
+            "sh",
+            "-c",
+            "ps | grep -c '[s]leep 3001$'; true",
+        ])
+    };
     eventually("both processes run", || count() == "2");
     doomed.kill();
     doomed.end();

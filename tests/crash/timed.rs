@@ -42,11 +42,6 @@ impl Beside {
         let _ = self.child.kill();
     }
 
-    /// Its pid.
-    pub(crate) fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-
     /// Waits for its end. Output must be small: nobody reads it before.
     pub(crate) fn end(mut self) -> Output {
         let deadline = Instant::now() + PATIENCE;

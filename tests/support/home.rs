@@ -241,7 +241,7 @@ impl Home {
             leaks.extend(
                 entries
                     .flatten()
-                    .filter(|entry| entry.file_name() != "names")
+                    .filter(|entry| entry.file_name() != "names" && !is_blank(&entry.path()))
                     .map(|entry| format!("{what} {}", entry.path().display())),
             );
         }
@@ -293,6 +293,15 @@ impl Drop for Home {
         remove_tree(&self.runtime);
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
     }
+}
+
+/// A set of empty directories that the daemon has made ahead of need: `.new-*`, with a record in which nothing is yet,
+/// or none.
+pub(crate) fn is_blank(path: &Path) -> bool {
+    let ahead = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(".new-"));
+    ahead && std::fs::metadata(path.join("spec.json")).map_or(true, |record| record.len() == 0)
 }
 
 /// Where runtime directories are made.

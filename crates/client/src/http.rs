@@ -94,6 +94,7 @@ impl Pool {
         target: &Target,
         mut payload: Payload<'_>,
     ) -> Result<Body> {
+        let mut repeated = false;
         loop {
             let (mut connection, reused) = self.connection()?;
             match exchange(&mut connection, method, target, &mut payload) {
@@ -103,6 +104,10 @@ impl Pool {
                 }
                 // The daemon closed a connection it had kept: it has not seen this request.
                 Err(Failure::Closed) if reused && !matches!(payload, Payload::Stream(_)) && method == "GET" => {}
+                // It died under a question, which changes nothing: its successor is asked, once.
+                Err(Failure::Closed) if !repeated && !matches!(payload, Payload::Stream(_)) && method == "GET" => {
+                    repeated = true;
+                }
                 Err(Failure::Closed) => {
                     return Err(Error::from(
                         shedbox_spec::Error::new(Kind::Unavailable, "the daemon closed the connection")
