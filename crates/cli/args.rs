@@ -4,8 +4,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, copy, create, daemon, diff, doctor, docs, exec, images, inspect, keeper, kill, load, logs, man,
-    ps, prune, pull, remove, reset, rmi, run, save, start, stats, stop, top, version, wait,
+    attach, completion, copy, create, daemon, diff, docs, doctor, exec, images, inspect, keeper,
+    kill, load, logs, man, prune, ps, pull, remove, reset, rmi, run, save, start, stats, stop, top,
+    version, wait,
 };
 use crate::report::SHEDBOX_FAILED;
 
@@ -14,7 +15,12 @@ use crate::report::SHEDBOX_FAILED;
 /// Images are pulled into shared read-only layers; each sandbox has one writable directory on top; `reset` renames that
 /// directory away.
 #[derive(Debug, Parser)]
-#[command(name = "shedbox", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "shedbox",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -18,8 +18,13 @@ impl CopyPath {
             return Self::Stream;
         }
         match text.split_once(':') {
-            Some((sandbox, path)) if !sandbox.is_empty() && !sandbox.starts_with('.') && !sandbox.contains('/') => {
-                Self::Sandbox { sandbox: sandbox.to_owned(), path: path.to_owned() }
+            Some((sandbox, path))
+                if !sandbox.is_empty() && !sandbox.starts_with('.') && !sandbox.contains('/') =>
+            {
+                Self::Sandbox {
+                    sandbox: sandbox.to_owned(),
+                    path: path.to_owned(),
+                }
             }
             _ => Self::Host(text.to_owned()),
         }
@@ -32,7 +37,10 @@ mod tests {
 
     #[test]
     fn ends() {
-        let inside = |sandbox: &str, path: &str| CopyPath::Sandbox { sandbox: sandbox.into(), path: path.into() };
+        let inside = |sandbox: &str, path: &str| CopyPath::Sandbox {
+            sandbox: sandbox.into(),
+            path: path.into(),
+        };
         for (text, expected) in [
             ("-", CopyPath::Stream),
             ("box:/a", inside("box", "/a")),

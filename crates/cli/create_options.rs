@@ -140,13 +140,21 @@ pub(crate) struct CreateOptions {
     help: Option<bool>,
     /// Image by reference or id, `host` for the host's own programs; then the command and its arguments, or, with an
     /// entrypoint, its arguments. With `--rootfs` the command alone
-    #[arg(required_unless_present = "rootfs", trailing_var_arg = true, value_name = "IMAGE|COMMAND")]
+    #[arg(
+        required_unless_present = "rootfs",
+        trailing_var_arg = true,
+        value_name = "IMAGE|COMMAND"
+    )]
     words: Vec<OsString>,
 }
 
 impl CreateOptions {
     /// What was asked for. `cwd` is the caller's directory, `caller` looks up the caller's environment.
-    pub(crate) fn spec(&self, cwd: &str, caller: impl Fn(&str) -> Option<String>) -> Result<SandboxSpec> {
+    pub(crate) fn spec(
+        &self,
+        cwd: &str,
+        caller: impl Fn(&str) -> Option<String>,
+    ) -> Result<SandboxSpec> {
         let (source, command) = self.source(cwd)?;
         if let Some(user) = &self.user {
             UserSpec::parse(user)?;
@@ -161,10 +169,13 @@ impl CreateOptions {
             source,
             name: self.name.clone(),
             command,
-            entrypoint: self.entrypoint.as_ref().map(|program| match program.as_str() {
-                "" => Vec::new(),
-                program => vec![program.to_owned()],
-            }),
+            entrypoint: self
+                .entrypoint
+                .as_ref()
+                .map(|program| match program.as_str() {
+                    "" => Vec::new(),
+                    program => vec![program.to_owned()],
+                }),
             idle: self.idle,
             env: exec_env::collect(&self.env_file, &self.env, caller)?,
             workdir: self.workdir.clone(),
@@ -174,12 +185,20 @@ impl CreateOptions {
             read_only: self.read_only,
             labels: self.labels()?,
             shm_size: bytes(self.shm_size.as_deref())?,
-            ulimits: self.ulimit.iter().map(|limit| Ulimit::parse(limit)).collect::<Result<_, _>>()?,
+            ulimits: self
+                .ulimit
+                .iter()
+                .map(|limit| Ulimit::parse(limit))
+                .collect::<Result<_, _>>()?,
             stop_signal: self.stop_signal.clone(),
             stop_timeout_ms: millis(self.stop_timeout.as_deref())?,
             network: Network::parse(&self.network)?,
             tty: self.tty,
-            stdin: if self.interactive { StdinMode::Pipe } else { StdinMode::Null },
+            stdin: if self.interactive {
+                StdinMode::Pipe
+            } else {
+                StdinMode::Null
+            },
             auto_remove: self.rm,
             ttl_ms: millis(self.ttl.as_deref())?,
             init: self.init,
@@ -199,7 +218,11 @@ impl CreateOptions {
         };
         let mut words = self.words.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         if let Some(dir) = &self.rootfs {
-            let dir = if dir.starts_with('/') { dir.clone() } else { format!("{cwd}/{dir}") };
+            let dir = if dir.starts_with('/') {
+                dir.clone()
+            } else {
+                format!("{cwd}/{dir}")
+            };
             return Ok((Source::Rootfs(dir), words));
         }
         if words.is_empty() {
@@ -207,7 +230,14 @@ impl CreateOptions {
         }
         let command = words.split_off(1);
         let image = words.remove(0);
-        Ok((if image == "host" { Source::Host } else { Source::Image(image) }, command))
+        Ok((
+            if image == "host" {
+                Source::Host
+            } else {
+                Source::Image(image)
+            },
+            command,
+        ))
     }
 
     /// All mounts, those higher up first, so that none covers one that was mounted before.
@@ -233,7 +263,9 @@ impl CreateOptions {
             .map(|label| {
                 let (name, value) = label.split_once('=').unwrap_or((label, ""));
                 if name.is_empty() {
-                    return Err(Error::invalid(format!("invalid label `{label}`: it has no name")).into());
+                    return Err(
+                        Error::invalid(format!("invalid label `{label}`: it has no name")).into(),
+                    );
                 }
                 Ok((name.to_owned(), value.to_owned()))
             })
@@ -242,9 +274,16 @@ impl CreateOptions {
 
     /// Takes the file of `--cidfile` before anything is created: two sandboxes cannot get the same one.
     pub(crate) fn id_file(&self) -> Result<Option<IdFile>> {
-        let Some(path) = &self.cidfile else { return Ok(None) };
-        let file = File::create_new(path).with_context(|| format!("cannot create the id file {path}"))?;
-        Ok(Some(IdFile { path: path.clone(), file, written: false }))
+        let Some(path) = &self.cidfile else {
+            return Ok(None);
+        };
+        let file =
+            File::create_new(path).with_context(|| format!("cannot create the id file {path}"))?;
+        Ok(Some(IdFile {
+            path: path.clone(),
+            file,
+            written: false,
+        }))
     }
 }
 
@@ -257,7 +296,9 @@ pub(crate) struct IdFile {
 
 impl IdFile {
     pub(crate) fn write(&mut self, id: &str) -> Result<()> {
-        self.file.write_all(id.as_bytes()).with_context(|| format!("cannot write the id file {}", self.path))?;
+        self.file
+            .write_all(id.as_bytes())
+            .with_context(|| format!("cannot write the id file {}", self.path))?;
         self.written = true;
         Ok(())
     }
@@ -285,7 +326,11 @@ pub(crate) fn millis(text: Option<&str>) -> Result<Option<u64>> {
 /// The caller's directory as text: volumes are named relative to it.
 pub(crate) fn current_dir() -> Result<String> {
     let dir = std::env::current_dir().context("cannot find the current directory")?;
-    dir.into_os_string()
-        .into_string()
-        .map_err(|dir| Error::invalid(format!("the current directory {} is not UTF-8", dir.display())).into())
+    dir.into_os_string().into_string().map_err(|dir| {
+        Error::invalid(format!(
+            "the current directory {} is not UTF-8",
+            dir.display()
+        ))
+        .into()
+    })
 }

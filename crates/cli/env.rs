@@ -33,23 +33,44 @@ pub(crate) const VARIABLES: &[Variable] = &[
         meaning: "The program that is started as the keeper. Default: `shedbox-keeper` beside the daemon's program, \
                   else the daemon's program itself.",
     },
-    Variable { name: "SHEDBOX_LOG", meaning: "What the daemon logs: `error`, `warn`, `info` (default), `debug`, `trace`." },
-    Variable { name: "XDG_DATA_HOME", meaning: "See `SHEDBOX_ROOT`; `~/.local/share` when unset." },
+    Variable {
+        name: "SHEDBOX_LOG",
+        meaning: "What the daemon logs: `error`, `warn`, `info` (default), `debug`, `trace`.",
+    },
+    Variable {
+        name: "XDG_DATA_HOME",
+        meaning: "See `SHEDBOX_ROOT`; `~/.local/share` when unset.",
+    },
     Variable {
         name: "XDG_RUNTIME_DIR",
         meaning: "See `SHEDBOX_RUNTIME_DIR`; also where podman's credentials are looked for.",
     },
-    Variable { name: "XDG_CONFIG_HOME", meaning: "See `SHEDBOX_CONFIG`; `~/.config` when unset." },
+    Variable {
+        name: "XDG_CONFIG_HOME",
+        meaning: "See `SHEDBOX_CONFIG`; `~/.config` when unset.",
+    },
     Variable {
         name: "HOME",
         meaning: "Where the directories above are when their variables are unset, and `.docker/config.json`.",
     },
-    Variable { name: "DOCKER_CONFIG", meaning: "The directory of `config.json` with credentials for registries." },
-    Variable { name: "REGISTRY_AUTH_FILE", meaning: "A file with credentials for registries, read first." },
-    Variable { name: "PATH", meaning: "Where credential helpers, and `shedbox` itself for the daemon, are looked for." },
+    Variable {
+        name: "DOCKER_CONFIG",
+        meaning: "The directory of `config.json` with credentials for registries.",
+    },
+    Variable {
+        name: "REGISTRY_AUTH_FILE",
+        meaning: "A file with credentials for registries, read first.",
+    },
+    Variable {
+        name: "PATH",
+        meaning: "Where credential helpers, and `shedbox` itself for the daemon, are looked for.",
+    },
     Variable {
         name: "HTTPS_PROXY",
         meaning: "Proxy for registries, as the daemon finds it when it starts; also `HTTP_PROXY`, `NO_PROXY`.",
     },
-    Variable { name: "NO_COLOR", meaning: "When set, nothing is coloured." },
+    Variable {
+        name: "NO_COLOR",
+        meaning: "When set, nothing is coloured.",
+    },
 ];

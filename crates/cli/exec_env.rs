@@ -4,10 +4,15 @@ use anyhow::{Context, Result};
 use shedbox_spec::env_file;
 
 /// `NAME=VALUE` entries; `caller` looks up this process's own environment.
-pub(crate) fn collect(files: &[String], variables: &[String], caller: impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
+pub(crate) fn collect(
+    files: &[String],
+    variables: &[String],
+    caller: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>> {
     let mut list = Vec::new();
     for file in files {
-        let content = std::fs::read(file).with_context(|| format!("cannot read the env file {file}"))?;
+        let content =
+            std::fs::read(file).with_context(|| format!("cannot read the env file {file}"))?;
         list.extend(env_file::parse(&content, file, &caller)?);
     }
     for variable in variables {

@@ -45,7 +45,11 @@ impl Foreground {
                 .with_hint("leave out `-t`, or run this on a terminal")
                 .into());
         }
-        Ok(Self { signals: Signals::block(&SIGNALS)?, raw: None, tty })
+        Ok(Self {
+            signals: Signals::block(&SIGNALS)?,
+            raw: None,
+            tty,
+        })
     }
 
     /// The size of the terminal, when a terminal was asked for.
@@ -105,9 +109,15 @@ pub(crate) fn status(ending: &Ending) -> u8 {
             use shedbox_client::End;
             match result.end {
                 End::TimedOut { .. } => crate::report::say("shedbox: the command ran out of time"),
-                End::Reset => crate::report::say("shedbox: the sandbox was reset under the command"),
-                End::Stopped => crate::report::say("shedbox: the sandbox was stopped under the command"),
-                End::Removed => crate::report::say("shedbox: the sandbox was removed under the command"),
+                End::Reset => {
+                    crate::report::say("shedbox: the sandbox was reset under the command")
+                }
+                End::Stopped => {
+                    crate::report::say("shedbox: the sandbox was stopped under the command")
+                }
+                End::Removed => {
+                    crate::report::say("shedbox: the sandbox was removed under the command")
+                }
                 End::Exited { .. } | End::Signaled { .. } | End::NotStarted { .. } => {}
             }
             result.end.status()
@@ -122,7 +132,9 @@ pub(crate) fn keys(text: Option<&str>) -> Result<Vec<u8>> {
 
 /// The size of this process's terminal, wherever it is connected; that of a VT100 when there is none.
 fn own_size() -> TtySize {
-    let size = [stream::stdin(), stream::stdout(), stream::stderr()].into_iter().find_map(terminal::size);
+    let size = [stream::stdin(), stream::stdout(), stream::stderr()]
+        .into_iter()
+        .find_map(terminal::size);
     let (rows, cols) = size.unwrap_or((24, 80));
     TtySize { rows, cols }
 }

@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are data on standard output; a reader that has gone has seen enough.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { report::SHEDBOX_FAILED } else { 0 });
+            return ExitCode::from(if error.use_stderr() {
+                report::SHEDBOX_FAILED
+            } else {
+                0
+            });
         }
     };
     let failed = cli.command.failure_status();

@@ -37,7 +37,10 @@ impl Progress {
             Self::Quiet
         } else if std::io::stderr().is_terminal() {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-            Self::Bars(Bars { all, bars: HashMap::new() })
+            Self::Bars(Bars {
+                all,
+                bars: HashMap::new(),
+            })
         } else {
             Self::Lines(Lines::default())
         }
@@ -66,17 +69,30 @@ impl Lines {
     /// The line for an event; none when nothing of note has changed.
     fn line(&mut self, event: &PullEvent) -> Option<String> {
         match event {
-            PullEvent::Resolved { reference, layers, .. } => {
+            PullEvent::Resolved {
+                reference, layers, ..
+            } => {
                 let bytes = layers.iter().map(|(_, size)| size).sum();
-                Some(format!("{reference}: {} layers, {}", layers.len(), format_bytes(bytes)))
+                Some(format!(
+                    "{reference}: {} layers, {}",
+                    layers.len(),
+                    format_bytes(bytes)
+                ))
             }
             PullEvent::Layer { digest, state } => {
                 let word = word(state);
                 let changed = self.seen.insert(digest.clone(), word) != Some(word);
                 let again = matches!(state, LayerState::Retrying { .. });
                 (changed || again).then(|| match state {
-                    LayerState::Retrying { attempt, resumed_at } => {
-                        format!("{}: {word}, attempt {attempt} from {}", digest.short(), format_bytes(*resumed_at))
+                    LayerState::Retrying {
+                        attempt,
+                        resumed_at,
+                    } => {
+                        format!(
+                            "{}: {word}, attempt {attempt} from {}",
+                            digest.short(),
+                            format_bytes(*resumed_at)
+                        )
                     }
                     _ => format!("{}: {word}", digest.short()),
                 })
@@ -100,15 +116,24 @@ impl Bars {
                 }
             }
             PullEvent::Layer { digest, state } => {
-                let Some(bar) = self.bars.get(digest) else { return };
+                let Some(bar) = self.bars.get(digest) else {
+                    return;
+                };
                 match state {
-                    LayerState::Progress { downloaded, extracted } => {
+                    LayerState::Progress {
+                        downloaded,
+                        extracted,
+                    } => {
                         bar.set_position(*downloaded);
                         let total = bar.length().unwrap_or(0);
                         let message = if *downloaded < total {
                             format!("{} of {}", format_bytes(*downloaded), format_bytes(total))
                         } else {
-                            format!("extracting {} of {}", format_bytes(*extracted), format_bytes(total))
+                            format!(
+                                "extracting {} of {}",
+                                format_bytes(*extracted),
+                                format_bytes(total)
+                            )
                         };
                         bar.set_message(message);
                     }
@@ -116,7 +141,9 @@ impl Bars {
                         bar.set_position(bar.length().unwrap_or(0));
                         bar.finish_with_message(word(state));
                     }
-                    LayerState::Waiting | LayerState::Retrying { .. } => bar.set_message(word(state)),
+                    LayerState::Waiting | LayerState::Retrying { .. } => {
+                        bar.set_message(word(state))
+                    }
                 }
             }
             PullEvent::Warning { .. } | PullEvent::Done { .. } | PullEvent::Failed { .. } => {}
@@ -149,13 +176,27 @@ mod tests {
     fn one_line_per_change() {
         let digest = Digest::from_bytes(&[0xab; 32]);
         let mut lines = Lines::default();
-        let mut line = |state| lines.line(&PullEvent::Layer { digest: digest.clone(), state });
-        let progress = |downloaded| LayerState::Progress { downloaded, extracted: 0 };
+        let mut line = |state| {
+            lines.line(&PullEvent::Layer {
+                digest: digest.clone(),
+                state,
+            })
+        };
+        let progress = |downloaded| LayerState::Progress {
+            downloaded,
+            extracted: 0,
+        };
         let shown: Vec<Option<String>> = [
             progress(1),
             progress(2),
-            LayerState::Retrying { attempt: 2, resumed_at: 1500 },
-            LayerState::Retrying { attempt: 3, resumed_at: 1500 },
+            LayerState::Retrying {
+                attempt: 2,
+                resumed_at: 1500,
+            },
+            LayerState::Retrying {
+                attempt: 3,
+                resumed_at: 1500,
+            },
             progress(3),
             LayerState::Done,
         ]

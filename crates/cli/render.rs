@@ -40,7 +40,9 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|name| (*name).to_owned()).collect()] }
+        Self {
+            rows: vec![header.iter().map(|name| (*name).to_owned()).collect()],
+        }
     }
 
     pub(crate) fn row<I: IntoIterator<Item = S>, S: Into<String>>(&mut self, cells: I) {
@@ -54,10 +56,18 @@ impl Table {
 
     /// Three spaces between columns, none at the ends of lines. Control characters are shown, not obeyed.
     pub(crate) fn to_text(&self) -> String {
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        let rows: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| printable(cell)).collect())
+            .collect();
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
@@ -105,11 +115,17 @@ mod tests {
         let mut table = Table::new(&["ID", "NAME", "X"]);
         table.row(["1", "", ""]);
         table.row(["22", "évé\u{1b}[2J", "y"]);
-        assert_eq!(table.to_text(), "ID   NAME           X\n1\n22   évé\\u{1b}[2J   y\n");
+        assert_eq!(
+            table.to_text(),
+            "ID   NAME           X\n1\n22   évé\\u{1b}[2J   y\n"
+        );
     }
 
     #[test]
     fn shortening() {
-        assert_eq!((shorten("abc", 3).as_str(), shorten("abcd", 3).as_str()), ("abc", "ab…"));
+        assert_eq!(
+            (shorten("abc", 3).as_str(), shorten("abcd", 3).as_str()),
+            ("abc", "ab…")
+        );
     }
 }

@@ -36,7 +36,9 @@ fn describe(error: &anyhow::Error) -> String {
         if let Some(error) = cause.downcast_ref::<Error>() {
             error.hint()
         } else {
-            cause.downcast_ref::<shedbox_spec::Error>().and_then(|error| error.hint.clone())
+            cause
+                .downcast_ref::<shedbox_spec::Error>()
+                .and_then(|error| error.hint.clone())
         }
     });
     if let Some(hint) = hint {
@@ -52,7 +54,8 @@ mod tests {
 
     #[test]
     fn cause_and_hint() {
-        let inner = shedbox_spec::Error::invalid("invalid signal `X`").with_hint("use a name such as `TERM`");
+        let inner = shedbox_spec::Error::invalid("invalid signal `X`")
+            .with_hint("use a name such as `TERM`");
         let error = Err::<(), _>(inner).context("cannot stop box").unwrap_err();
         assert_eq!(
             describe(&error),
@@ -62,9 +65,15 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let not_found = Error::NotStarted { code: 127, message: "no such program".to_owned() };
+        let not_found = Error::NotStarted {
+            code: 127,
+            message: "no such program".to_owned(),
+        };
         assert_eq!(report(&not_found.into(), SHEDBOX_FAILED), 127);
         assert_eq!(report(&anyhow::anyhow!("x"), 1), 1);
-        assert_eq!(report(&io::Error::from(io::ErrorKind::BrokenPipe).into(), 1), 0);
+        assert_eq!(
+            report(&io::Error::from(io::ErrorKind::BrokenPipe).into(), 1),
+            0
+        );
     }
 }

@@ -7,12 +7,18 @@ use shedbox_spec::{Error, Result, size};
 
 /// Nanoseconds since 1970 of an RFC 3339 time, seconds since 1970, or a duration before `now`.
 pub(crate) fn parse_ns(text: &str, now: SystemTime) -> Result<u64> {
-    let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    let since_epoch = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos() as u64
+    };
     if let Some(ns) = seconds(text) {
         return Ok(ns);
     }
     if let Ok(before) = size::parse_duration(text) {
-        return Ok(since_epoch(now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH)));
+        return Ok(since_epoch(
+            now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH),
+        ));
     }
     text.parse::<Timestamp>().map(|time| u64::try_from(time.as_nanosecond()).unwrap_or(0)).map_err(|_| {
         Error::invalid(format!("invalid time `{text}`"))
@@ -28,7 +34,11 @@ fn seconds(text: &str) -> Option<u64> {
         return None;
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(nanos)
 }
 
 /// RFC 3339 with nine decimals, as Docker shows log times.
@@ -41,13 +51,18 @@ pub(crate) fn show_ns(ns: u64) -> String {
 
 /// How long ago an RFC 3339 time is, in words; empty when it is absent or unreadable.
 pub(crate) fn ago(time: Option<&str>, now: SystemTime) -> String {
-    age(time, now).map_or_else(String::new, |age| format!("{} ago", size::human_duration(age)))
+    age(time, now).map_or_else(String::new, |age| {
+        format!("{} ago", size::human_duration(age))
+    })
 }
 
 /// How long ago an RFC 3339 time is.
 pub(crate) fn age(time: Option<&str>, now: SystemTime) -> Option<Duration> {
     let time: Timestamp = time?.parse().ok()?;
-    Some(now.duration_since(SystemTime::from(time)).unwrap_or_default())
+    Some(
+        now.duration_since(SystemTime::from(time))
+            .unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -77,8 +92,15 @@ mod tests {
     fn times_as_listings_show_them() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
         assert_eq!(ago(Some("1970-01-01T00:00:10Z"), now), "About a minute ago");
-        assert_eq!(ago(Some("1970-01-01T00:05:00Z"), now), "Less than a second ago", "a clock that was set back");
-        assert_eq!((ago(None, now), ago(Some("x"), now)), (String::new(), String::new()));
+        assert_eq!(
+            ago(Some("1970-01-01T00:05:00Z"), now),
+            "Less than a second ago",
+            "a clock that was set back"
+        );
+        assert_eq!(
+            (ago(None, now), ago(Some("x"), now)),
+            (String::new(), String::new())
+        );
         assert_eq!(show_ns(1_500_000_000), "1970-01-01T00:00:01.500000000Z");
     }
 }

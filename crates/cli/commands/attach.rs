@@ -28,9 +28,17 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let mut foreground = Foreground::prepare(spec.tty, interactive)?;
     let mut running = sandbox.follow(Follow {
         start: false,
-        stdin: if interactive { Stdio::inherit() } else { Stdio::null() },
+        stdin: if interactive {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        },
         stdout: Stdio::inherit(),
-        stderr: if spec.tty { Stdio::null() } else { Stdio::inherit() },
+        stderr: if spec.tty {
+            Stdio::null()
+        } else {
+            Stdio::inherit()
+        },
         tty: foreground.size(),
         detach_keys: interactive.then_some(keys),
     })?;

@@ -16,7 +16,9 @@ use crate::{exec_env, render};
 /// Prints its id. Options as Docker names them.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
-#[command(override_usage = "shedbox create [OPTIONS] IMAGE [COMMAND [ARG]...]\n       shedbox create [OPTIONS] --rootfs DIR [COMMAND [ARG]...]")]
+#[command(
+    override_usage = "shedbox create [OPTIONS] IMAGE [COMMAND [ARG]...]\n       shedbox create [OPTIONS] --rootfs DIR [COMMAND [ARG]...]"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     options: CreateOptions,
@@ -46,13 +48,27 @@ pub(crate) fn create(
         Source::Image(reference) => Some(reference.clone()),
         Source::Rootfs(_) | Source::Host => None,
     };
-    let request =
-        CreateRequest { spec, start, hold_main, owned, pull: PullPolicy::Never, auth: auth_sources() };
+    let request = CreateRequest {
+        spec,
+        start,
+        hold_main,
+        owned,
+        pull: PullPolicy::Never,
+        auth: auth_sources(),
+    };
     let policy = PullPolicy::from(options.pull);
     let pull = |reference: String| {
         let mut progress = Progress::new(options.quiet);
         let platform = request.spec.platform.clone();
-        client.pull(&PullRequest { reference, platform, policy, auth: auth_sources() }, &mut |event| progress.show(event))
+        client.pull(
+            &PullRequest {
+                reference,
+                platform,
+                policy,
+                auth: auth_sources(),
+            },
+            &mut |event| progress.show(event),
+        )
     };
     if let (PullPolicy::Always, Some(reference)) = (policy, &image) {
         pull(reference.clone())?;
@@ -60,7 +76,9 @@ pub(crate) fn create(
     // One request when the image is there; the store is asked about it only when it is not.
     match client.create_with(&request) {
         Err(error) if policy == PullPolicy::Missing && error.kind() == Kind::NotFound => {
-            let Some(reference) = image else { return Err(error.into()) };
+            let Some(reference) = image else {
+                return Err(error.into());
+            };
             if client.image(&reference).is_ok() {
                 return Err(error.into()); // it is something else that was not found
             }

@@ -27,11 +27,18 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Ok(config) => config,
         Err(error) => {
             // Whoever started us reads standard output until `ready`.
-            let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+            let hint = error
+                .hint
+                .as_deref()
+                .map_or_else(String::new, |hint| format!("\nhint: {hint}"));
             crate::render::line(&format!("error: {error}{hint}"))?;
             return Err(error.into());
         }
     };
-    let status = serve(DaemonOptions { paths, config, foreground: args.foreground });
+    let status = serve(DaemonOptions {
+        paths,
+        config,
+        foreground: args.foreground,
+    });
     Ok(u8::from(status != ExitCode::SUCCESS))
 }

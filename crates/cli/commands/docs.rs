@@ -13,6 +13,7 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    generate::write(&args.dir, generate::markdown()).with_context(|| format!("cannot write to {}", args.dir))?;
+    generate::write(&args.dir, generate::markdown())
+        .with_context(|| format!("cannot write to {}", args.dir))?;
     Ok(0)
 }

@@ -28,14 +28,22 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 
 fn text(report: &Report) -> String {
     let mut text = String::new();
-    let width = report.checks.iter().map(|check| check.title.chars().count()).max().unwrap_or(0);
+    let width = report
+        .checks
+        .iter()
+        .map(|check| check.title.chars().count())
+        .max()
+        .unwrap_or(0);
     for check in &report.checks {
         let level = match check.level {
             Level::Ok => "ok",
             Level::Degraded => "degraded",
             Level::Missing => "MISSING",
         };
-        text.push_str(&format!("{level:<8}  {:<width$}  {}\n", check.title, check.found));
+        text.push_str(&format!(
+            "{level:<8}  {:<width$}  {}\n",
+            check.title, check.found
+        ));
         if check.level != Level::Ok {
             text.push_str(&format!("          {}\n", check.means));
             if let Some(fix) = &check.fix {

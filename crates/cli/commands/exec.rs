@@ -7,8 +7,8 @@ use shedbox_client::{Client, Stdio};
 use shedbox_spec::user::UserSpec;
 use shedbox_spec::{Error, size};
 
-use crate::foreground::{self, Ending, Foreground};
 use crate::exec_env;
+use crate::foreground::{self, Ending, Foreground};
 
 /// Run a command in a sandbox that runs
 ///
@@ -62,7 +62,9 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let [name, program, arguments @ ..] = args.words.as_slice() else {
         return Err(Error::invalid("no command was given").into());
     };
-    let name = name.to_str().ok_or_else(|| Error::not_found(format!("no such sandbox: `{}`", name.display())))?;
+    let name = name
+        .to_str()
+        .ok_or_else(|| Error::not_found(format!("no such sandbox: `{}`", name.display())))?;
     let sandbox = Client::shared().sandbox(name)?;
     let mut exec = sandbox.command(program).args(arguments);
     for entry in &env {

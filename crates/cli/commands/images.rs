@@ -50,7 +50,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 fn id(image: &ImageSummary, whole: bool) -> String {
-    if whole { image.id.to_string() } else { image.id.short().to_owned() }
+    if whole {
+        image.id.to_string()
+    } else {
+        image.id.short().to_owned()
+    }
 }
 
 /// One row a reference, as Docker has it.
@@ -68,15 +72,27 @@ fn table(images: &[ImageSummary], filter: &Filter, args: &Args, now: SystemTime)
             .map(|reference| split(reference))
             .collect();
         if names.is_empty() {
-            let repository = image.repo_digests.first().and_then(|name| name.split_once('@'));
-            names.push((repository.map_or("<none>", |(name, _)| name).to_owned(), "<none>".to_owned()));
+            let repository = image
+                .repo_digests
+                .first()
+                .and_then(|name| name.split_once('@'));
+            names.push((
+                repository.map_or("<none>", |(name, _)| name).to_owned(),
+                "<none>".to_owned(),
+            ));
         }
         for (repository, tag) in names {
             let created = match time::ago(image.created.as_deref(), now) {
                 age if age.is_empty() => "N/A".to_owned(),
                 age => age,
             };
-            let mut row = vec![repository, tag, id(image, args.no_trunc), created, size::format_bytes(image.size)];
+            let mut row = vec![
+                repository,
+                tag,
+                id(image, args.no_trunc),
+                created,
+                size::format_bytes(image.size),
+            ];
             if args.digests {
                 row.insert(2, image.digest.to_string());
             }
@@ -103,7 +119,10 @@ struct Filter {
 
 impl Filter {
     fn parse(texts: &[String], reference: Option<&str>) -> Result<Self, Error> {
-        let mut filter = Self { patterns: reference.map(str::to_owned).into_iter().collect(), dangling: None };
+        let mut filter = Self {
+            patterns: reference.map(str::to_owned).into_iter().collect(),
+            dangling: None,
+        };
         for text in texts {
             match text.split_once('=') {
                 Some(("reference", pattern)) => filter.patterns.push(pattern.to_owned()),
@@ -119,21 +138,33 @@ impl Filter {
     }
 
     fn fits(&self, image: &ImageSummary) -> bool {
-        let named = self.patterns.is_empty() || image.references.iter().any(|reference| self.fits_reference(reference));
-        named && self.dangling.is_none_or(|dangling| image.references.is_empty() == dangling)
+        let named = self.patterns.is_empty()
+            || image
+                .references
+                .iter()
+                .any(|reference| self.fits_reference(reference));
+        named
+            && self
+                .dangling
+                .is_none_or(|dangling| image.references.is_empty() == dangling)
     }
 
     /// A pattern stands for a whole reference, or for a repository with any tag.
     fn fits_reference(&self, reference: &str) -> bool {
         self.patterns.is_empty()
-            || self.patterns.iter().any(|pattern| fits(pattern, reference) || fits(pattern, &split(reference).0))
+            || self
+                .patterns
+                .iter()
+                .any(|pattern| fits(pattern, reference) || fits(pattern, &split(reference).0))
     }
 }
 
 /// `*` stands for anything.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
     let mut parts = parts.peekable();
     if parts.peek().is_none() {
         return rest.is_empty();
@@ -156,10 +187,23 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, text) in [("a", "a"), ("a*", "abc"), ("*c", "abc"), ("*", ""), ("a*c*e", "abcde"), ("**", "x")] {
+        for (pattern, text) in [
+            ("a", "a"),
+            ("a*", "abc"),
+            ("*c", "abc"),
+            ("*", ""),
+            ("a*c*e", "abcde"),
+            ("**", "x"),
+        ] {
             assert!(fits(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a", "ab"), ("a*b", "ac"), ("b*", "ab"), ("", "a"), ("a*bc*c", "abc")] {
+        for (pattern, text) in [
+            ("a", "ab"),
+            ("a*b", "ac"),
+            ("b*", "ab"),
+            ("", "a"),
+            ("a*bc*c", "abc"),
+        ] {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
     }
@@ -167,7 +211,13 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(split("debian:12"), ("debian".into(), "12".into()));
-        assert_eq!(split("host:5000/debian"), ("host:5000/debian".into(), "<none>".into()));
-        assert_eq!(split("host:5000/d:1@sha256:ab"), ("host:5000/d".into(), "1".into()));
+        assert_eq!(
+            split("host:5000/debian"),
+            ("host:5000/debian".into(), "<none>".into())
+        );
+        assert_eq!(
+            split("host:5000/d:1@sha256:ab"),
+            ("host:5000/d".into(), "1".into())
+        );
     }
 }

@@ -65,17 +65,18 @@ fn inspect(name: &str, what: Option<What>) -> Result<Found> {
     if what != Some(What::Image) {
         match client.sandbox(name).and_then(|sandbox| sandbox.info()) {
             Ok(info) => return Ok(Found::Sandbox(Box::new(info))),
-            Err(error) if what.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
+            Err(error)
+                if what.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
             Err(error) => return Err(error.into()),
         }
     }
     match client.image(name) {
         Ok(image) => Ok(Found::Image(Box::new(image))),
-        Err(error) if what.is_none() && error.kind() == Kind::NotFound => {
-            Err(Error::not_found(format!("no sandbox or image named `{name}`"))
-                .with_hint("`shedbox ps -a` and `shedbox images` list what there is")
-                .into())
-        }
+        Err(error) if what.is_none() && error.kind() == Kind::NotFound => Err(Error::not_found(
+            format!("no sandbox or image named `{name}`"),
+        )
+        .with_hint("`shedbox ps -a` and `shedbox images` list what there is")
+        .into()),
         Err(error) => Err(error.into()),
     }
 }

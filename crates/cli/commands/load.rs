@@ -27,19 +27,21 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let mut on_event = |event: &_| progress.show(event);
     let images = match args.input.as_deref() {
         Some(path) if path != "-" => {
-            let whole = std::fs::canonicalize(path).with_context(|| format!("cannot read {path}"))?;
-            let whole = whole
-                .into_os_string()
-                .into_string()
-                .map_err(|path| Error::invalid(format!("the path {} is not UTF-8", path.display())))?;
+            let whole =
+                std::fs::canonicalize(path).with_context(|| format!("cannot read {path}"))?;
+            let whole = whole.into_os_string().into_string().map_err(|path| {
+                Error::invalid(format!("the path {} is not UTF-8", path.display()))
+            })?;
             client.load_path(&whole, &mut on_event)?
         }
         _ => {
             let stdin = io::stdin();
             if stdin.is_terminal() {
-                return Err(Error::invalid("standard input is a terminal, not an archive")
-                    .with_hint("name the archive with `--input`, or redirect it")
-                    .into());
+                return Err(
+                    Error::invalid("standard input is a terminal, not an archive")
+                        .with_hint("name the archive with `--input`, or redirect it")
+                        .into(),
+                );
             }
             client.load(&mut stdin.lock(), &mut on_event)?
         }

@@ -34,7 +34,11 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let now = SystemTime::now();
-    let at = |text: &Option<String>| text.as_deref().map(|text| time::parse_ns(text, now)).transpose();
+    let at = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| time::parse_ns(text, now))
+            .transpose()
+    };
     let options = LogOptions {
         follow: args.follow,
         since_ns: at(&args.since)?,
@@ -43,7 +47,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         ..LogOptions::default()
     };
     let sandbox = Client::shared().sandbox(&args.sandbox)?;
-    let mut printer = Printer { timestamps: args.timestamps, within_line: [false; 2] };
+    let mut printer = Printer {
+        timestamps: args.timestamps,
+        within_line: [false; 2],
+    };
     for frame in sandbox.logs(&options)? {
         printer.print(&frame?)?;
     }
@@ -56,7 +63,8 @@ fn lines(text: &str) -> Result<Option<u64>, Error> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
-        Error::invalid(format!("invalid number of lines `{text}`")).with_hint("use a number, or `all`")
+        Error::invalid(format!("invalid number of lines `{text}`"))
+            .with_hint("use a number, or `all`")
     })
 }
 
@@ -69,7 +77,11 @@ struct Printer {
 impl Printer {
     fn print(&mut self, frame: &LogFrame) -> io::Result<()> {
         let within_line = &mut self.within_line[usize::from(frame.stderr)];
-        let text = if self.timestamps { stamped(frame, within_line) } else { frame.bytes.clone() };
+        let text = if self.timestamps {
+            stamped(frame, within_line)
+        } else {
+            frame.bytes.clone()
+        };
         if frame.stderr {
             io::stderr().lock().write_all(&text)
         } else {
@@ -100,17 +112,29 @@ mod tests {
 
     #[test]
     fn times_stand_in_front_of_lines_not_of_frames() {
-        let frame = |bytes: &[u8]| LogFrame { stderr: false, time_ns: 0, bytes: bytes.to_vec() };
+        let frame = |bytes: &[u8]| LogFrame {
+            stderr: false,
+            time_ns: 0,
+            bytes: bytes.to_vec(),
+        };
         let mut within = false;
         let mut text = stamped(&frame(b"a\nb"), &mut within);
         text.extend(stamped(&frame(b"c\nd\n"), &mut within));
         let time = "1970-01-01T00:00:00.000000000Z";
-        assert_eq!(String::from_utf8(text).unwrap(), format!("{time} a\n{time} bc\n{time} d\n"));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!("{time} a\n{time} bc\n{time} d\n")
+        );
     }
 
     #[test]
     fn numbers_of_lines() {
-        for (text, expected) in [("all", None), ("-1", None), ("0", Some(0)), ("12", Some(12))] {
+        for (text, expected) in [
+            ("all", None),
+            ("-1", None),
+            ("0", Some(0)),
+            ("12", Some(12)),
+        ] {
             assert_eq!(lines(text), Ok(expected));
         }
         assert!(lines("x").is_err() && lines("-x").is_err() && lines("").is_err());

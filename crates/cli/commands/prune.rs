@@ -43,16 +43,23 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     for name in removed {
         render::line(&name)?;
     }
-    report::say(&format!("Total reclaimed space: {}", size::format_bytes(bytes)));
+    report::say(&format!(
+        "Total reclaimed space: {}",
+        size::format_bytes(bytes)
+    ));
     Ok(0)
 }
 
 fn confirmed(args: &Args) -> Result<bool> {
     if !io::stdin().is_terminal() {
-        return Err(Error::invalid("nobody is there to confirm").with_hint("add `--force`").into());
+        return Err(Error::invalid("nobody is there to confirm")
+            .with_hint("add `--force`")
+            .into());
     }
     report::say(match (args.all, args.sandboxes) {
-        (_, true) => "This removes every sandbox that does not run, and images that are not used then. Go on? [y/N]",
+        (_, true) => {
+            "This removes every sandbox that does not run, and images that are not used then. Go on? [y/N]"
+        }
         (true, false) => "This removes every image without a sandbox. Go on? [y/N]",
         (false, false) => "This removes images and layers without a name. Go on? [y/N]",
     });

@@ -38,7 +38,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let all = args.all || !filter.statuses.is_empty();
     let mut list = Client::shared().sandboxes(all, &filter.labels)?;
     list.retain(|info| filter.fits(info));
-    let id = |info: &SandboxInfo| if args.no_trunc { info.id.to_string() } else { info.id.short().to_owned() };
+    let id = |info: &SandboxInfo| {
+        if args.no_trunc {
+            info.id.to_string()
+        } else {
+            info.id.short().to_owned()
+        }
+    };
     if args.quiet {
         for info in &list {
             render::line(&id(info))?;
@@ -47,12 +53,34 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         render::json(&list)?;
     } else {
         let now = SystemTime::now();
-        let mut table = Table::new(&["SANDBOX ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME"]);
+        let mut table = Table::new(&[
+            "SANDBOX ID",
+            "IMAGE",
+            "COMMAND",
+            "CREATED",
+            "STATUS",
+            "NAME",
+        ]);
         for info in &list {
-            let command = if info.argv.is_empty() { "-".to_owned() } else { info.argv.join(" ") };
-            let command = if args.no_trunc { command } else { shorten(&command, 30) };
+            let command = if info.argv.is_empty() {
+                "-".to_owned()
+            } else {
+                info.argv.join(" ")
+            };
+            let command = if args.no_trunc {
+                command
+            } else {
+                shorten(&command, 30)
+            };
             let created = time::ago(Some(&info.created_at), now);
-            table.row([id(info), image(info), command, created, status(info, now), info.name.clone()]);
+            table.row([
+                id(info),
+                image(info),
+                command,
+                created,
+                status(info, now),
+                info.name.clone(),
+            ]);
         }
         table.print()?;
     }
@@ -76,9 +104,13 @@ fn status(info: &SandboxInfo, now: SystemTime) -> String {
             Some(age) => format!("Up {}", size::human_duration(age)),
             None => "Up".to_owned(),
         },
-        Status::Exited => {
-            format!("Exited ({}) {}", info.exit_code, time::ago(info.finished_at.as_deref(), now)).trim_end().to_owned()
-        }
+        Status::Exited => format!(
+            "Exited ({}) {}",
+            info.exit_code,
+            time::ago(info.finished_at.as_deref(), now)
+        )
+        .trim_end()
+        .to_owned(),
     }
 }
 
@@ -106,7 +138,8 @@ impl Filter {
         let mut filter = Self::default();
         for text in texts {
             let (name, value) = text.split_once('=').ok_or_else(|| {
-                Error::invalid(format!("invalid filter `{text}`")).with_hint("write it as `NAME=VALUE`")
+                Error::invalid(format!("invalid filter `{text}`"))
+                    .with_hint("write it as `NAME=VALUE`")
             })?;
             let list = match name {
                 "name" => &mut filter.names,
@@ -131,12 +164,18 @@ impl Filter {
     }
 
     fn fits(&self, info: &SandboxInfo) -> bool {
-        let any = |list: &[String], fits: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|value| fits(value));
+        let any = |list: &[String], fits: &dyn Fn(&str) -> bool| {
+            list.is_empty() || list.iter().any(|value| fits(value))
+        };
         any(&self.names, &|part| info.name.contains(part))
             && any(&self.ids, &|prefix| info.id.as_str().starts_with(prefix))
             && any(&self.statuses, &|status| word(info.status) == status)
             && any(&self.ancestors, &|ancestor| {
-                image(info) == ancestor || info.image.as_ref().is_some_and(|id| id.as_str() == ancestor || id.hex().starts_with(ancestor))
+                image(info) == ancestor
+                    || info
+                        .image
+                        .as_ref()
+                        .is_some_and(|id| id.as_str() == ancestor || id.hex().starts_with(ancestor))
             })
     }
 }
@@ -172,7 +211,12 @@ mod tests {
         ] {
             assert!(fits(texts), "{texts:?}");
         }
-        for texts in [&["name=db"][..], &["name=web", "status=running"], &["id=cd"], &["ancestor=debian"]] {
+        for texts in [
+            &["name=db"][..],
+            &["name=web", "status=running"],
+            &["id=cd"],
+            &["ancestor=debian"],
+        ] {
             assert!(!fits(texts), "{texts:?}");
         }
         for bad in ["name", "x=y", "status=dead"] {
@@ -184,7 +228,11 @@ mod tests {
     fn how_a_status_reads() {
         let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(20);
         assert_eq!(status(&info(), now), "Exited (3) 10 seconds ago");
-        let running = SandboxInfo { status: Status::Running, started_at: Some("1970-01-01T00:00:19Z".into()), ..info() };
+        let running = SandboxInfo {
+            status: Status::Running,
+            started_at: Some("1970-01-01T00:00:19Z".into()),
+            ..info()
+        };
         assert_eq!(status(&running, now), "Up 1 second");
     }
 }

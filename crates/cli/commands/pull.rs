@@ -39,7 +39,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         progress.show(event);
         match event {
             PullEvent::Resolved { reference, .. } => resolved = Some(reference.clone()),
-            PullEvent::Done { up_to_date: already, .. } => up_to_date = *already,
+            PullEvent::Done {
+                up_to_date: already,
+                ..
+            } => up_to_date = *already,
             _ => {}
         }
     })?;
@@ -47,7 +50,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let reference = resolved.unwrap_or_else(|| args.image.clone());
     if !args.quiet {
         report::say(&format!("Digest: {}", image.digest));
-        let status = if up_to_date { "Image is up to date for" } else { "Downloaded newer image for" };
+        let status = if up_to_date {
+            "Image is up to date for"
+        } else {
+            "Downloaded newer image for"
+        };
         report::say(&format!("Status: {status} {reference}"));
     }
     render::line(&reference)?;

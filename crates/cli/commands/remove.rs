@@ -21,7 +21,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let client = Client::shared();
     let mut status = 0;
     for name in &args.sandboxes {
-        match client.sandbox(name).and_then(|sandbox| sandbox.remove_with(args.force)) {
+        match client
+            .sandbox(name)
+            .and_then(|sandbox| sandbox.remove_with(args.force))
+        {
             Ok(()) => render::line(name)?,
             Err(error) if args.force && error.kind() == Kind::NotFound => {}
             Err(error) => status = report::report(&error.into(), 1),

@@ -14,7 +14,9 @@ use crate::render;
 /// on to it. Options as Docker names them.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
-#[command(override_usage = "shedbox run [OPTIONS] IMAGE [COMMAND [ARG]...]\n       shedbox run [OPTIONS] --rootfs DIR [COMMAND [ARG]...]")]
+#[command(
+    override_usage = "shedbox run [OPTIONS] IMAGE [COMMAND [ARG]...]\n       shedbox run [OPTIONS] --rootfs DIR [COMMAND [ARG]...]"
+)]
 pub(crate) struct Args {
     /// Leave it running and print its id
     #[arg(short, long)]
@@ -49,7 +51,10 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let ending = match follow(&sandbox, options.tty, options.interactive, keys) {
         Ok(ending) => ending,
         Err(error) => {
-            if matches!(error.downcast_ref(), Some(shedbox_client::Error::NotStarted { .. })) {
+            if matches!(
+                error.downcast_ref(),
+                Some(shedbox_client::Error::NotStarted { .. })
+            ) {
                 // It has never run and never will; what made it useless is told below.
                 let _ = sandbox.remove_with(true);
             }
@@ -65,11 +70,20 @@ pub(crate) fn run(args: Args) -> Result<u8> {
 }
 
 /// Starts the main process and stays with it. `Detached` leaves it running.
-pub(crate) fn follow(sandbox: &Sandbox, tty: bool, interactive: bool, keys: Vec<u8>) -> Result<Ending> {
+pub(crate) fn follow(
+    sandbox: &Sandbox,
+    tty: bool,
+    interactive: bool,
+    keys: Vec<u8>,
+) -> Result<Ending> {
     let mut foreground = Foreground::prepare(tty, interactive)?;
     let mut running = sandbox.follow(Follow {
         start: true,
-        stdin: if interactive { Stdio::inherit() } else { Stdio::null() },
+        stdin: if interactive {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        },
         stdout: Stdio::inherit(),
         stderr: if tty { Stdio::null() } else { Stdio::inherit() },
         tty: foreground.size(),
@@ -85,7 +99,14 @@ pub(crate) fn follow(sandbox: &Sandbox, tty: bool, interactive: bool, keys: Vec<
 /// Removes it before we leave; the daemon may have been faster.
 fn remove(sandbox: Sandbox) -> Result<()> {
     match sandbox.remove() {
-        Err(error) if matches!(error.kind(), shedbox_client::Kind::NotFound | shedbox_client::Kind::Conflict) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                shedbox_client::Kind::NotFound | shedbox_client::Kind::Conflict
+            ) =>
+        {
+            Ok(())
+        }
         other => Ok(other?),
     }
 }

@@ -51,8 +51,15 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     look(&args.sandboxes, &mut before)?;
     let clears = !args.no_stream && args.format == Format::Table && io::stdout().is_terminal();
     loop {
-        #[expect(clippy::disallowed_methods, reason = "a rate over time has no event to wait for")]
-        std::thread::sleep(if args.no_stream { INTERVAL / 5 } else { INTERVAL });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a rate over time has no event to wait for"
+        )]
+        std::thread::sleep(if args.no_stream {
+            INTERVAL / 5
+        } else {
+            INTERVAL
+        });
         let usages = look(&args.sandboxes, &mut before)?;
         if clears {
             io::stdout().lock().write_all(b"\x1b[H\x1b[J")?;
@@ -75,7 +82,9 @@ fn look(names: &[String], before: &mut Before) -> Result<Vec<Usage>> {
     let all = names.is_empty();
     let sandboxes: Vec<(String, Sandbox)> = if all {
         let list = client.sandboxes(false, &[])?;
-        let open = |info: shedbox_spec::api::SandboxInfo| Some((info.name, client.sandbox(info.id.as_str()).ok()?));
+        let open = |info: shedbox_spec::api::SandboxInfo| {
+            Some((info.name, client.sandbox(info.id.as_str()).ok()?))
+        };
         list.into_iter().filter_map(open).collect()
     } else {
         let open = |name: &String| Ok((name.clone(), client.sandbox(name)?));
@@ -120,7 +129,13 @@ fn table(usages: &[Usage]) -> Table {
     for usage in usages {
         let id = usage.id.chars().take(12).collect();
         let cpu = format!("{:.2}%", usage.cpu_percent);
-        table.row([id, usage.name.clone(), cpu, format_bytes_binary(usage.rss), usage.pids.to_string()]);
+        table.row([
+            id,
+            usage.name.clone(),
+            cpu,
+            format_bytes_binary(usage.rss),
+            usage.pids.to_string(),
+        ]);
     }
     table
 }

@@ -25,8 +25,15 @@ struct Versions {
 /// Runs it. A daemon that does not run is not started for this.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let client = Client::shared();
-    let daemon = if client.daemon_is_running()? { Some(client.version()?) } else { None };
-    let versions = Versions { client: env!("CARGO_PKG_VERSION"), daemon };
+    let daemon = if client.daemon_is_running()? {
+        Some(client.version()?)
+    } else {
+        None
+    };
+    let versions = Versions {
+        client: env!("CARGO_PKG_VERSION"),
+        daemon,
+    };
     if args.format == Format::Json {
         render::json(&versions)?;
         return Ok(0);
@@ -35,7 +42,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     table.row(["client", versions.client, ""]);
     match &versions.daemon {
         Some(daemon) => {
-            let notes = format!("pid {}, kernel {}, {}, root {}", daemon.pid, daemon.kernel, daemon.platform, daemon.root);
+            let notes = format!(
+                "pid {}, kernel {}, {}, root {}",
+                daemon.pid, daemon.kernel, daemon.platform, daemon.root
+            );
             table.row(["daemon", &daemon.version, &notes]);
         }
         None => table.row(["daemon", "-", "not running"]),

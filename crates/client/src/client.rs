@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use shedbox_spec::SandboxSpec;
-use shedbox_spec::api::{AuthSources, CreateRequest, PullPolicy, Pruned, SandboxInfo, Version};
+use shedbox_spec::api::{AuthSources, CreateRequest, Pruned, PullPolicy, SandboxInfo, Version};
 use shedbox_spec::paths::Paths;
 
 use crate::http::{Payload, Pool, Target};
@@ -28,7 +28,10 @@ impl Client {
     /// A client of these directories. A daemon that it starts takes its own from the environment: they should agree.
     pub fn with_paths(paths: Paths) -> Arc<Self> {
         let dialled = paths.clone();
-        Arc::new(Self { paths, pool: Pool::new(move || daemon::connect(&dialled)) })
+        Arc::new(Self {
+            paths,
+            pool: Pool::new(move || daemon::connect(&dialled)),
+        })
     }
 
     /// The client that functions without a client parameter use.
@@ -49,7 +52,8 @@ impl Client {
 
     /// Who answers.
     pub fn version(&self) -> Result<Version> {
-        self.pool.json("GET", &Target::new(["version"]), Payload::Empty)
+        self.pool
+            .json("GET", &Target::new(["version"]), Payload::Empty)
     }
 
     /// A new sandbox, started and ready for commands. It is removed when the handle is dropped or this process ends,
@@ -67,7 +71,9 @@ impl Client {
 
     /// A new sandbox with all there is to choose.
     pub fn create_with(self: &Arc<Self>, request: &CreateRequest) -> Result<Sandbox> {
-        let info: SandboxInfo = self.pool.json("POST", &Target::new(["sandboxes"]), json(request)?)?;
+        let info: SandboxInfo =
+            self.pool
+                .json("POST", &Target::new(["sandboxes"]), json(request)?)?;
         Ok(Sandbox::from_info(Arc::clone(self), &info, request.owned))
     }
 
@@ -87,7 +93,8 @@ impl Client {
 
     /// Removes sandboxes that do not run.
     pub fn prune_sandboxes(&self) -> Result<Pruned> {
-        self.pool.json("POST", &Target::new(["sandboxes", "prune"]), Payload::Empty)
+        self.pool
+            .json("POST", &Target::new(["sandboxes", "prune"]), Payload::Empty)
     }
 }
 

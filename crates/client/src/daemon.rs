@@ -52,7 +52,10 @@ pub(crate) fn connect(paths: &Paths) -> Result<UnixStream> {
     }
     start(paths)?;
     try_connect(paths)?.ok_or_else(|| Error::DaemonStart {
-        reason: format!("it said it was ready, but nobody answers at {}", paths.api_socket().display()),
+        reason: format!(
+            "it said it was ready, but nobody answers at {}",
+            paths.api_socket().display()
+        ),
         log: Some(log_path(paths)),
     })
     // The lock is released when its file is closed here.
@@ -63,7 +66,14 @@ pub(crate) fn try_connect(paths: &Paths) -> Result<Option<UnixStream>> {
     let path = paths.api_socket();
     match connect_to(&path) {
         Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(Error::io(format!("connect to {}", path.display()))(error)),
     }
 }
@@ -77,21 +87,31 @@ fn connect_to(path: &Path) -> io::Result<UnixStream> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let dir = File::open(dir)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir)));
+    let short = PathBuf::from(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&dir)
+    ));
     UnixStream::connect(short.join(name))
 }
 
 /// Makes the runtime directory. Below /tmp others may have made it first: it must be ours and closed to others.
 fn prepare_runtime(dir: &Path) -> Result<()> {
     let doing = || format!("use {} as the runtime directory", dir.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::io(doing()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(Error::io(doing()))?;
     let metadata = std::fs::symlink_metadata(dir).map_err(Error::io(doing()))?;
     let own = process::own_uid();
     if !metadata.is_dir() || metadata.uid() != own || metadata.mode() & 0o022 != 0 {
         return Err(Error::from(
             shedbox_spec::Error::new(
                 shedbox_spec::Kind::Denied,
-                format!("the runtime directory {} is not a directory that only uid {own} can write", dir.display()),
+                format!(
+                    "the runtime directory {} is not a directory that only uid {own} can write",
+                    dir.display()
+                ),
             )
             .with_hint("remove it, or set SHEDBOX_RUNTIME_DIR to a directory of your own"),
         ));
@@ -106,7 +126,10 @@ fn log_path(paths: &Paths) -> PathBuf {
 fn start(paths: &Paths) -> Result<()> {
     let program = program()?;
     let log = open_log(&log_path(paths))?;
-    let cannot = |reason: String| Error::DaemonStart { reason, log: Some(log_path(paths)) };
+    let cannot = |reason: String| Error::DaemonStart {
+        reason,
+        log: Some(log_path(paths)),
+    };
     let mut child = Command::new(&program)
         .arg("daemon")
         .stdin(Stdio::null())
@@ -142,7 +165,10 @@ fn hear(mut pipe: impl Read + std::os::fd::AsFd) -> std::result::Result<(), Stri
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if !pidfd::readable(&pipe, Some(left)).map_err(|error| error.to_string())? {
-            return Err(format!("it was not ready within {} s", START_TIMEOUT.as_secs()));
+            return Err(format!(
+                "it was not ready within {} s",
+                START_TIMEOUT.as_secs()
+            ));
         }
         let count = match pipe.read(&mut chunk) {
             Ok(count) => count,
@@ -156,7 +182,11 @@ fn hear(mut pipe: impl Read + std::os::fd::AsFd) -> std::result::Result<(), Stri
         if count == 0 {
             let text = String::from_utf8_lossy(&said);
             let text = text.trim().trim_start_matches("error: ");
-            return Err(if text.is_empty() { "it ended without a word".to_owned() } else { text.to_owned() });
+            return Err(if text.is_empty() {
+                "it ended without a word".to_owned()
+            } else {
+                text.to_owned()
+            });
         }
     }
 }
@@ -184,18 +214,30 @@ fn program() -> Result<PathBuf> {
             return Ok(own);
         }
         // Programs of a workspace are in the same directory; its tests and examples one below.
-        let beside = own.parent().into_iter().flat_map(|dir| [Some(dir), dir.parent()]).flatten();
-        if let Some(found) = beside.map(|dir| dir.join("shedbox")).find(|program| program.is_file()) {
+        let beside = own
+            .parent()
+            .into_iter()
+            .flat_map(|dir| [Some(dir), dir.parent()])
+            .flatten();
+        if let Some(found) = beside
+            .map(|dir| dir.join("shedbox"))
+            .find(|program| program.is_file())
+        {
             return Ok(found);
         }
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|dir| dir.join("shedbox")).find(|program| program.is_file()).ok_or_else(|| {
-        Error::from(
-            shedbox_spec::Error::not_found("the program `shedbox` was not found, so no daemon can be started")
+    std::env::split_paths(&path)
+        .map(|dir| dir.join("shedbox"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            Error::from(
+                shedbox_spec::Error::not_found(
+                    "the program `shedbox` was not found, so no daemon can be started",
+                )
                 .with_hint("install it in a directory of PATH, or set SHEDBOX_BIN to its path"),
-        )
-    })
+            )
+        })
 }
 
 #[cfg(test)]

@@ -5,7 +5,11 @@ use std::os::unix::net::UnixListener;
 use super::*;
 
 fn paths(dir: &Path) -> Paths {
-    Paths { root: dir.join("root"), runtime: dir.join("run"), config: dir.join("config.toml") }
+    Paths {
+        root: dir.join("root"),
+        runtime: dir.join("run"),
+        config: dir.join("config.toml"),
+    }
 }
 
 fn hear_text(text: &[u8]) -> std::result::Result<(), String> {
@@ -18,7 +22,10 @@ fn hear_text(text: &[u8]) -> std::result::Result<(), String> {
 #[test]
 fn what_a_daemon_says() {
     assert_eq!(hear_text(b"ready\n"), Ok(()));
-    assert_eq!(hear_text(b"error: the root is locked\n"), Err("the root is locked".to_owned()));
+    assert_eq!(
+        hear_text(b"error: the root is locked\n"),
+        Err("the root is locked".to_owned())
+    );
     assert_eq!(hear_text(b""), Err("it ended without a word".to_owned()));
 }
 
@@ -29,7 +36,10 @@ fn nobody_listens() {
     assert!(try_connect(&paths).unwrap().is_none());
     std::fs::create_dir(&paths.runtime).unwrap();
     drop(UnixListener::bind(paths.api_socket()).unwrap());
-    assert!(try_connect(&paths).unwrap().is_none(), "a socket that was left behind");
+    assert!(
+        try_connect(&paths).unwrap().is_none(),
+        "a socket that was left behind"
+    );
 }
 
 #[test]
@@ -40,7 +50,10 @@ fn a_path_longer_than_sun_path() {
     let paths = paths(&deep);
     std::fs::create_dir(&paths.runtime).unwrap();
     let listening = File::open(&paths.runtime).unwrap();
-    let short = format!("/proc/self/fd/{}/docker.sock", std::os::fd::AsRawFd::as_raw_fd(&listening));
+    let short = format!(
+        "/proc/self/fd/{}/docker.sock",
+        std::os::fd::AsRawFd::as_raw_fd(&listening)
+    );
     let _listener = UnixListener::bind(short).unwrap();
     assert!(try_connect(&paths).unwrap().is_some());
 }
@@ -52,7 +65,10 @@ fn a_runtime_directory_that_others_can_write_is_refused() {
     prepare_runtime(&runtime).unwrap();
     assert_eq!(std::fs::metadata(&runtime).unwrap().mode() & 0o777, 0o700);
     std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(prepare_runtime(&runtime).unwrap_err().kind(), shedbox_spec::Kind::Denied);
+    assert_eq!(
+        prepare_runtime(&runtime).unwrap_err().kind(),
+        shedbox_spec::Kind::Denied
+    );
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(dir.path().join("a"), &link).unwrap();
     assert!(prepare_runtime(&link).is_err(), "a symbolic link");

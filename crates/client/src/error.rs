@@ -84,7 +84,10 @@ impl Error {
     }
 
     pub(crate) fn protocol(from: &'static str, what: impl Into<String>) -> Self {
-        Self::Protocol { from, what: what.into() }
+        Self::Protocol {
+            from,
+            what: what.into(),
+        }
     }
 
     /// What a program can act on.
@@ -145,7 +148,9 @@ fn kind_of(errno: Errno) -> Kind {
         Errno::EACCES | Errno::EPERM | Errno::EROFS => Kind::Denied,
         Errno::EEXIST | Errno::EBUSY | Errno::ENOTEMPTY | Errno::EISDIR => Kind::Conflict,
         Errno::EINVAL | Errno::ELOOP | Errno::ENAMETOOLONG | Errno::E2BIG => Kind::Invalid,
-        Errno::ENOSPC | Errno::EDQUOT | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => Kind::Exhausted,
+        Errno::ENOSPC | Errno::EDQUOT | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
+            Kind::Exhausted
+        }
         Errno::ENOSYS | Errno::EOPNOTSUPP => Kind::Unsupported,
         Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE => Kind::Unavailable,
         _ => Kind::Internal,
@@ -155,7 +160,9 @@ fn kind_of(errno: Errno) -> Kind {
 fn hint_of(errno: Errno) -> Option<&'static str> {
     Some(match errno {
         Errno::EMFILE => "raise the limit of open files: `ulimit -n`",
-        Errno::ENOSPC | Errno::EDQUOT => "the disk is full; `shedbox prune` removes what nothing uses",
+        Errno::ENOSPC | Errno::EDQUOT => {
+            "the disk is full; `shedbox prune` removes what nothing uses"
+        }
         Errno::EACCES | Errno::EPERM => "check the owner and the mode of that path",
         _ => return None,
     })
@@ -170,9 +177,15 @@ mod tests {
         let error = Error::io("read /x")(std::io::Error::from_raw_os_error(28));
         let wire = shedbox_spec::Error::from(error);
         assert_eq!(wire.kind, Kind::Exhausted);
-        assert_eq!(wire.message, "cannot read /x: No space left on device (os error 28)");
+        assert_eq!(
+            wire.message,
+            "cannot read /x: No space left on device (os error 28)"
+        );
         assert!(wire.hint.is_some());
         let refused = shedbox_spec::Error::not_found("no sandbox x").with_hint("h");
-        assert_eq!(shedbox_spec::Error::from(Error::from(refused.clone())), refused);
+        assert_eq!(
+            shedbox_spec::Error::from(Error::from(refused.clone())),
+            refused
+        );
     }
 }

@@ -71,7 +71,10 @@ enum Piped {
 
 impl<'s> Exec<'s> {
     pub(crate) fn new(sandbox: &'s Sandbox, program: &OsStr) -> Self {
-        let request = ExecRequest { argv: vec![program.as_bytes().to_vec()], ..ExecRequest::default() };
+        let request = ExecRequest {
+            argv: vec![program.as_bytes().to_vec()],
+            ..ExecRequest::default()
+        };
         Self {
             sandbox,
             request,
@@ -87,14 +90,20 @@ impl<'s> Exec<'s> {
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.request.argv.push(argument.as_ref().as_bytes().to_vec());
+        self.request
+            .argv
+            .push(argument.as_ref().as_bytes().to_vec());
         self
     }
 
     /// Adds arguments.
     #[must_use]
     pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
-        self.request.argv.extend(arguments.into_iter().map(|argument| argument.as_ref().as_bytes().to_vec()));
+        self.request.argv.extend(
+            arguments
+                .into_iter()
+                .map(|argument| argument.as_ref().as_bytes().to_vec()),
+        );
         self
     }
 
@@ -110,7 +119,10 @@ impl<'s> Exec<'s> {
 
     /// Sets several.
     #[must_use]
-    pub fn envs<I: IntoIterator<Item = (K, V)>, K: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, variables: I) -> Self {
+    pub fn envs<I: IntoIterator<Item = (K, V)>, K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        mut self,
+        variables: I,
+    ) -> Self {
         for (name, value) in variables {
             self = self.env(name, value);
         }
@@ -226,16 +238,27 @@ impl<'s> Exec<'s> {
         let (mut running, _) = self.launch(Piped::Captured)?;
         match running.next(None)? {
             Event::Started(pid) => Ok(pid),
-            other => Err(Error::protocol("the sandbox", format!("{other:?} instead of a start"))),
+            other => Err(Error::protocol(
+                "the sandbox",
+                format!("{other:?} instead of a start"),
+            )),
         }
     }
 
     fn launch(mut self, piped: Piped) -> Result<(Running, Kept)> {
         let streams = [self.stdin.take(), self.stdout.take(), self.stderr.take()];
-        let mut wiring = Wiring { limit: self.limit, overflow: self.overflow, piped, ..Wiring::default() };
+        let mut wiring = Wiring {
+            limit: self.limit,
+            overflow: self.overflow,
+            piped,
+            ..Wiring::default()
+        };
         let keys = self.detach_keys.take().map(Matcher::new);
         let [stdin, stdout, stderr] = streams;
-        let (stdin, stdout) = (stdin.unwrap_or_else(Stdio::null), stdout.unwrap_or_else(Stdio::inherit));
+        let (stdin, stdout) = (
+            stdin.unwrap_or_else(Stdio::null),
+            stdout.unwrap_or_else(Stdio::inherit),
+        );
         let terminal = if self.request.tty.is_some() {
             Some(wiring.terminal(stdin, stdout, keys)?)
         } else {
@@ -279,7 +302,11 @@ impl Follow {
             tty: self.tty,
             detach: false,
         };
-        let request = if self.start { Request::StartMain(attach) } else { Request::Attach(attach) };
+        let request = if self.start {
+            Request::StartMain(attach)
+        } else {
+            Request::Attach(attach)
+        };
         let control = sandbox.connect()?;
         wiring.send(sandbox, control, &request, None)
     }
@@ -323,8 +350,19 @@ impl Wiring {
         request: &Request,
         terminal: Option<TerminalEnds>,
     ) -> Result<Running> {
-        let mut running = Running::send(sandbox.name_or_id(), control, request, &self.passed, self.pump, terminal)?;
-        let held = self.passed.drain(..).zip(self.pumped).filter_map(|(fd, pumped)| pumped.then_some(fd));
+        let mut running = Running::send(
+            sandbox.name_or_id(),
+            control,
+            request,
+            &self.passed,
+            self.pump,
+            terminal,
+        )?;
+        let held = self
+            .passed
+            .drain(..)
+            .zip(self.pumped)
+            .filter_map(|(fd, pumped)| pumped.then_some(fd));
         running.pump.hold(held.collect());
         Ok(running)
     }
@@ -364,7 +402,8 @@ impl Wiring {
             None => self.kept.outputs[index] = Some(read),
             Some(to) => {
                 let doing = ["use standard output", "use standard error"][index];
-                self.pump.outputs[index] = Some(Outflow::new(read, to).map_err(Error::system(doing))?);
+                self.pump.outputs[index] =
+                    Some(Outflow::new(read, to).map_err(Error::system(doing))?);
             }
         }
         Ok(true)
@@ -372,19 +411,30 @@ impl Wiring {
 
     fn destination(&self, index: usize, kind: Kind) -> Result<To> {
         Ok(match kind {
-            Kind::Inherit => {
-                To::Fd(Fd::Standard(if index == 0 { stream::stdout() } else { stream::stderr() }))
-            }
+            Kind::Inherit => To::Fd(Fd::Standard(if index == 0 {
+                stream::stdout()
+            } else {
+                stream::stderr()
+            })),
             Kind::File(file) => To::Fd(Fd::Owned(file)),
-            Kind::Piped | Kind::Null => {
-                To::Memory(Capture::new(self.limit, &self.overflow, ["stdout", "stderr"][index]))
+            Kind::Piped | Kind::Null => To::Memory(Capture::new(
+                self.limit,
+                &self.overflow,
+                ["stdout", "stderr"][index],
+            )),
+            Kind::Bytes(_) => {
+                return Err(shedbox_spec::Error::invalid("bytes cannot be written to").into());
             }
-            Kind::Bytes(_) => return Err(shedbox_spec::Error::invalid("bytes cannot be written to").into()),
         })
     }
 
     /// With a terminal no descriptor is passed: its master comes back.
-    fn terminal(&mut self, stdin: Stdio, stdout: Stdio, keys: Option<Matcher>) -> Result<TerminalEnds> {
+    fn terminal(
+        &mut self,
+        stdin: Stdio,
+        stdout: Stdio,
+        keys: Option<Matcher>,
+    ) -> Result<TerminalEnds> {
         let input = match stdin.0 {
             Kind::Null => None,
             Kind::Inherit => Some(Fd::Standard(stream::stdin())),
@@ -410,10 +460,18 @@ impl Wiring {
                 Some(To::Fd(Fd::Owned(write)))
             }
             // Somebody has to read a terminal, or its command stops when it is full.
-            Kind::Null => Some(To::Memory(Capture::new(Some(0), &Overflow::Truncate, "stdout"))),
+            Kind::Null => Some(To::Memory(Capture::new(
+                Some(0),
+                &Overflow::Truncate,
+                "stdout",
+            ))),
             kind => Some(self.destination(0, kind)?),
         };
-        Ok(TerminalEnds { input, keys, output })
+        Ok(TerminalEnds {
+            input,
+            keys,
+            output,
+        })
     }
 }
 

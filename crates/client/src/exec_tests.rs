@@ -54,11 +54,19 @@ fn request(connection: &SeqPacket) -> (ExecRequest, Vec<OwnedFd>) {
 }
 
 fn reply(connection: &SeqPacket, reply: &Reply) {
-    connection.send(&serde_json::to_vec(reply).unwrap(), &[]).unwrap();
+    connection
+        .send(&serde_json::to_vec(reply).unwrap(), &[])
+        .unwrap();
 }
 
 fn ended(end: End) -> Reply {
-    Reply::Exited(ExecResult { end, wall_us: 1, user_us: 2, system_us: 3, max_rss: 4 })
+    Reply::Exited(ExecResult {
+        end,
+        wall_us: 1,
+        user_us: 2,
+        system_us: 3,
+        max_rss: 4,
+    })
 }
 
 /// Runs the command as init would, without a sandbox around it. A signal that follows goes to it.
@@ -66,9 +74,17 @@ fn run(connection: SeqPacket) {
     let (request, fds) = request(&connection);
     let mut fds = fds.into_iter();
     let mut next = |there: bool| {
-        if there { fds.next().unwrap().into() } else { std::process::Stdio::null() }
+        if there {
+            fds.next().unwrap().into()
+        } else {
+            std::process::Stdio::null()
+        }
     };
-    let argv: Vec<OsString> = request.argv.iter().map(|argument| OsString::from_vec(argument.clone())).collect();
+    let argv: Vec<OsString> = request
+        .argv
+        .iter()
+        .map(|argument| OsString::from_vec(argument.clone()))
+        .collect();
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]);
     for entry in &request.env {
@@ -77,12 +93,22 @@ fn run(connection: SeqPacket) {
         command.env(name, value);
     }
     command.stdin(next(request.stdin == StdinMode::Pipe));
-    command.stdout(next(request.stdout)).stderr(next(request.stderr));
+    command
+        .stdout(next(request.stdout))
+        .stderr(next(request.stderr));
     let child = command.spawn();
     drop(command); // with its copies of the descriptors
     let mut child = match child {
         Ok(child) => child,
-        Err(error) => return reply(&connection, &ended(End::NotStarted { code: 127, message: error.to_string() })),
+        Err(error) => {
+            return reply(
+                &connection,
+                &ended(End::NotStarted {
+                    code: 127,
+                    message: error.to_string(),
+                }),
+            );
+        }
     };
     let pid = child.id() as i32;
     if request.report_start {
@@ -100,7 +126,9 @@ fn run(connection: SeqPacket) {
     let status = child.wait().unwrap();
     let end = match std::os::unix::process::ExitStatusExt::signal(&status) {
         Some(signal) => End::Signaled { signal },
-        None => End::Exited { code: status.code().unwrap() as u8 },
+        None => End::Exited {
+            code: status.code().unwrap() as u8,
+        },
     };
     reply(&connection, &ended(end));
 }
@@ -112,8 +140,13 @@ fn sh<'s>(ground: &'s Ground, script: &str) -> Exec<'s> {
 #[test]
 fn output_keeps_the_streams_apart() {
     let ground = ground(run);
-    let output = sh(&ground, "printf out; printf err >&2; exit 3").output().unwrap();
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out"[..], &b"err"[..]));
+    let output = sh(&ground, "printf out; printf err >&2; exit 3")
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (&b"out"[..], &b"err"[..])
+    );
     assert_eq!(output.status.code(), Some(3));
     assert!(!output.stdout_truncated && !output.status.success());
     assert_eq!(output.result.max_rss, 4);
@@ -139,14 +172,22 @@ fn arguments_environment_and_input_are_bytes() {
 fn megabytes_both_ways_at_once() {
     let ground = ground(run);
     let bytes: Vec<u8> = (0..5_000_000u32).map(|i| (i / 7) as u8).collect();
-    let output = ground.sandbox.command("cat").stdin(Stdio::bytes(bytes.clone())).output().unwrap();
+    let output = ground
+        .sandbox
+        .command("cat")
+        .stdin(Stdio::bytes(bytes.clone()))
+        .output()
+        .unwrap();
     assert!(output.stdout == bytes);
 }
 
 #[test]
 fn input_that_nobody_reads_is_no_error() {
     let ground = ground(run);
-    let output = sh(&ground, "exit 5").stdin(Stdio::bytes(vec![0; 1_000_000])).output().unwrap();
+    let output = sh(&ground, "exit 5")
+        .stdin(Stdio::bytes(vec![0; 1_000_000]))
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(5));
 }
 
@@ -154,7 +195,9 @@ fn input_that_nobody_reads_is_no_error() {
 fn a_background_process_that_holds_the_output_is_not_waited_for() {
     let ground = ground(run);
     let began = Instant::now();
-    let output = sh(&ground, "sleep 30 & echo $!; printf tail").output().unwrap();
+    let output = sh(&ground, "sleep 30 & echo $!; printf tail")
+        .output()
+        .unwrap();
     assert!(began.elapsed() < Duration::from_secs(20));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.ends_with("\ntail"), "{text}");
@@ -164,7 +207,10 @@ fn a_background_process_that_holds_the_output_is_not_waited_for() {
 #[test]
 fn a_background_process_that_floods_the_output_is_not_waited_for() {
     let ground = ground(run);
-    let output = sh(&ground, "yes & echo $! >&2").output_limit(1 << 20, Overflow::Truncate).output().unwrap();
+    let output = sh(&ground, "yes & echo $! >&2")
+        .output_limit(1 << 20, Overflow::Truncate)
+        .output()
+        .unwrap();
     let pid = String::from_utf8(output.stderr).unwrap();
     // The flood breaks off when its reader has gone; end it at once all the same.
     let _ = shedbox_linux::process::signal(pid.trim().parse().unwrap(), 9);
@@ -175,10 +221,19 @@ fn a_background_process_that_floods_the_output_is_not_waited_for() {
 fn a_limit_cuts_or_spills() {
     let ground = ground(run);
     let script = "head -c 100000 /dev/zero; printf err >&2";
-    let cut = sh(&ground, script).output_limit(1000, Overflow::Truncate).output().unwrap();
-    assert_eq!((cut.stdout.len(), cut.stdout_truncated, cut.stderr_truncated), (1000, true, false));
+    let cut = sh(&ground, script)
+        .output_limit(1000, Overflow::Truncate)
+        .output()
+        .unwrap();
+    assert_eq!(
+        (cut.stdout.len(), cut.stdout_truncated, cut.stderr_truncated),
+        (1000, true, false)
+    );
     let dir = tempfile::tempdir().unwrap();
-    let spilled = sh(&ground, script).output_limit(1000, Overflow::Spill(dir.path().join("o"))).output().unwrap();
+    let spilled = sh(&ground, script)
+        .output_limit(1000, Overflow::Spill(dir.path().join("o")))
+        .output()
+        .unwrap();
     assert_eq!(spilled.stderr_file, None);
     let file = spilled.stdout_file.unwrap();
     assert_eq!(std::fs::metadata(file).unwrap().len(), 100_000);
@@ -190,7 +245,13 @@ fn streams_to_and_from_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::write(path("in"), vec![b'x'; 3_000_000]).unwrap();
-    let open = |path: &Path| std::fs::File::options().append(true).create(true).open(path).unwrap();
+    let open = |path: &Path| {
+        std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap()
+    };
     let status = sh(&ground, "cat; echo done >&2")
         .stdin(std::fs::File::open(path("in")).unwrap().into())
         .stdout(std::fs::File::create(path("out")).unwrap().into())
@@ -207,40 +268,79 @@ fn a_reader_that_goes_away_ends_the_command() {
     let ground = ground(run);
     let (read, write) = fd::pipe().unwrap();
     drop(read);
-    let status = ground.sandbox.command("yes").stdout(write.into()).status().unwrap();
+    let status = ground
+        .sandbox
+        .command("yes")
+        .stdout(write.into())
+        .status()
+        .unwrap();
     assert_eq!(status.signal(), Some(13));
 }
 
 #[test]
 fn spawn_talk_and_kill() {
     let ground = ground(run);
-    let mut child = ground.sandbox.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = ground
+        .sandbox
+        .command("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     assert!(child.id() > 0);
     child.stdin.as_mut().unwrap().write_all(b"ping").unwrap();
     let mut answer = [0; 4];
-    child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut answer)
+        .unwrap();
     assert_eq!(&answer, b"ping");
     assert_eq!(child.try_wait().unwrap(), None);
-    assert!(child.wait().unwrap().success(), "the end of its input ends it");
+    assert!(
+        child.wait().unwrap().success(),
+        "the end of its input ends it"
+    );
 
-    let mut sleeper = ground.sandbox.command("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+    let mut sleeper = ground
+        .sandbox
+        .command("sleep")
+        .arg("60")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     sleeper.kill(15).unwrap();
     let status = sleeper.wait().unwrap();
     assert_eq!((status.signal(), status.shell_status()), (Some(15), 143));
-    assert_eq!(sleeper.wait().unwrap(), status, "waiting again gives the same");
+    assert_eq!(
+        sleeper.wait().unwrap(),
+        status,
+        "waiting again gives the same"
+    );
     sleeper.kill(15).unwrap();
 }
 
 #[test]
 fn wait_with_output_reads_while_it_waits() {
     let ground = ground(run);
-    let child = sh(&ground, "head -c 1000000 /dev/zero; echo e >&2; sleep 30 >&2 & exit 4")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = sh(
+        &ground,
+        "head -c 1000000 /dev/zero; echo e >&2; sleep 30 >&2 & exit 4",
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.stdout.len(), output.stderr.as_slice(), output.status.code()), (1_000_000, &b"e\n"[..], Some(4)));
+    assert_eq!(
+        (
+            output.stdout.len(),
+            output.stderr.as_slice(),
+            output.status.code()
+        ),
+        (1_000_000, &b"e\n"[..], Some(4))
+    );
 }
 
 #[test]
@@ -259,18 +359,39 @@ fn many_at_once() {
 
 #[test]
 fn ends_that_are_errors() {
-    let missing = ground(run).sandbox.command("/no/such/program").output().unwrap_err();
-    assert!(matches!(missing, Error::NotStarted { code: 127, .. }), "{missing}");
+    let missing = ground(run)
+        .sandbox
+        .command("/no/such/program")
+        .output()
+        .unwrap_err();
+    assert!(
+        matches!(missing, Error::NotStarted { code: 127, .. }),
+        "{missing}"
+    );
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 
     let lost = ground(|connection| drop(request(&connection)));
-    assert!(matches!(lost.sandbox.command("x").output().unwrap_err(), Error::Killed { .. }));
+    assert!(matches!(
+        lost.sandbox.command("x").output().unwrap_err(),
+        Error::Killed { .. }
+    ));
 
     let refused = ground(|connection| {
         request(&connection);
-        reply(&connection, &Reply::Failed(shedbox_spec::Error::conflict("the sandbox is stopping")));
+        reply(
+            &connection,
+            &Reply::Failed(shedbox_spec::Error::conflict("the sandbox is stopping")),
+        );
     });
-    assert_eq!(refused.sandbox.command("x").output().unwrap_err().to_string(), "the sandbox is stopping");
+    assert_eq!(
+        refused
+            .sandbox
+            .command("x")
+            .output()
+            .unwrap_err()
+            .to_string(),
+        "the sandbox is stopping"
+    );
 
     let reset = ground(|connection| {
         request(&connection);
@@ -278,14 +399,20 @@ fn ends_that_are_errors() {
     });
     let status = reset.sandbox.command("x").output().unwrap().status;
     assert!(status.interrupted());
-    assert_eq!((status.shell_status(), status.to_string().as_str()), (137, "ended by a reset of the sandbox"));
+    assert_eq!(
+        (status.shell_status(), status.to_string().as_str()),
+        (137, "ended by a reset of the sandbox")
+    );
 }
 
 #[test]
 fn a_terminal_comes_back_and_is_pumped() {
     let ground = ground(|connection| {
         let (request, fds) = request(&connection);
-        assert_eq!((fds.len(), request.stdout, request.tty), (0, false, Some(TtySize { rows: 5, cols: 9 })));
+        assert_eq!(
+            (fds.len(), request.stdout, request.tty),
+            (0, false, Some(TtySize { rows: 5, cols: 9 }))
+        );
         let pts = shedbox_linux::path::open_dir(Path::new("/dev/pts")).unwrap();
         let (master, slave) = shedbox_linux::pty::open(&pts).unwrap();
         let started = serde_json::to_vec(&Reply::Started { pid: 1 }).unwrap();
@@ -300,9 +427,16 @@ fn a_terminal_comes_back_and_is_pumped() {
         let _ = connection.recv();
         drop(slave);
     });
-    let exec = ground.sandbox.command("x").tty(TtySize { rows: 5, cols: 9 }).stdin(Stdio::bytes(b"hi\n".to_vec()));
+    let exec = ground
+        .sandbox
+        .command("x")
+        .tty(TtySize { rows: 5, cols: 9 })
+        .stdin(Stdio::bytes(b"hi\n".to_vec()));
     let output = exec.output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "hi\r\ngot hi\r\n");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "hi\r\ngot hi\r\n"
+    );
 }
 
 #[test]
@@ -313,7 +447,10 @@ fn detach_keys_on_a_file() {
         let count = fd::read(&fds[0], &mut text).unwrap();
         assert_eq!(&text[..count], b"ab");
         let frame = connection.recv().unwrap().unwrap();
-        assert_eq!(serde_json::from_slice::<FollowUp>(&frame.bytes).unwrap(), FollowUp::Detach);
+        assert_eq!(
+            serde_json::from_slice::<FollowUp>(&frame.bytes).unwrap(),
+            FollowUp::Detach
+        );
     });
     let (read, write) = fd::pipe().unwrap();
     let mut running = ground
@@ -333,9 +470,15 @@ fn detach_keys_on_a_file() {
 #[test]
 fn a_gigabyte_passes_in_constant_memory() {
     let ground = ground(run);
-    let sink = std::fs::File::options().write(true).open("/dev/null").unwrap();
+    let sink = std::fs::File::options()
+        .write(true)
+        .open("/dev/null")
+        .unwrap();
     let before = peak();
-    let status = sh(&ground, "head -c 1073741824 /dev/zero").stdout(sink.into()).status().unwrap();
+    let status = sh(&ground, "head -c 1073741824 /dev/zero")
+        .stdout(sink.into())
+        .status()
+        .unwrap();
     assert!(status.success());
     let grown = peak() - before;
     assert!(grown < 16 << 10, "{grown} KiB more than before");
@@ -344,7 +487,10 @@ fn a_gigabyte_passes_in_constant_memory() {
 /// Peak resident memory of this process in KiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -355,7 +501,10 @@ fn what_was_written_before_the_sandbox_died_is_not_lost() {
         fd::write_all(&fds[0], b"last words").unwrap();
     });
     let mut file = tempfile::tempfile().unwrap();
-    let exec = ground.sandbox.command("x").stdout(file.try_clone().unwrap().into());
+    let exec = ground
+        .sandbox
+        .command("x")
+        .stdout(file.try_clone().unwrap().into());
     assert!(matches!(exec.status().unwrap_err(), Error::Killed { .. }));
     let mut text = String::new();
     std::io::Seek::rewind(&mut file).unwrap();
@@ -366,7 +515,14 @@ fn what_was_written_before_the_sandbox_died_is_not_lost() {
 #[test]
 fn a_piped_stream_beside_a_pumped_one_ends_with_the_command() {
     let ground = ground(run);
-    let null = || Stdio::from(std::fs::File::options().write(true).open("/dev/null").unwrap());
+    let null = || {
+        Stdio::from(
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/null")
+                .unwrap(),
+        )
+    };
     for piped_is_stdout in [true, false] {
         let exec = sh(&ground, "echo x; echo x >&2");
         let exec = if piped_is_stdout {

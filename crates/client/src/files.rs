@@ -40,7 +40,11 @@ struct Session<'s> {
 impl<'s> Session<'s> {
     fn new(sandbox: &'s Sandbox) -> Result<Self> {
         let (socket, held) = sandbox.files_socket()?;
-        Ok(Self { sandbox, socket, _held: held })
+        Ok(Self {
+            sandbox,
+            socket,
+            _held: held,
+        })
     }
 
     fn connect(&self) -> Result<SeqPacket> {
@@ -49,7 +53,9 @@ impl<'s> Session<'s> {
     }
 
     fn stat(&self, path: &str) -> Result<FileStat> {
-        let request = Request::Files(FileRequest::Stat { path: path.to_owned() });
+        let request = Request::Files(FileRequest::Stat {
+            path: path.to_owned(),
+        });
         match ask_on(&self.connect()?, self.sandbox.name_or_id(), &request, &[])? {
             Reply::Stat(stat) => Ok(stat),
             other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
@@ -62,22 +68,37 @@ impl<'s> Session<'s> {
         for _ in 0..40 {
             let stat = match self.stat(&path) {
                 Ok(stat) => stat,
-                Err(error) if error.kind() == shedbox_spec::Kind::NotFound => return Ok((path, None)),
+                Err(error) if error.kind() == shedbox_spec::Kind::NotFound => {
+                    return Ok((path, None));
+                }
                 Err(error) => return Err(error),
             };
-            let Some(target) = &stat.link_target else { return Ok((path, Some(stat))) };
+            let Some(target) = &stat.link_target else {
+                return Ok((path, Some(stat)));
+            };
             path = place::link_target(&path, target);
         }
-        Err(shedbox_spec::Error::invalid(format!("{path}: too many levels of symbolic links")).into())
+        Err(
+            shedbox_spec::Error::invalid(format!("{path}: too many levels of symbolic links"))
+                .into(),
+        )
     }
 
     fn pack(&self, path: &str, follow: bool) -> Result<TarReader> {
         let control = self.connect()?;
         let (read, write) = fd::pipe().map_err(Error::system("make a pipe"))?;
-        let request = Request::Files(FileRequest::Pack { path: path.to_owned(), follow });
+        let request = Request::Files(FileRequest::Pack {
+            path: path.to_owned(),
+            follow,
+        });
         let sandbox = self.sandbox.name_or_id().to_owned();
         exec::send(&control, &request, &[write]).map_err(|error| exec::lost(&sandbox, error))?;
-        Ok(TarReader { stream: read.into(), control, sandbox, outcome: None })
+        Ok(TarReader {
+            stream: read.into(),
+            control,
+            sandbox,
+            outcome: None,
+        })
     }
 
     /// Runs `write` on a stream that init unpacks into the directory `dir`.
@@ -90,14 +111,23 @@ impl<'s> Session<'s> {
         let control = self.connect()?;
         let sandbox = self.sandbox.name_or_id();
         let (read, pipe) = fd::pipe().map_err(Error::system("make a pipe"))?;
-        let operation = FileRequest::Unpack { path: dir.to_owned(), no_overwrite_kind: true, keep_owner };
-        exec::send(&control, &Request::Files(operation), &[read]).map_err(|error| exec::lost(sandbox, error))?;
+        let operation = FileRequest::Unpack {
+            path: dir.to_owned(),
+            no_overwrite_kind: true,
+            keep_owner,
+        };
+        exec::send(&control, &Request::Files(operation), &[read])
+            .map_err(|error| exec::lost(sandbox, error))?;
         let mut stream = File::from(pipe);
         let written = write(&mut stream);
         drop(stream);
         // When init refuses it closes the pipe: its reason says more than our EPIPE.
         match (hear_on(&control, sandbox), written) {
-            (Err(refused), Err(Error::Io { source, .. })) if source.kind() == io::ErrorKind::BrokenPipe => Err(refused),
+            (Err(refused), Err(Error::Io { source, .. }))
+                if source.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                Err(refused)
+            }
             (_, Err(error)) | (Err(error), Ok(())) => Err(error),
             (Ok(_), Ok(())) => Ok(()),
         }
@@ -120,7 +150,9 @@ impl Read for TarReader {
             return Ok(count);
         }
         let outcome = self.outcome.get_or_insert_with(|| {
-            hear_on(&self.control, &self.sandbox).map(drop).map_err(shedbox_spec::Error::from)
+            hear_on(&self.control, &self.sandbox)
+                .map(drop)
+                .map_err(shedbox_spec::Error::from)
         });
         match outcome {
             Ok(()) => Ok(0),
@@ -135,7 +167,11 @@ impl TarReader {
         if self.outcome.is_none() && matches!(error, Error::Io { .. }) {
             // Whatever was not read does not matter any more; the answer comes when the stream is closed.
             drop(self.stream);
-            self.outcome = Some(hear_on(&self.control, &self.sandbox).map(drop).map_err(shedbox_spec::Error::from));
+            self.outcome = Some(
+                hear_on(&self.control, &self.sandbox)
+                    .map(drop)
+                    .map_err(shedbox_spec::Error::from),
+            );
         }
         match self.outcome {
             Some(Err(reason)) => Error::Refused(reason),
@@ -166,7 +202,9 @@ impl Sandbox {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(Error::io("read the archive")(error)),
                 };
-                stream.write_all(&buffer[..count]).map_err(Error::io("write to the sandbox"))?;
+                stream
+                    .write_all(&buffer[..count])
+                    .map_err(Error::io("write to the sandbox"))?;
             }
         })
     }
@@ -185,7 +223,9 @@ impl Sandbox {
     pub fn write_file(&self, path: &str, content: &[u8], mode: u32) -> Result<()> {
         let session = Session::new(self)?;
         let (dir, name) = place::split(path)?;
-        session.unpack(&dir, false, |stream| pack::one_file(&name, content, mode, stream))
+        session.unpack(&dir, false, |stream| {
+            pack::one_file(&name, content, mode, stream)
+        })
     }
 
     /// Copies a file or directory of the host into the sandbox.
@@ -196,13 +236,17 @@ impl Sandbox {
         let session = Session::new(self)?;
         let source = pack::HostSource::open(host, options.follow)?;
         let (resolved, stat) = session.follow(&place::absolute(inside))?;
-        let existing = stat.as_ref().map_or(Existing::Nothing, |stat| Existing::of_mode(stat.mode));
+        let existing = stat
+            .as_ref()
+            .map_or(Existing::Nothing, |stat| Existing::of_mode(stat.mode));
         let place = place::place(source.source(), existing, &resolved, inside.ends_with('/'))?;
         let (dir, name) = match place {
             Place::Named { parent, name } => (parent, Some(OsString::from(name))),
             Place::Contents { dir } => (dir, None),
         };
-        session.unpack(&dir, options.archive, |stream| source.write(name.as_deref(), options, stream))
+        session.unpack(&dir, options.archive, |stream| {
+            source.write(name.as_deref(), options, stream)
+        })
     }
 
     /// Copies a file or directory of the sandbox to the host, by the same rules. What the sandbox sends cannot reach
@@ -213,15 +257,29 @@ impl Sandbox {
         let contents = place::is_contents(&inside);
         let found = session.stat(&inside)?;
         let is_dir = if options.follow && found.link_target.is_some() {
-            session.follow(&inside)?.1.is_some_and(|stat| Existing::of_mode(stat.mode) == Existing::Directory)
+            session
+                .follow(&inside)?
+                .1
+                .is_some_and(|stat| Existing::of_mode(stat.mode) == Existing::Directory)
         } else {
             Existing::of_mode(found.mode) == Existing::Directory
         };
         // The name in the archive is the one that was asked for.
-        let top = if contents { None } else { Some(place::split(&inside)?.1) };
-        let source = Source { name: top.clone().unwrap_or_default(), is_dir, contents };
+        let top = if contents {
+            None
+        } else {
+            Some(place::split(&inside)?.1)
+        };
+        let source = Source {
+            name: top.clone().unwrap_or_default(),
+            is_dir,
+            contents,
+        };
         let text = host.to_str().ok_or_else(|| {
-            Error::from(shedbox_spec::Error::invalid(format!("{}: the path is not UTF-8", host.display())))
+            Error::from(shedbox_spec::Error::invalid(format!(
+                "{}: the path is not UTF-8",
+                host.display()
+            )))
         })?;
         let existing = match std::fs::metadata(host) {
             Ok(metadata) if metadata.is_dir() => Existing::Directory,
@@ -233,9 +291,14 @@ impl Sandbox {
             Place::Named { parent, name } => (parent, Some(OsString::from(name))),
             Place::Contents { dir } => (dir, None),
         };
-        let dir: OwnedFd = path::open_dir(Path::new(&parent)).map_err(Error::system(format!("open {parent}")))?;
+        let dir: OwnedFd =
+            path::open_dir(Path::new(&parent)).map_err(Error::system(format!("open {parent}")))?;
         let mut reader = session.pack(&inside, options.follow)?;
-        let rules = unpack::Rules { top: top.map(OsString::from), name, archive: options.archive };
+        let rules = unpack::Rules {
+            top: top.map(OsString::from),
+            name,
+            archive: options.archive,
+        };
         match unpack::unpack(&mut reader, &dir, &rules) {
             Ok(left_out) => Ok(left_out),
             Err(error) => Err(reader.reason(error)),

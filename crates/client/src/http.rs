@@ -68,19 +68,32 @@ struct Head {
 
 impl Pool {
     pub(crate) fn new(dial: impl Fn() -> Result<UnixStream> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { dial: Box::new(dial), idle: Mutex::new(None) })
+        Arc::new(Self {
+            dial: Box::new(dial),
+            idle: Mutex::new(None),
+        })
     }
 
     /// An idle connection that is still open, or a new one. The flag tells which.
     fn connection(&self) -> Result<(Connection, bool)> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(connection) = idle
             // Nothing may be readable between two answers: it would be the end of the connection.
             && !pidfd::readable(&connection.stream, Some(std::time::Duration::ZERO)).unwrap_or(true)
         {
             return Ok((connection, true));
         }
-        Ok((Connection { stream: (self.dial)()?, ahead: Vec::new() }, false))
+        Ok((
+            Connection {
+                stream: (self.dial)()?,
+                ahead: Vec::new(),
+            },
+            false,
+        ))
     }
 
     fn give_back(&self, connection: Connection) {
@@ -99,19 +112,30 @@ impl Pool {
             let (mut connection, reused) = self.connection()?;
             match exchange(&mut connection, method, target, &mut payload) {
                 Ok(head) => {
-                    let body = Body::new(Arc::clone(self), connection, head.length, head.keep_alive);
-                    return if head.status < 400 { Ok(body) } else { Err(refusal(head.status, body)) };
+                    let body =
+                        Body::new(Arc::clone(self), connection, head.length, head.keep_alive);
+                    return if head.status < 400 {
+                        Ok(body)
+                    } else {
+                        Err(refusal(head.status, body))
+                    };
                 }
                 // The daemon closed a connection it had kept: it has not seen this request.
-                Err(Failure::Closed) if reused && !matches!(payload, Payload::Stream(_)) && method == "GET" => {}
+                Err(Failure::Closed)
+                    if reused && !matches!(payload, Payload::Stream(_)) && method == "GET" => {}
                 // It died under a question, which changes nothing: its successor is asked, once.
-                Err(Failure::Closed) if !repeated && !matches!(payload, Payload::Stream(_)) && method == "GET" => {
+                Err(Failure::Closed)
+                    if !repeated && !matches!(payload, Payload::Stream(_)) && method == "GET" =>
+                {
                     repeated = true;
                 }
                 Err(Failure::Closed) => {
                     return Err(Error::from(
-                        shedbox_spec::Error::new(Kind::Unavailable, "the daemon closed the connection")
-                            .with_hint("it may have been stopped; try again"),
+                        shedbox_spec::Error::new(
+                            Kind::Unavailable,
+                            "the daemon closed the connection",
+                        )
+                        .with_hint("it may have been stopped; try again"),
                     ));
                 }
                 Err(Failure::Other(error)) => return Err(error),
@@ -127,12 +151,20 @@ impl Pool {
         payload: Payload<'_>,
     ) -> Result<T> {
         let bytes = self.send(method, target, payload)?.into_bytes(MEMORY_MAX)?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::protocol("the daemon", error.to_string()))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::protocol("the daemon", error.to_string()))
     }
 
     /// A request whose answer is empty.
-    pub(crate) fn done(self: &Arc<Self>, method: &str, target: &Target, payload: Payload<'_>) -> Result<()> {
-        self.send(method, target, payload)?.into_bytes(MEMORY_MAX).map(drop)
+    pub(crate) fn done(
+        self: &Arc<Self>,
+        method: &str,
+        target: &Target,
+        payload: Payload<'_>,
+    ) -> Result<()> {
+        self.send(method, target, payload)?
+            .into_bytes(MEMORY_MAX)
+            .map(drop)
     }
 }
 
@@ -151,7 +183,11 @@ fn exchange(
     use std::fmt::Write as _;
     let mut head = String::with_capacity(256);
     // Writing to a String does not fail.
-    let _ = write!(head, "{method} {}{target} HTTP/1.1\r\nhost: shedbox\r\n", api::PREFIX);
+    let _ = write!(
+        head,
+        "{method} {}{target} HTTP/1.1\r\nhost: shedbox\r\n",
+        api::PREFIX
+    );
     let sent = match payload {
         Payload::Empty => {
             if method != "GET" {
@@ -161,7 +197,11 @@ fn exchange(
             connection.stream.write_all(head.as_bytes())
         }
         Payload::Json(bytes) => {
-            let _ = write!(head, "content-type: application/json\r\ncontent-length: {}\r\n\r\n", bytes.len());
+            let _ = write!(
+                head,
+                "content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                bytes.len()
+            );
             let mut whole = head.into_bytes();
             whole.extend_from_slice(bytes);
             connection.stream.write_all(&whole)
@@ -176,7 +216,9 @@ fn exchange(
     };
     if let Err(error) = sent {
         // A daemon that refuses early answers and closes: its answer says more than our EPIPE.
-        if error.kind() != std::io::ErrorKind::BrokenPipe && error.kind() != std::io::ErrorKind::ConnectionReset {
+        if error.kind() != std::io::ErrorKind::BrokenPipe
+            && error.kind() != std::io::ErrorKind::ConnectionReset
+        {
             return Err(Failure::Other(Error::io("write to the daemon")(error)));
         }
     }
@@ -184,7 +226,10 @@ fn exchange(
 }
 
 /// Sends what the reader has as chunks. The outer error is the reader's, the inner one the connection's.
-fn send_chunks(stream: &mut UnixStream, reader: &mut dyn Read) -> Result<std::io::Result<()>, Failure> {
+fn send_chunks(
+    stream: &mut UnixStream,
+    reader: &mut dyn Read,
+) -> Result<std::io::Result<()>, Failure> {
     /// Bytes reserved in front of a chunk for its length in hex and CRLF.
     const SIZE: usize = 10;
     let mut buffer = vec![0; SIZE + (256 << 10) + 2];
@@ -214,7 +259,8 @@ fn send_chunks(stream: &mut UnixStream, reader: &mut dyn Read) -> Result<std::io
 fn read_head(connection: &mut Connection, method: &str) -> Result<Head, Failure> {
     loop {
         if !connection.ahead.is_empty()
-            && let Some((head, used)) = parse_head(&connection.ahead, method).map_err(Failure::Other)?
+            && let Some((head, used)) =
+                parse_head(&connection.ahead, method).map_err(Failure::Other)?
         {
             connection.ahead.drain(..used);
             if (100..200).contains(&head.status) {
@@ -223,15 +269,26 @@ fn read_head(connection: &mut Connection, method: &str) -> Result<Head, Failure>
             return Ok(head);
         }
         if connection.ahead.len() > HEAD_MAX {
-            return Err(Failure::Other(Error::protocol("the daemon", "the head of the answer is too long")));
+            return Err(Failure::Other(Error::protocol(
+                "the daemon",
+                "the head of the answer is too long",
+            )));
         }
         let mut chunk = [0; 8 << 10];
         match connection.stream.read(&mut chunk) {
             Ok(0) if connection.ahead.is_empty() => return Err(Failure::Closed),
-            Ok(0) => return Err(Failure::Other(Error::protocol("the daemon", "the answer ends in its head"))),
+            Ok(0) => {
+                return Err(Failure::Other(Error::protocol(
+                    "the daemon",
+                    "the answer ends in its head",
+                )));
+            }
             Ok(count) => connection.ahead.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset && connection.ahead.is_empty() => {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ConnectionReset
+                    && connection.ahead.is_empty() =>
+            {
                 return Err(Failure::Closed);
             }
             Err(error) => return Err(Failure::Other(Error::io("read from the daemon")(error))),
@@ -244,7 +301,10 @@ fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut answer = httparse::Response::new(&mut fields);
     let bad = |what: &str| Error::protocol("the daemon", what);
-    let used = match answer.parse(bytes).map_err(|error| bad(&error.to_string()))? {
+    let used = match answer
+        .parse(bytes)
+        .map_err(|error| bad(&error.to_string()))?
+    {
         httparse::Status::Complete(used) => used,
         httparse::Status::Partial => return Ok(None),
     };
@@ -255,13 +315,19 @@ fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>> {
     for field in answer.headers.iter() {
         let value = std::str::from_utf8(field.value).unwrap_or_default().trim();
         if field.name.eq_ignore_ascii_case("content-length") {
-            length = Some(value.parse().map_err(|_| bad("unreadable content-length"))?);
+            length = Some(
+                value
+                    .parse()
+                    .map_err(|_| bad("unreadable content-length"))?,
+            );
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             if !value.eq_ignore_ascii_case("chunked") {
                 return Err(bad("unknown transfer-encoding"));
             }
             chunked = true;
-        } else if field.name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
+        } else if field.name.eq_ignore_ascii_case("connection")
+            && value.eq_ignore_ascii_case("close")
+        {
             keep_alive = false;
         }
     }
@@ -275,7 +341,14 @@ fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>> {
         keep_alive = false;
         body::Length::UntilClose
     };
-    Ok(Some((Head { status, length, keep_alive }, used)))
+    Ok(Some((
+        Head {
+            status,
+            length,
+            keep_alive,
+        },
+        used,
+    )))
 }
 
 /// The error of an answer that refuses.

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use shedbox_spec::Digest;
-use shedbox_spec::api::{ImageDetail, ImageSummary, PullEvent, PullPolicy, PullRequest, Pruned, Removed};
+use shedbox_spec::api::{
+    ImageDetail, ImageSummary, Pruned, PullEvent, PullPolicy, PullRequest, Removed,
+};
 
 use crate::client::{auth_sources, json};
 use crate::http::{Body, Payload, Target};
@@ -31,37 +33,68 @@ impl ArchiveFormat {
 
 impl Client {
     /// Fetches an image and tells what happens meanwhile.
-    pub fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(&PullEvent)) -> Result<ImageSummary> {
-        let body = self.pool.send("POST", &Target::new(["images", "pull"]), json(request)?)?;
+    pub fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: &mut dyn FnMut(&PullEvent),
+    ) -> Result<ImageSummary> {
+        let body = self
+            .pool
+            .send("POST", &Target::new(["images", "pull"]), json(request)?)?;
         let mut images = follow(body, on_event)?;
-        images.pop().ok_or_else(|| Error::protocol("the daemon", "the pull ended without an image"))
+        images
+            .pop()
+            .ok_or_else(|| Error::protocol("the daemon", "the pull ended without an image"))
     }
 
     /// All images.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
-        self.pool.json("GET", &Target::new(["images"]), Payload::Empty)
+        self.pool
+            .json("GET", &Target::new(["images"]), Payload::Empty)
     }
 
     /// One image by reference, id or digest.
     pub fn image(&self, reference: &str) -> Result<ImageDetail> {
-        self.pool.json("GET", &Target::new(["image"]).query("ref", reference), Payload::Empty)
+        self.pool.json(
+            "GET",
+            &Target::new(["image"]).query("ref", reference),
+            Payload::Empty,
+        )
     }
 
     /// Removes a reference, and the image with its last one. `force` also removes one that several references name.
     pub fn remove_image(&self, reference: &str, force: bool) -> Result<Removed> {
-        let target = Target::new(["image"]).query("ref", reference).query("force", force);
+        let target = Target::new(["image"])
+            .query("ref", reference)
+            .query("force", force);
         self.pool.json("DELETE", &target, Payload::Empty)
     }
 
     /// Takes in images from a tar stream: what `docker save` writes, or an OCI layout.
-    pub fn load(&self, archive: &mut dyn Read, on_event: &mut dyn FnMut(&PullEvent)) -> Result<Vec<ImageSummary>> {
-        let body = self.pool.send("POST", &Target::new(["images", "load"]), Payload::Stream(archive))?;
+    pub fn load(
+        &self,
+        archive: &mut dyn Read,
+        on_event: &mut dyn FnMut(&PullEvent),
+    ) -> Result<Vec<ImageSummary>> {
+        let body = self.pool.send(
+            "POST",
+            &Target::new(["images", "load"]),
+            Payload::Stream(archive),
+        )?;
         follow(body, on_event)
     }
 
     /// The same from a file or directory, by absolute path.
-    pub fn load_path(&self, path: &str, on_event: &mut dyn FnMut(&PullEvent)) -> Result<Vec<ImageSummary>> {
-        let body = self.pool.send("POST", &Target::new(["images", "load"]).query("path", path), Payload::Empty)?;
+    pub fn load_path(
+        &self,
+        path: &str,
+        on_event: &mut dyn FnMut(&PullEvent),
+    ) -> Result<Vec<ImageSummary>> {
+        let body = self.pool.send(
+            "POST",
+            &Target::new(["images", "load"]).query("path", path),
+            Payload::Empty,
+        )?;
         follow(body, on_event)
     }
 
@@ -71,12 +104,20 @@ impl Client {
         for reference in references {
             target = target.query("ref", reference.as_ref());
         }
-        self.pool.send("GET", &target.query("format", format.as_str()), Payload::Empty)
+        self.pool.send(
+            "GET",
+            &target.query("format", format.as_str()),
+            Payload::Empty,
+        )
     }
 
     /// Removes images and layers that nothing refers to; with `all` also images that no sandbox uses.
     pub fn prune_images(&self, all: bool) -> Result<Pruned> {
-        self.pool.json("POST", &Target::new(["images", "prune"]).query("all", all), Payload::Empty)
+        self.pool.json(
+            "POST",
+            &Target::new(["images", "prune"]).query("all", all),
+            Payload::Empty,
+        )
     }
 }
 
@@ -88,7 +129,8 @@ fn follow(body: impl Read, on_event: &mut dyn FnMut(&PullEvent)) -> Result<Vec<I
         if line.is_empty() {
             continue;
         }
-        let event = serde_json::from_str(&line).map_err(|error| Error::protocol("the daemon", error.to_string()))?;
+        let event = serde_json::from_str(&line)
+            .map_err(|error| Error::protocol("the daemon", error.to_string()))?;
         on_event(&event);
         match event {
             PullEvent::Failed { error } => return Err(Error::Refused(error)),
@@ -131,14 +173,26 @@ impl Image {
     pub fn list() -> Result<Vec<Self>> {
         let client = Client::shared();
         let images = client.images()?;
-        Ok(images.into_iter().map(|summary| Self { client: Arc::clone(client), summary }).collect())
+        Ok(images
+            .into_iter()
+            .map(|summary| Self {
+                client: Arc::clone(client),
+                summary,
+            })
+            .collect())
     }
 
     /// Takes in images from a tar stream.
     pub fn load(mut archive: impl Read) -> Result<Vec<Self>> {
         let client = Client::shared();
         let images = client.load(&mut archive, &mut |_| {})?;
-        Ok(images.into_iter().map(|summary| Self { client: Arc::clone(client), summary }).collect())
+        Ok(images
+            .into_iter()
+            .map(|summary| Self {
+                client: Arc::clone(client),
+                summary,
+            })
+            .collect())
     }
 
     /// Its identity: the digest of its configuration.
@@ -186,7 +240,10 @@ mod tests {
         );
         let mut seen = 0;
         let error = follow(text.as_bytes(), &mut |_| seen += 1).unwrap_err();
-        assert_eq!((seen, error.kind(), error.to_string().as_str()), (2, Kind::Unavailable, "no answer"));
+        assert_eq!(
+            (seen, error.kind(), error.to_string().as_str()),
+            (2, Kind::Unavailable, "no answer")
+        );
         assert!(follow(&b"nonsense\n"[..], &mut |_| {}).is_err());
         assert!(follow(&b""[..], &mut |_| {}).unwrap().is_empty());
     }

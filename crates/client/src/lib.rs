@@ -33,8 +33,8 @@ pub use shedbox_spec::{Kind, SandboxSpec};
 pub use client::{Client, auth_sources};
 pub use error::{Error, Result};
 pub use exec::{
-    Child, ChildStderr, ChildStdin, ChildStdout, Event, Exec, ExitStatus, Follow, Output, Overflow, Remote, Running,
-    Stdio,
+    Child, ChildStderr, ChildStdin, ChildStdout, Event, Exec, ExitStatus, Follow, Output, Overflow,
+    Remote, Running, Stdio,
 };
 pub use files::{CopyOptions, TarReader};
 pub use http::Body;

@@ -29,7 +29,14 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { follow: false, stdout: true, stderr: true, since_ns: None, until_ns: None, tail: None }
+        Self {
+            follow: false,
+            stdout: true,
+            stderr: true,
+            since_ns: None,
+            until_ns: None,
+            tail: None,
+        }
     }
 }
 
@@ -39,7 +46,11 @@ impl LogOptions {
             .query("follow", self.follow)
             .query("stdout", self.stdout)
             .query("stderr", self.stderr);
-        for (name, value) in [("since_ns", self.since_ns), ("until_ns", self.until_ns), ("tail", self.tail)] {
+        for (name, value) in [
+            ("since_ns", self.since_ns),
+            ("until_ns", self.until_ns),
+            ("tail", self.tail),
+        ] {
             if let Some(value) = value {
                 target = target.query(name, value);
             }
@@ -88,11 +99,20 @@ impl<R: Read> Logs<R> {
         let time_ns = u64::from_le_bytes(time.try_into().unwrap_or_default());
         let length = u32::from_le_bytes(length.try_into().unwrap_or_default()) as usize;
         if !(1..=2).contains(&stream) || length > FRAME_MAX {
-            return Err(Error::protocol("the daemon", format!("a log frame of stream {stream} with {length} bytes")));
+            return Err(Error::protocol(
+                "the daemon",
+                format!("a log frame of stream {stream} with {length} bytes"),
+            ));
         }
         let mut bytes = vec![0; length];
-        self.0.read_exact(&mut bytes).map_err(Error::io("read the log"))?;
-        Ok(Some(LogFrame { stderr: stream == 2, time_ns, bytes }))
+        self.0
+            .read_exact(&mut bytes)
+            .map_err(Error::io("read the log"))?;
+        Ok(Some(LogFrame {
+            stderr: stream == 2,
+            time_ns,
+            bytes,
+        }))
     }
 }
 
@@ -135,15 +155,28 @@ mod tests {
         log.extend(encode(2, u64::MAX, b""));
         let read: Vec<LogFrame> = frames(&log).into_iter().map(Result::unwrap).collect();
         let expected = [
-            LogFrame { stderr: false, time_ns: 5, bytes: b"out\n".to_vec() },
-            LogFrame { stderr: true, time_ns: u64::MAX, bytes: Vec::new() },
+            LogFrame {
+                stderr: false,
+                time_ns: 5,
+                bytes: b"out\n".to_vec(),
+            },
+            LogFrame {
+                stderr: true,
+                time_ns: u64::MAX,
+                bytes: Vec::new(),
+            },
         ];
         assert_eq!(read, expected);
     }
 
     #[test]
     fn broken_frames() {
-        for bytes in [encode(1, 5, b"out")[..15].to_vec(), vec![1, 2, 3], encode(3, 1, b"x"), vec![255; 40]] {
+        for bytes in [
+            encode(1, 5, b"out")[..15].to_vec(),
+            vec![1, 2, 3],
+            encode(3, 1, b"x"),
+            vec![255; 40],
+        ] {
             assert!(frames(&bytes).pop().unwrap().is_err(), "{bytes:?}");
         }
     }

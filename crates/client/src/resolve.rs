@@ -22,19 +22,28 @@ pub(crate) fn resolve(paths: &Paths, reference: &str) -> Result<Option<SandboxId
     {
         return Ok(Some(id));
     }
-    if reference.is_empty() || !reference.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
+    if reference.is_empty()
+        || !reference
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    {
         return Ok(None);
     }
-    let Ok(entries) = std::fs::read_dir(paths.sandbox_sockets()) else { return Ok(None) };
+    let Ok(entries) = std::fs::read_dir(paths.sandbox_sockets()) else {
+        return Ok(None);
+    };
     let mut found = None;
     for entry in entries {
         let entry = entry.map_err(Error::io("list the sandbox sockets"))?;
-        if let Some(id) = id_of_socket(Path::new(&entry.file_name())).filter(|id| id.as_str().starts_with(reference))
+        if let Some(id) = id_of_socket(Path::new(&entry.file_name()))
+            .filter(|id| id.as_str().starts_with(reference))
             && found.replace(id).is_some()
         {
             return Err(Error::from(
-                shedbox_spec::Error::invalid(format!("more than one sandbox has an id that starts with `{reference}`"))
-                    .with_hint("give more digits, or the name"),
+                shedbox_spec::Error::invalid(format!(
+                    "more than one sandbox has an id that starts with `{reference}`"
+                ))
+                .with_hint("give more digits, or the name"),
             ));
         }
     }
@@ -53,22 +62,44 @@ mod tests {
     #[test]
     fn names_ids_and_prefixes() {
         let dir = tempfile::tempdir().unwrap();
-        let paths =
-            Paths { root: dir.path().join("root"), runtime: dir.path().to_owned(), config: dir.path().join("c") };
+        let paths = Paths {
+            root: dir.path().join("root"),
+            runtime: dir.path().to_owned(),
+            config: dir.path().join("c"),
+        };
         assert_eq!(resolve(&paths, "box").unwrap(), None, "no directory at all");
         std::fs::create_dir_all(paths.names()).unwrap();
-        let id = |digit: char| SandboxId::try_from(format!("ab{digit}").repeat(32)[..64].to_owned()).unwrap();
+        let id = |digit: char| {
+            SandboxId::try_from(format!("ab{digit}").repeat(32)[..64].to_owned()).unwrap()
+        };
         for digit in ['1', '2'] {
-            std::fs::write(paths.sandbox_sockets().join(format!("{}.sock", id(digit))), "").unwrap();
+            std::fs::write(
+                paths.sandbox_sockets().join(format!("{}.sock", id(digit))),
+                "",
+            )
+            .unwrap();
         }
-        std::os::unix::fs::symlink(format!("../{}.sock", id('1')), paths.names().join("box")).unwrap();
+        std::os::unix::fs::symlink(format!("../{}.sock", id('1')), paths.names().join("box"))
+            .unwrap();
         std::os::unix::fs::symlink("../odd", paths.names().join("odd")).unwrap();
         assert_eq!(resolve(&paths, "box").unwrap(), Some(id('1')));
         assert_eq!(resolve(&paths, id('2').as_str()).unwrap(), Some(id('2')));
         assert_eq!(resolve(&paths, "ab2").unwrap(), Some(id('2')));
-        for nothing in ["odd", "other", "", "..", "../names/box", "ab3", "AB1", "x".repeat(5000).as_str()] {
+        for nothing in [
+            "odd",
+            "other",
+            "",
+            "..",
+            "../names/box",
+            "ab3",
+            "AB1",
+            "x".repeat(5000).as_str(),
+        ] {
             assert_eq!(resolve(&paths, nothing).unwrap(), None, "{nothing}");
         }
-        assert_eq!(resolve(&paths, "ab").unwrap_err().kind(), shedbox_spec::Kind::Invalid);
+        assert_eq!(
+            resolve(&paths, "ab").unwrap_err().kind(),
+            shedbox_spec::Kind::Invalid
+        );
     }
 }

@@ -48,21 +48,39 @@ impl Sandbox {
     }
 
     pub(crate) fn from_info(client: Arc<Client>, info: &SandboxInfo, owned: bool) -> Self {
-        let socket = client.paths().sandbox_sockets().join(format!("{}.sock", info.id));
-        Self { client, id: info.id.clone(), label: info.name.clone(), socket, owned }
+        let socket = client
+            .paths()
+            .sandbox_sockets()
+            .join(format!("{}.sock", info.id));
+        Self {
+            client,
+            id: info.id.clone(),
+            label: info.name.clone(),
+            socket,
+            owned,
+        }
     }
 
     pub(crate) fn find(client: Arc<Client>, reference: &str) -> Result<Self> {
         let id = match resolve::resolve(client.paths(), reference)? {
             Some(id) => id,
             None => {
-                let info: SandboxInfo =
-                    client.pool.json("GET", &Target::new(["sandboxes", reference]), Payload::Empty)?;
+                let info: SandboxInfo = client.pool.json(
+                    "GET",
+                    &Target::new(["sandboxes", reference]),
+                    Payload::Empty,
+                )?;
                 info.id
             }
         };
         let socket = client.paths().sandbox_sockets().join(format!("{id}.sock"));
-        Ok(Self { client, id, label: reference.to_owned(), socket, owned: false })
+        Ok(Self {
+            client,
+            id,
+            label: reference.to_owned(),
+            socket,
+            owned: false,
+        })
     }
 
     /// Its identity.
@@ -104,7 +122,9 @@ impl Sandbox {
 
     /// Sheds everything it has written and every process: a new generation with the same name and spec.
     pub fn reset(&self) -> Result<ResetReport> {
-        self.client.pool.json("POST", &self.target("reset"), Payload::Empty)
+        self.client
+            .pool
+            .json("POST", &self.target("reset"), Payload::Empty)
     }
 
     /// Starts it again after a stop.
@@ -114,7 +134,11 @@ impl Sandbox {
 
     /// The same; `hold_main` leaves the main process to a [`Follow`] with `start`.
     pub fn start_with(&self, hold_main: bool) -> Result<SandboxInfo> {
-        self.client.pool.json("POST", &self.target("start").query("hold_main", hold_main), Payload::Empty)
+        self.client.pool.json(
+            "POST",
+            &self.target("start").query("hold_main", hold_main),
+            Payload::Empty,
+        )
     }
 
     /// Ends its processes: the stop signal for the main process, SIGKILL after `timeout` (the spec's when `None`).
@@ -129,7 +153,11 @@ impl Sandbox {
 
     /// Sends a signal, by number, to its main process.
     pub fn kill(&self, signal: i32) -> Result<()> {
-        self.client.pool.done("POST", &self.target("kill").query("signal", signal), Payload::Empty)
+        self.client.pool.done(
+            "POST",
+            &self.target("kill").query("signal", signal),
+            Payload::Empty,
+        )
     }
 
     /// Waits until it does not run.
@@ -143,7 +171,11 @@ impl Sandbox {
     }
 
     fn wait_for(&self, condition: &str) -> Result<WaitResult> {
-        self.client.pool.json("POST", &self.target("wait").query("condition", condition), Payload::Empty)
+        self.client.pool.json(
+            "POST",
+            &self.target("wait").query("condition", condition),
+            Payload::Empty,
+        )
     }
 
     /// Removes it, whether it runs or not.
@@ -154,13 +186,19 @@ impl Sandbox {
 
     /// Removes it; one that runs only with `force`.
     pub fn remove_with(&self, force: bool) -> Result<()> {
-        self.client.pool.done("DELETE", &self.whole().query("force", force), Payload::Empty)
+        self.client.pool.done(
+            "DELETE",
+            &self.whole().query("force", force),
+            Payload::Empty,
+        )
     }
 
     /// Gives up ownership: it outlives this handle and this process.
     pub fn detach(mut self) -> Result<()> {
         if self.owned {
-            self.client.pool.done("POST", &self.target("disown"), Payload::Empty)?;
+            self.client
+                .pool
+                .done("POST", &self.target("disown"), Payload::Empty)?;
             self.owned = false;
         }
         Ok(())
@@ -168,13 +206,18 @@ impl Sandbox {
 
     /// What differs from its image.
     pub fn diff(&self) -> Result<Vec<Change>> {
-        self.client.pool.json("GET", &self.target("diff"), Payload::Empty)
+        self.client
+            .pool
+            .json("GET", &self.target("diff"), Payload::Empty)
     }
 
     /// The output of its main process.
     pub fn logs(&self, options: &LogOptions) -> Result<Logs> {
         let target = options.apply(self.target("logs"));
-        self.client.pool.send("GET", &target, Payload::Empty).map(Logs::new)
+        self.client
+            .pool
+            .send("GET", &target, Payload::Empty)
+            .map(Logs::new)
     }
 
     /// Its processes and what they use.
@@ -203,7 +246,9 @@ impl Sandbox {
         match SeqPacket::connect(&self.socket) {
             Ok(socket) => Ok(Some(socket)),
             Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
-            Err(error) => Err(Error::system(format!("reach sandbox {}", self.label))(error)),
+            Err(error) => Err(Error::system(format!("reach sandbox {}", self.label))(
+                error,
+            )),
         }
     }
 
@@ -225,9 +270,12 @@ impl Sandbox {
             return Ok((self.socket.clone(), None));
         }
         let access: shedbox_spec::api::FilesAccess =
-            self.client.pool.json("POST", &self.target("files"), Payload::Empty)?;
+            self.client
+                .pool
+                .json("POST", &self.target("files"), Payload::Empty)?;
         let path = PathBuf::from(access.socket);
-        let held = SeqPacket::connect(&path).map_err(Error::system(format!("reach the files of {}", self.label)))?;
+        let held = SeqPacket::connect(&path)
+            .map_err(Error::system(format!("reach the files of {}", self.label)))?;
         Ok((path, Some(held)))
     }
 }
@@ -242,14 +290,21 @@ impl Drop for Sandbox {
     }
 }
 
-pub(crate) fn ask_on(control: &SeqPacket, sandbox: &str, request: &Request, fds: &[OwnedFd]) -> Result<Reply> {
+pub(crate) fn ask_on(
+    control: &SeqPacket,
+    sandbox: &str,
+    request: &Request,
+    fds: &[OwnedFd],
+) -> Result<Reply> {
     send(control, request, fds).map_err(|error| lost(sandbox, error))?;
     hear_on(control, sandbox)
 }
 
 pub(crate) fn hear_on(control: &SeqPacket, sandbox: &str) -> Result<Reply> {
     let frame = control.recv().map_err(|error| lost(sandbox, error))?;
-    let frame = frame.ok_or_else(|| Error::Killed { sandbox: sandbox.to_owned() })?;
+    let frame = frame.ok_or_else(|| Error::Killed {
+        sandbox: sandbox.to_owned(),
+    })?;
     match parse(&frame.bytes)? {
         Reply::Failed(error) => Err(Error::Refused(error)),
         reply => Ok(reply),
@@ -259,13 +314,17 @@ pub(crate) fn hear_on(control: &SeqPacket, sandbox: &str) -> Result<Reply> {
 fn not_running(info: &SandboxInfo) -> shedbox_spec::Error {
     let name = &info.name;
     match info.status {
-        Status::Removing => shedbox_spec::Error::conflict(format!("sandbox {name} is being removed")),
+        Status::Removing => {
+            shedbox_spec::Error::conflict(format!("sandbox {name} is being removed"))
+        }
         Status::Running => shedbox_spec::Error::new(
             Kind::Unavailable,
             format!("sandbox {name} is said to run, but nobody listens at its socket"),
         )
         .with_hint(format!("try `shedbox reset {name}`")),
-        Status::Created | Status::Exited => shedbox_spec::Error::conflict(format!("sandbox {name} is not running"))
-            .with_hint(format!("start it with `shedbox start {name}`")),
+        Status::Created | Status::Exited => {
+            shedbox_spec::Error::conflict(format!("sandbox {name} is not running"))
+                .with_hint(format!("start it with `shedbox start {name}`"))
+        }
     }
 }

@@ -16,7 +16,10 @@ impl Engine {
             return Ok(());
         }
         // On disk first: a daemon that comes after a crash here must not remove what it was told to keep.
-        let record = Record { owner: None, ..sandbox.record.clone() };
+        let record = Record {
+            owner: None,
+            ..sandbox.record.clone()
+        };
         sandbox.layout.replace_record(&record)?;
         sandbox.disowned.store(true, Ordering::Release);
         self.watcher.forget_owner(&Arc::downgrade(&sandbox));

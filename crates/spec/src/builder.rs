@@ -35,7 +35,11 @@ impl SandboxSpec {
     }
 
     fn from_source(source: Source) -> Self {
-        Self { source, idle: true, ..Self::default() }
+        Self {
+            source,
+            idle: true,
+            ..Self::default()
+        }
     }
 
     /// Sets the name.
@@ -96,8 +100,17 @@ impl SandboxSpec {
 
     /// The same, with writes treated as `access` says.
     #[must_use]
-    pub fn bind(mut self, source: impl Into<String>, target: impl Into<String>, access: Access) -> Self {
-        self.mounts.push(Mount::Bind { source: source.into(), target: target.into(), access });
+    pub fn bind(
+        mut self,
+        source: impl Into<String>,
+        target: impl Into<String>,
+        access: Access,
+    ) -> Self {
+        self.mounts.push(Mount::Bind {
+            source: source.into(),
+            target: target.into(),
+            access,
+        });
         self
     }
 
@@ -105,7 +118,13 @@ impl SandboxSpec {
     #[must_use]
     pub fn tmpfs(mut self, target: impl Into<String>, size: Option<u64>) -> Self {
         let target = target.into();
-        self.mounts.push(Mount::Tmpfs { target, size, mode: None, read_only: false, exec: false });
+        self.mounts.push(Mount::Tmpfs {
+            target,
+            size,
+            mode: None,
+            read_only: false,
+            exec: false,
+        });
         self
     }
 
@@ -178,8 +197,18 @@ mod tests {
             name: Some("n".into()),
             env: vec!["A=1".into()],
             mounts: vec![
-                Mount::Bind { source: "/h".into(), target: "/t".into(), access: Access::Rw },
-                Mount::Tmpfs { target: "/x".into(), size: Some(5), mode: None, read_only: false, exec: false },
+                Mount::Bind {
+                    source: "/h".into(),
+                    target: "/t".into(),
+                    access: Access::Rw,
+                },
+                Mount::Tmpfs {
+                    target: "/x".into(),
+                    size: Some(5),
+                    mode: None,
+                    read_only: false,
+                    exec: false,
+                },
             ],
             labels: [("k".to_owned(), "v".to_owned())].into(),
             ttl_ms: Some(2000),
@@ -187,6 +216,9 @@ mod tests {
         };
         assert_eq!(spec, expected);
         let with_main = SandboxSpec::host().command(["sleep", "1"]);
-        assert_eq!((with_main.idle, with_main.command), (false, vec!["sleep".to_owned(), "1".to_owned()]));
+        assert_eq!(
+            (with_main.idle, with_main.command),
+            (false, vec!["sleep".to_owned(), "1".to_owned()])
+        );
     }
 }

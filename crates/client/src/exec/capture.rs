@@ -46,20 +46,37 @@ impl Capture {
             Overflow::Truncate => None,
             Overflow::Spill(path) => Some(with_suffix(path, stream)),
         };
-        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self { kept: Captured::default(), limit, spill, file: None }
+        let limit = limit.map_or(usize::MAX, |limit| {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        });
+        Self {
+            kept: Captured::default(),
+            limit,
+            spill,
+            file: None,
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.kept.total += bytes.len() as u64;
         let room = self.limit.saturating_sub(self.kept.bytes.len());
-        if bytes.len() > room && self.file.is_none() && let Some(path) = &self.spill {
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+        if bytes.len() > room
+            && self.file.is_none()
+            && let Some(path) = &self.spill
+        {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(path)?;
             file.write_all(&self.kept.bytes)?;
             self.kept.spilled = Some(path.clone());
             self.file = Some(file);
         }
-        self.kept.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.kept
+            .bytes
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
         match &mut self.file {
             Some(file) => file.write_all(bytes),
             None => Ok(()),
@@ -87,14 +104,20 @@ mod tests {
         let mut all = Capture::new(None, &Overflow::Truncate, "stdout");
         all.push(b"abc").unwrap();
         let kept = all.take();
-        assert_eq!((kept.bytes.as_slice(), kept.truncated()), (&b"abc"[..], false));
+        assert_eq!(
+            (kept.bytes.as_slice(), kept.truncated()),
+            (&b"abc"[..], false)
+        );
 
         let mut cut = Capture::new(Some(4), &Overflow::Truncate, "stdout");
         for part in [&b"abc"[..], b"def", b"g"] {
             cut.push(part).unwrap();
         }
         let kept = cut.take();
-        assert_eq!((kept.bytes.as_slice(), kept.total, kept.truncated()), (&b"abcd"[..], 7, true));
+        assert_eq!(
+            (kept.bytes.as_slice(), kept.total, kept.truncated()),
+            (&b"abcd"[..], 7, true)
+        );
         assert_eq!(kept.spilled, None);
     }
 

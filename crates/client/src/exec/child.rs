@@ -112,16 +112,21 @@ struct Mover {
 impl Mover {
     fn start(mut pump: Pump) -> Result<Self> {
         let (wake, end) = shedbox_linux::fd::pipe().map_err(Error::system("make a pipe"))?;
-        let thread = std::thread::Builder::new().name("shedbox-streams".to_owned()).spawn(move || {
-            loop {
-                match pump.wait(Some(wake.as_fd()), None)? {
-                    Woken::Control => pump.finish(),
-                    Woken::Drained => return pump.failure().map_or(Ok(()), Err),
-                    Woken::Watched | Woken::Detach => {}
+        let thread = std::thread::Builder::new()
+            .name("shedbox-streams".to_owned())
+            .spawn(move || {
+                loop {
+                    match pump.wait(Some(wake.as_fd()), None)? {
+                        Woken::Control => pump.finish(),
+                        Woken::Drained => return pump.failure().map_or(Ok(()), Err),
+                        Woken::Watched | Woken::Detach => {}
+                    }
                 }
-            }
-        });
-        Ok(Self { end, thread: thread.map_err(Error::io("start a thread"))? })
+            });
+        Ok(Self {
+            end,
+            thread: thread.map_err(Error::io("start a thread"))?,
+        })
     }
 
     fn finish(self) -> Result<()> {
@@ -135,11 +140,20 @@ impl Child {
     pub(super) fn new(mut running: Running, kept: Kept) -> Result<Self> {
         let pid = match running.next(None)? {
             Event::Started(pid) => pid,
-            other => return Err(Error::protocol("the sandbox", format!("{other:?} instead of a start"))),
+            other => {
+                return Err(Error::protocol(
+                    "the sandbox",
+                    format!("{other:?} instead of a start"),
+                ));
+            }
         };
         let (remote, sandbox) = (running.remote(), running.sandbox().to_owned());
         let pump = std::mem::take(&mut running.pump);
-        let mover = if pump.is_idle() { None } else { Some(Mover::start(pump)?) };
+        let mover = if pump.is_idle() {
+            None
+        } else {
+            Some(Mover::start(pump)?)
+        };
         let [stdout, stderr] = kept.outputs;
         Ok(Self {
             stdin: kept.stdin.map(|fd| ChildStdin(fd.into())),
@@ -195,7 +209,9 @@ impl Child {
                 Err(error) => return Err(waiting(error)),
             }
             let frame = control.recv().map_err(|error| lost(&self.sandbox, error))?;
-            let frame = frame.ok_or_else(|| Error::Killed { sandbox: self.sandbox.clone() })?;
+            let frame = frame.ok_or_else(|| Error::Killed {
+                sandbox: self.sandbox.clone(),
+            })?;
             match parse(&frame.bytes)? {
                 Reply::Exited(result) => {
                     if let End::NotStarted { code, message } = result.end {
@@ -210,7 +226,10 @@ impl Child {
                 mover.finish()?;
             }
         }
-        Ok(self.result.as_ref().map(|result| ExitStatus::new(result.end.clone())))
+        Ok(self
+            .result
+            .as_ref()
+            .map(|result| ExitStatus::new(result.end.clone())))
     }
 
     /// Looks whether it has ended.
@@ -253,7 +272,9 @@ impl Child {
         }
         match self.result.take() {
             Some(result) => Ok(Output::new(result, pump.captured())),
-            None => Err(Error::Killed { sandbox: self.sandbox.clone() }),
+            None => Err(Error::Killed {
+                sandbox: self.sandbox.clone(),
+            }),
         }
     }
 

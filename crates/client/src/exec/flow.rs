@@ -59,14 +59,31 @@ impl Outflow {
         };
         let from_pipe = matches!(to, To::Fd(_)) && stream::kind(&from)? == StreamKind::Pipe;
         let splice = from_pipe && matches!(kind, StreamKind::Pipe | StreamKind::File);
-        Ok(Self { from, to, kind, splice, pending: Vec::new(), written: 0, blocked: false, left: None })
+        Ok(Self {
+            from,
+            to,
+            kind,
+            splice,
+            pending: Vec::new(),
+            written: 0,
+            blocked: false,
+            left: None,
+        })
     }
 
     /// What to wait for.
     pub(crate) fn interest(&self) -> Interest<'_> {
         match &self.to {
-            To::Fd(to) if self.blocked => Interest { fd: to.as_fd(), read: false, write: true },
-            _ => Interest { fd: self.from.as_fd(), read: true, write: false },
+            To::Fd(to) if self.blocked => Interest {
+                fd: to.as_fd(),
+                read: false,
+                write: true,
+            },
+            _ => Interest {
+                fd: self.from.as_fd(),
+                read: true,
+                write: false,
+            },
         }
     }
 
@@ -82,7 +99,11 @@ impl Outflow {
     }
 
     fn state(&self) -> Flow {
-        if self.left == Some(0) && self.pending.is_empty() { Flow::Ended } else { Flow::Open }
+        if self.left == Some(0) && self.pending.is_empty() {
+            Flow::Ended
+        } else {
+            Flow::Open
+        }
     }
 
     /// Moves what can be moved. An error of the destination ends the stream.
@@ -94,7 +115,9 @@ impl Outflow {
         }
         let wanted = self.left.map_or(CHUNK, |left| CHUNK.min(left as usize));
         if self.splice {
-            let To::Fd(to) = &self.to else { return Ok(Flow::Ended) };
+            let To::Fd(to) = &self.to else {
+                return Ok(Flow::Ended);
+            };
             match stream::splice(&self.from, to, wanted) {
                 Ok(0) => return Ok(Flow::Ended),
                 Ok(count) => {
@@ -111,7 +134,11 @@ impl Outflow {
             }
         }
         let small = self.kind == StreamKind::Terminal;
-        let wanted = if small { wanted.min(SMALL_CHUNK) } else { wanted };
+        let wanted = if small {
+            wanted.min(SMALL_CHUNK)
+        } else {
+            wanted
+        };
         if let To::Fd(to) = &self.to
             && !writable(to.as_fd(), self.kind)?
         {
@@ -149,7 +176,14 @@ impl Outflow {
     fn flush(&mut self) -> Result<()> {
         let To::Fd(to) = &self.to else { return Ok(()) };
         while self.written < self.pending.len() {
-            let end = self.pending.len().min(self.written + if self.kind == StreamKind::Terminal { SMALL_CHUNK } else { CHUNK });
+            let end = self.pending.len().min(
+                self.written
+                    + if self.kind == StreamKind::Terminal {
+                        SMALL_CHUNK
+                    } else {
+                        CHUNK
+                    },
+            );
             match fd::write(to, &self.pending[self.written..end]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.errno == Errno::EAGAIN => {
@@ -174,7 +208,14 @@ fn writable(fd: BorrowedFd<'_>, kind: StreamKind) -> Result<bool> {
     if kind == StreamKind::File {
         return Ok(true);
     }
-    let seen = poll(&[Interest { fd, read: false, write: true }], Some(Duration::ZERO))?;
+    let seen = poll(
+        &[Interest {
+            fd,
+            read: false,
+            write: true,
+        }],
+        Some(Duration::ZERO),
+    )?;
     Ok(seen.iter().any(|seen| seen.any()))
 }
 
@@ -205,21 +246,46 @@ impl Inflow {
     /// Copies `from` to `to`, a pipe or the master of a terminal; looks for the detach keys on the way.
     pub(crate) fn new(from: Fd, to: OwnedFd, keys: Option<Matcher>) -> Result<Self> {
         fd::set_nonblocking(&to)?;
-        let splice = keys.is_none() && matches!(stream::kind(&from)?, StreamKind::Pipe | StreamKind::File);
-        Ok(Self { from: Some(from), to, splice, pending: Vec::new(), written: 0, blocked: false, keys })
+        let splice =
+            keys.is_none() && matches!(stream::kind(&from)?, StreamKind::Pipe | StreamKind::File);
+        Ok(Self {
+            from: Some(from),
+            to,
+            splice,
+            pending: Vec::new(),
+            written: 0,
+            blocked: false,
+            keys,
+        })
     }
 
     /// Sends these bytes and ends.
     pub(crate) fn bytes(bytes: Vec<u8>, to: OwnedFd) -> Result<Self> {
         fd::set_nonblocking(&to)?;
-        Ok(Self { from: None, to, splice: false, pending: bytes, written: 0, blocked: true, keys: None })
+        Ok(Self {
+            from: None,
+            to,
+            splice: false,
+            pending: bytes,
+            written: 0,
+            blocked: true,
+            keys: None,
+        })
     }
 
     /// What to wait for.
     pub(crate) fn interest(&self) -> Interest<'_> {
         match &self.from {
-            Some(from) if !self.blocked => Interest { fd: from.as_fd(), read: true, write: false },
-            _ => Interest { fd: self.to.as_fd(), read: false, write: true },
+            Some(from) if !self.blocked => Interest {
+                fd: from.as_fd(),
+                read: true,
+                write: false,
+            },
+            _ => Interest {
+                fd: self.to.as_fd(),
+                read: false,
+                write: true,
+            },
         }
     }
 
@@ -229,7 +295,9 @@ impl Inflow {
         if self.written < self.pending.len() {
             return self.flush();
         }
-        let Some(from) = &self.from else { return Ok(Moved::Ended) };
+        let Some(from) = &self.from else {
+            return Ok(Moved::Ended);
+        };
         if self.splice {
             match stream::splice(from, &self.to, CHUNK) {
                 Ok(0) => return Ok(Moved::Ended),
@@ -272,12 +340,18 @@ impl Inflow {
                     self.blocked = true;
                     return Ok(Moved::Open);
                 }
-                Err(error) if matches!(error.errno, Errno::EPIPE | Errno::EIO) => return Ok(Moved::Ended),
+                Err(error) if matches!(error.errno, Errno::EPIPE | Errno::EIO) => {
+                    return Ok(Moved::Ended);
+                }
                 Err(error) => return Err(error),
             }
         }
         self.pending.clear();
         self.written = 0;
-        Ok(if self.from.is_some() { Moved::Open } else { Moved::Ended })
+        Ok(if self.from.is_some() {
+            Moved::Open
+        } else {
+            Moved::Ended
+        })
     }
 }

@@ -43,7 +43,10 @@ impl Pump {
         self.finishing = true;
         self.input = None;
         for index in 0..2 {
-            if self.outputs[index].as_mut().is_some_and(|output| output.finish() == Flow::Ended) {
+            if self.outputs[index]
+                .as_mut()
+                .is_some_and(|output| output.finish() == Flow::Ended)
+            {
                 self.end(index);
             }
         }
@@ -62,7 +65,8 @@ impl Pump {
     /// Keeps a stream in memory, all of it.
     pub(crate) fn capture(&mut self, index: usize, from: OwnedFd) -> Result<()> {
         let to = To::Memory(Capture::new(None, &Overflow::Truncate, "stdout"));
-        let outflow = Outflow::new(from, to).map_err(Error::system("read the output of the command"))?;
+        let outflow =
+            Outflow::new(from, to).map_err(Error::system("read the output of the command"))?;
         self.outputs[index] = Some(outflow);
         Ok(())
     }
@@ -88,7 +92,11 @@ impl Pump {
     }
 
     /// Moves bytes until there is something to tell.
-    pub(crate) fn wait(&mut self, control: Option<BorrowedFd<'_>>, watched: Option<BorrowedFd<'_>>) -> Result<Woken> {
+    pub(crate) fn wait(
+        &mut self,
+        control: Option<BorrowedFd<'_>>,
+        watched: Option<BorrowedFd<'_>>,
+    ) -> Result<Woken> {
         loop {
             if self.finishing && self.outputs.iter().all(Option::is_none) {
                 return Ok(Woken::Drained);
@@ -109,7 +117,11 @@ impl Pump {
         watched: Option<BorrowedFd<'_>>,
     ) -> Result<(Option<Woken>, [Readiness; 3])> {
         let mut interests = Vec::with_capacity(5);
-        let read = |fd| Interest { fd, read: true, write: false };
+        let read = |fd| Interest {
+            fd,
+            read: true,
+            write: false,
+        };
         interests.extend(control.map(read));
         interests.extend(watched.map(read));
         interests.extend(self.input.as_ref().map(Inflow::interest));
@@ -119,7 +131,13 @@ impl Pump {
         let timeout = silent.then_some(Duration::ZERO);
         let seen = poll(&interests, timeout).map_err(Error::system("wait for the command"))?;
         let mut seen = seen.into_iter();
-        let mut next = |there: bool| if there { seen.next().unwrap_or_default() } else { Readiness::default() };
+        let mut next = |there: bool| {
+            if there {
+                seen.next().unwrap_or_default()
+            } else {
+                Readiness::default()
+            }
+        };
         if next(control.is_some()).any() {
             return Ok((Some(Woken::Control), Default::default()));
         }
@@ -136,7 +154,9 @@ impl Pump {
 
     /// True when the detach keys were typed.
     fn move_bytes(&mut self, [input, out, err]: [Readiness; 3]) -> bool {
-        if input.any() && let Some(inflow) = &mut self.input {
+        if input.any()
+            && let Some(inflow) = &mut self.input
+        {
             match inflow.advance(&mut self.buffer) {
                 Ok(Moved::Open) => {}
                 Ok(Moved::Ended) => self.input = None,
@@ -148,7 +168,9 @@ impl Pump {
             }
         }
         for (index, seen) in [out, err].into_iter().enumerate() {
-            let Some(output) = &mut self.outputs[index] else { continue };
+            let Some(output) = &mut self.outputs[index] else {
+                continue;
+            };
             if !seen.any() {
                 if self.finishing && output.ends_when_silent() {
                     self.end(index);
@@ -162,7 +184,10 @@ impl Pump {
                     // Closing the pipe tells the command, as it would have been told without us in between.
                     self.end(index);
                     if error.errno != Errno::EPIPE {
-                        self.fail(["write standard output", "write standard error"][index], error);
+                        self.fail(
+                            ["write standard output", "write standard error"][index],
+                            error,
+                        );
                     }
                 }
             }
@@ -171,6 +196,7 @@ impl Pump {
     }
 
     fn fail(&mut self, doing: &str, error: shedbox_linux::Error) {
-        self.failure.get_or_insert_with(|| Error::system(doing)(error));
+        self.failure
+            .get_or_insert_with(|| Error::system(doing)(error));
     }
 }

@@ -59,7 +59,13 @@ impl Running {
         terminal: Option<TerminalEnds>,
     ) -> Result<Self> {
         send(&control, request, fds).map_err(|error| lost(sandbox, error))?;
-        Ok(Self { sandbox: sandbox.to_owned(), control: Arc::new(control), pump, terminal, result: None })
+        Ok(Self {
+            sandbox: sandbox.to_owned(),
+            control: Arc::new(control),
+            pump,
+            terminal,
+            result: None,
+        })
     }
 
     /// Moves the command's streams until there is something to tell. `watched` is a descriptor of the caller's own that
@@ -80,7 +86,10 @@ impl Running {
                     }
                 }
                 Woken::Control => {
-                    let frame = self.control.recv().map_err(|error| lost(&self.sandbox, error))?;
+                    let frame = self
+                        .control
+                        .recv()
+                        .map_err(|error| lost(&self.sandbox, error))?;
                     if let Some(event) = self.hear(frame)? {
                         return Ok(event);
                     }
@@ -98,10 +107,9 @@ impl Running {
         match parse(&frame.bytes)? {
             Reply::Started { pid } => {
                 if let Some(ends) = self.terminal.take() {
-                    let master = frame
-                        .fds
-                        .pop()
-                        .ok_or_else(|| Error::protocol("the sandbox", "no terminal came with the start"))?;
+                    let master = frame.fds.pop().ok_or_else(|| {
+                        Error::protocol("the sandbox", "no terminal came with the start")
+                    })?;
                     self.connect_terminal(ends, master)?;
                 }
                 Ok(Some(Event::Started(pid)))
@@ -122,21 +130,26 @@ impl Running {
     fn connect_terminal(&mut self, ends: TerminalEnds, master: OwnedFd) -> Result<()> {
         let failed = Error::system("use the terminal of the command");
         if let Some(input) = ends.input {
-            let to = master.try_clone().map_err(Error::io("use the terminal of the command"))?;
+            let to = master
+                .try_clone()
+                .map_err(Error::io("use the terminal of the command"))?;
             match Inflow::new(input, to, ends.keys) {
                 Ok(inflow) => self.pump.input = Some(inflow),
                 Err(error) => return Err(failed(error)),
             }
         }
         if let Some(output) = ends.output {
-            let outflow = Outflow::new(master, output).map_err(Error::system("use the terminal of the command"))?;
+            let outflow = Outflow::new(master, output)
+                .map_err(Error::system("use the terminal of the command"))?;
             self.pump.outputs[0] = Some(outflow);
         }
         Ok(())
     }
 
     fn killed(&self) -> Error {
-        Error::Killed { sandbox: self.sandbox.clone() }
+        Error::Killed {
+            sandbox: self.sandbox.clone(),
+        }
     }
 
     /// Waits for the end.
@@ -159,7 +172,10 @@ impl Running {
 
     /// For use from other threads.
     pub fn remote(&self) -> Remote {
-        Remote { control: Arc::clone(&self.control), sandbox: self.sandbox.clone() }
+        Remote {
+            control: Arc::clone(&self.control),
+            sandbox: self.sandbox.clone(),
+        }
     }
 
     /// Leaves; the command goes on.
@@ -187,7 +203,8 @@ impl Remote {
     }
 
     pub(crate) fn follow_up(&self, what: &FollowUp) -> Result<()> {
-        let frame = serde_json::to_vec(what).map_err(|error| Error::protocol("this program", error.to_string()))?;
+        let frame = serde_json::to_vec(what)
+            .map_err(|error| Error::protocol("this program", error.to_string()))?;
         match self.control.send(&frame, &[]) {
             Err(error) if matches!(error.errno, Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             other => other.map_err(Error::system(format!("reach sandbox {}", self.sandbox))),
@@ -199,9 +216,14 @@ impl Remote {
     }
 }
 
-pub(crate) fn send(control: &SeqPacket, request: &Request, fds: &[OwnedFd]) -> shedbox_linux::Result<()> {
-    let frame = serde_json::to_vec(request)
-        .map_err(|error| shedbox_linux::Error::new("serialize", error.to_string(), Errno::EINVAL))?;
+pub(crate) fn send(
+    control: &SeqPacket,
+    request: &Request,
+    fds: &[OwnedFd],
+) -> shedbox_linux::Result<()> {
+    let frame = serde_json::to_vec(request).map_err(|error| {
+        shedbox_linux::Error::new("serialize", error.to_string(), Errno::EINVAL)
+    })?;
     let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
     control.send(&frame, &fds)
 }
@@ -213,7 +235,9 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Reply> {
 /// The error of a connection that broke.
 pub(crate) fn lost(sandbox: &str, error: shedbox_linux::Error) -> Error {
     match error.errno {
-        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Error::Killed { sandbox: sandbox.to_owned() },
+        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Error::Killed {
+            sandbox: sandbox.to_owned(),
+        },
         _ => Error::system(format!("reach sandbox {sandbox}"))(error),
     }
 }

@@ -40,22 +40,43 @@ impl HostSource {
     pub(super) fn open(source: &Path, follow: bool) -> Result<Self> {
         let doing = || format!("read {}", source.display());
         let text = source.as_os_str().as_encoded_bytes();
-        let contents = text == b"." || text.ends_with(b"/.") || text.iter().all(|byte| *byte == b'/');
+        let contents =
+            text == b"." || text.ends_with(b"/.") || text.iter().all(|byte| *byte == b'/');
         let metadata = std::fs::symlink_metadata(source).map_err(Error::io(doing()))?;
         // A slash at the end means the directory that a link leads to.
-        let resolve = contents || source.file_name().is_none() || (metadata.is_symlink() && (follow || text.ends_with(b"/")));
-        let real = if resolve { std::fs::canonicalize(source).map_err(Error::io(doing()))? } else { source.to_owned() };
+        let resolve = contents
+            || source.file_name().is_none()
+            || (metadata.is_symlink() && (follow || text.ends_with(b"/")));
+        let real = if resolve {
+            std::fs::canonicalize(source).map_err(Error::io(doing()))?
+        } else {
+            source.to_owned()
+        };
         let (parent, name) = match (real.parent(), real.file_name()) {
             (Some(parent), Some(name)) => (parent, name.to_owned()),
             _ => (Path::new("/"), OsString::from(".")), // the root
         };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
         let parent = path::open_dir(parent).map_err(Error::system(doing()))?;
         let stat = meta::stat_at(&parent, &name).map_err(Error::system(doing()))?;
         if contents && stat.kind != FileKind::Directory {
-            return Err(shedbox_spec::Error::invalid(format!("{} is not a directory", source.display())).into());
+            return Err(shedbox_spec::Error::invalid(format!(
+                "{} is not a directory",
+                source.display()
+            ))
+            .into());
         }
-        Ok(Self { parent, name, path: source.to_owned(), stat, contents })
+        Ok(Self {
+            parent,
+            name,
+            path: source.to_owned(),
+            stat,
+            contents,
+        })
     }
 
     pub(super) fn source(&self) -> Source {
@@ -69,7 +90,12 @@ impl HostSource {
     }
 
     /// Writes the archive; the top has this name, or none: then only what is in it is written.
-    pub(super) fn write(&self, name: Option<&OsStr>, options: CopyOptions, stream: &mut dyn Write) -> Result<()> {
+    pub(super) fn write(
+        &self,
+        name: Option<&OsStr>,
+        options: CopyOptions,
+        stream: &mut dyn Write,
+    ) -> Result<()> {
         let mut packer = Packer {
             tar: tar::Builder::new(BufWriter::with_capacity(256 << 10, stream)),
             links: HashMap::new(),
@@ -88,16 +114,26 @@ impl HostSource {
 }
 
 /// An archive of one file.
-pub(super) fn one_file(name: &str, content: &[u8], mode: u32, stream: &mut dyn Write) -> Result<()> {
+pub(super) fn one_file(
+    name: &str,
+    content: &[u8],
+    mode: u32,
+    stream: &mut dyn Write,
+) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode & 0o7777);
     header.set_size(content.len() as u64);
     header.set_mtime(
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
     );
     let mut tar = tar::Builder::new(BufWriter::new(stream));
-    tar.append_data(&mut header, name, content).map_err(to_sandbox)?;
-    tar.into_inner().and_then(|mut stream| stream.flush()).map_err(to_sandbox)
+    tar.append_data(&mut header, name, content)
+        .map_err(to_sandbox)?;
+    tar.into_inner()
+        .and_then(|mut stream| stream.flush())
+        .map_err(to_sandbox)
 }
 
 fn to_sandbox(error: io::Error) -> Error {
@@ -113,28 +149,44 @@ struct Packer<W: Write> {
 
 impl<W: Write> Packer<W> {
     fn finish(self) -> Result<()> {
-        self.tar.into_inner().and_then(|mut stream| stream.flush()).map_err(to_sandbox)
+        self.tar
+            .into_inner()
+            .and_then(|mut stream| stream.flush())
+            .map_err(to_sandbox)
     }
 
     /// `inside` is the name in the archive, `shown` the host path for messages.
-    fn entry(&mut self, dir: &OwnedFd, name: &OsStr, inside: &Path, shown: &Path, depth: usize) -> Result<()> {
+    fn entry(
+        &mut self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        inside: &Path,
+        shown: &Path,
+        depth: usize,
+    ) -> Result<()> {
         let read = || Error::system(format!("read {}", shown.display()));
         let stat = meta::stat_at(dir, name).map_err(read())?;
         match stat.kind {
             FileKind::Directory => {
                 let sub = path::open_dir_at(dir, name).map_err(read())?;
                 let mut header = self.header(&stat, tar::EntryType::Directory);
-                self.tar.append_data(&mut header, inside, io::empty()).map_err(to_sandbox)?;
+                self.tar
+                    .append_data(&mut header, inside, io::empty())
+                    .map_err(to_sandbox)?;
                 self.children(sub, inside, shown, depth)
             }
             FileKind::Symlink => {
                 let target = path::read_link_at(dir, name).map_err(read())?;
                 let mut header = self.header(&stat, tar::EntryType::Symlink);
-                self.tar.append_link(&mut header, inside, Path::new(&target)).map_err(to_sandbox)
+                self.tar
+                    .append_link(&mut header, inside, Path::new(&target))
+                    .map_err(to_sandbox)
             }
             FileKind::Fifo => {
                 let mut header = self.header(&stat, tar::EntryType::Fifo);
-                self.tar.append_data(&mut header, inside, io::empty()).map_err(to_sandbox)
+                self.tar
+                    .append_data(&mut header, inside, io::empty())
+                    .map_err(to_sandbox)
             }
             FileKind::Regular => self.file(dir, name, inside, shown, &stat),
             // A socket or device has no content that could be copied.
@@ -148,19 +200,38 @@ impl<W: Write> Packer<W> {
             return Err(shedbox_spec::Error::invalid(message).into());
         }
         let read = || Error::system(format!("read {}", shown.display()));
-        let handle = dir.as_fd().try_clone_to_owned().map_err(Error::io(format!("read {}", shown.display())))?;
+        let handle = dir
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(Error::io(format!("read {}", shown.display())))?;
         for entry in Entries::new(dir).map_err(read())? {
             let entry = entry.map_err(read())?;
-            self.entry(&handle, &entry.name, &inside.join(&entry.name), &shown.join(&entry.name), depth + 1)?;
+            self.entry(
+                &handle,
+                &entry.name,
+                &inside.join(&entry.name),
+                &shown.join(&entry.name),
+                depth + 1,
+            )?;
         }
         Ok(())
     }
 
-    fn file(&mut self, dir: &OwnedFd, name: &OsStr, inside: &Path, shown: &Path, stat: &Stat) -> Result<()> {
+    fn file(
+        &mut self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        inside: &Path,
+        shown: &Path,
+        stat: &Stat,
+    ) -> Result<()> {
         if stat.links > 1 {
             if let Some(first) = self.links.get(&(stat.dev, stat.ino)).cloned() {
                 let mut header = self.header(stat, tar::EntryType::Link);
-                return self.tar.append_link(&mut header, inside, first).map_err(to_sandbox);
+                return self
+                    .tar
+                    .append_link(&mut header, inside, first)
+                    .map_err(to_sandbox);
             }
             self.links.insert((stat.dev, stat.ino), inside.to_owned());
         }
@@ -173,7 +244,11 @@ impl<W: Write> Packer<W> {
         }
         let mut header = self.header(&stat, tar::EntryType::Regular);
         header.set_size(stat.size);
-        let mut content = Exactly { file: File::from(file), left: stat.size, failure: None };
+        let mut content = Exactly {
+            file: File::from(file),
+            left: stat.size,
+            failure: None,
+        };
         let appended = self.tar.append_data(&mut header, inside, &mut content);
         match content.failure {
             Some(error) => Err(Error::io(format!("read {}", shown.display()))(error)),
@@ -184,7 +259,11 @@ impl<W: Write> Packer<W> {
     fn header(&self, stat: &Stat, kind: tar::EntryType) -> tar::Header {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
-        header.set_mode(if self.archive { stat.mode } else { stat.mode & !SET_ID });
+        header.set_mode(if self.archive {
+            stat.mode
+        } else {
+            stat.mode & !SET_ID
+        });
         if self.archive {
             header.set_uid(u64::from(stat.uid));
             header.set_gid(u64::from(stat.gid));
@@ -207,12 +286,17 @@ struct Exactly {
 
 impl Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if wanted == 0 {
             return Ok(0);
         }
         let read = match self.file.read(&mut buffer[..wanted]) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")),
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it became shorter while it was read",
+            )),
             other => other,
         };
         match read {
@@ -230,7 +314,11 @@ impl Read for Exactly {
 }
 
 #[cfg(test)]
-pub(super) fn pack_for_test(source: &Path, name: Option<&str>, options: CopyOptions) -> Result<Vec<u8>> {
+pub(super) fn pack_for_test(
+    source: &Path,
+    name: Option<&str>,
+    options: CopyOptions,
+) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     HostSource::open(source, options.follow)?.write(name.map(OsStr::new), options, &mut bytes)?;
     Ok(bytes)

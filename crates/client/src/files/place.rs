@@ -23,7 +23,11 @@ pub(super) enum Existing {
 impl Existing {
     /// From `st_mode`.
     pub(super) fn of_mode(mode: u32) -> Self {
-        if mode & 0o170_000 == 0o040_000 { Self::Directory } else { Self::Other }
+        if mode & 0o170_000 == 0o040_000 {
+            Self::Directory
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -37,17 +41,33 @@ pub(super) enum Place {
 }
 
 /// Decides. `slash`: the destination was written with a slash at its end, so it must be a directory.
-pub(super) fn place(source: Source, existing: Existing, dest: &str, slash: bool) -> Result<Place, Error> {
+pub(super) fn place(
+    source: Source,
+    existing: Existing,
+    dest: &str,
+    slash: bool,
+) -> Result<Place, Error> {
     let to_name = || {
         let (parent, name) = split(dest)?;
         Ok(Place::Named { parent, name })
     };
     match (existing, source.is_dir) {
-        (Existing::Directory, _) if source.contents => Ok(Place::Contents { dir: dest.to_owned() }),
-        (Existing::Directory, _) => Ok(Place::Named { parent: dest.to_owned(), name: source.name }),
-        (Existing::Other, true) => Err(Error::conflict(format!("cannot copy a directory over the file {dest}"))),
-        (Existing::Other, false) if slash => Err(Error::conflict(format!("{dest} is not a directory"))),
-        (Existing::Nothing, false) if slash => Err(Error::not_found(format!("no such directory: {dest}"))),
+        (Existing::Directory, _) if source.contents => Ok(Place::Contents {
+            dir: dest.to_owned(),
+        }),
+        (Existing::Directory, _) => Ok(Place::Named {
+            parent: dest.to_owned(),
+            name: source.name,
+        }),
+        (Existing::Other, true) => Err(Error::conflict(format!(
+            "cannot copy a directory over the file {dest}"
+        ))),
+        (Existing::Other, false) if slash => {
+            Err(Error::conflict(format!("{dest} is not a directory")))
+        }
+        (Existing::Nothing, false) if slash => {
+            Err(Error::not_found(format!("no such directory: {dest}")))
+        }
         (Existing::Other, false) | (Existing::Nothing, _) => to_name(),
     }
 }
@@ -73,7 +93,11 @@ pub(super) fn split(path: &str) -> Result<(String, String), Error> {
 
 /// A path inside a sandbox: relative ones start at the root, as in Docker.
 pub(super) fn absolute(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    }
 }
 
 /// Where a symbolic link at `path` leads.
@@ -81,7 +105,10 @@ pub(super) fn link_target(path: &str, target: &str) -> String {
     if target.starts_with('/') {
         return target.to_owned();
     }
-    let parent = path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent);
+    let parent = path
+        .trim_end_matches('/')
+        .rsplit_once('/')
+        .map_or("", |(parent, _)| parent);
     format!("{parent}/{target}")
 }
 
@@ -92,10 +119,27 @@ mod tests {
 
     #[test]
     fn the_rules_of_cp() {
-        let file = || Source { name: "f".into(), is_dir: false, contents: false };
-        let dir = || Source { name: "d".into(), is_dir: true, contents: false };
-        let contents = || Source { name: "d".into(), is_dir: true, contents: true };
-        let named = |parent: &str, name: &str| Ok(Place::Named { parent: parent.into(), name: name.into() });
+        let file = || Source {
+            name: "f".into(),
+            is_dir: false,
+            contents: false,
+        };
+        let dir = || Source {
+            name: "d".into(),
+            is_dir: true,
+            contents: false,
+        };
+        let contents = || Source {
+            name: "d".into(),
+            is_dir: true,
+            contents: true,
+        };
+        let named = |parent: &str, name: &str| {
+            Ok(Place::Named {
+                parent: parent.into(),
+                name: name.into(),
+            })
+        };
         for (source, existing, dest, slash, expected) in [
             (file(), Nothing, "/x/new", false, named("/x", "new")),
             (file(), Nothing, "new", false, named(".", "new")),
@@ -106,9 +150,19 @@ mod tests {
             (dir(), Nothing, "/x/new/", true, named("/x", "new")),
             (dir(), Directory, "/x", false, named("/x", "d")),
             (contents(), Nothing, "/x/new", false, named("/x", "new")),
-            (contents(), Directory, "/x", false, Ok(Place::Contents { dir: "/x".into() })),
+            (
+                contents(),
+                Directory,
+                "/x",
+                false,
+                Ok(Place::Contents { dir: "/x".into() }),
+            ),
         ] {
-            assert_eq!(place(source.clone(), existing, dest, slash), expected, "{source:?} to {dest}");
+            assert_eq!(
+                place(source.clone(), existing, dest, slash),
+                expected,
+                "{source:?} to {dest}"
+            );
         }
         for (source, existing, dest, slash) in [
             (file(), Nothing, "/x/new/", true),
@@ -116,7 +170,10 @@ mod tests {
             (dir(), Other, "/x/old", false),
             (file(), Nothing, "/x/..", false),
         ] {
-            assert!(place(source.clone(), existing, dest, slash).is_err(), "{source:?} to {dest}");
+            assert!(
+                place(source.clone(), existing, dest, slash).is_err(),
+                "{source:?} to {dest}"
+            );
         }
     }
 

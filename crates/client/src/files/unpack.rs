@@ -34,7 +34,10 @@ pub(super) struct Rules {
 }
 
 fn refuse(entry: &Path, why: impl Into<String>) -> Error {
-    Error::Archive { entry: entry.display().to_string(), why: why.into() }
+    Error::Archive {
+        entry: entry.display().to_string(),
+        why: why.into(),
+    }
 }
 
 impl Rules {
@@ -44,7 +47,10 @@ impl Rules {
         if raw.starts_with(b"/") {
             return Err(refuse(shown, "is absolute"));
         }
-        let mut parts = raw.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").peekable();
+        let mut parts = raw
+            .split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty() && *part != b".")
+            .peekable();
         let mut mapped = PathBuf::new();
         if let Some(top) = &self.top {
             match parts.next() {
@@ -78,8 +84,14 @@ struct Target<'a> {
 pub(super) fn unpack(archive: &mut dyn Read, dir: &OwnedFd, rules: &Rules) -> Result<Vec<String>> {
     let broken = || Error::io("read the archive of the sandbox");
     let keep_owner = rules.archive && shedbox_linux::process::own_uid() == 0;
-    let mut target =
-        Target { dir, rules, made: HashSet::new(), directories: Vec::new(), left_out: Vec::new(), keep_owner };
+    let mut target = Target {
+        dir,
+        rules,
+        made: HashSet::new(),
+        directories: Vec::new(),
+        left_out: Vec::new(),
+        keep_owner,
+    };
     let mut tar = tar::Archive::new(std::io::BufReader::with_capacity(256 << 10, archive));
     for entry in tar.entries().map_err(broken())? {
         let mut entry = entry.map_err(broken())?;
@@ -101,14 +113,20 @@ impl Target<'_> {
         let shown = PathBuf::from(OsStr::from_bytes(&raw));
         let (Some(parent), Some(name)) = (mapped.parent(), mapped.file_name()) else {
             // The target directory itself, which is the caller's: only its contents are copied.
-            return if kind.is_dir() { Ok(()) } else { Err(refuse(&shown, "is not a directory")) };
+            return if kind.is_dir() {
+                Ok(())
+            } else {
+                Err(refuse(&shown, "is not a directory"))
+            };
         };
         let parent = self.parent(parent, &shown)?;
         let write = || Error::system(format!("write {}", mapped.display()));
         match kind {
             tar::EntryType::Directory => {
                 match path::mkdir_at(&parent, name, 0o700) {
-                    Ok(()) => self.directories.push((mapped.clone(), entry.header().clone())),
+                    Ok(()) => self
+                        .directories
+                        .push((mapped.clone(), entry.header().clone())),
                     Err(error) if error.errno == Errno::EEXIST => {
                         let there = meta::stat_at(&parent, name).map_err(write())?;
                         if there.kind != FileKind::Directory {
@@ -129,18 +147,25 @@ impl Target<'_> {
                 Ok(())
             }
             tar::EntryType::Symlink => {
-                let link = entry.link_name_bytes().ok_or_else(|| refuse(&shown, "is a link to nothing"))?;
+                let link = entry
+                    .link_name_bytes()
+                    .ok_or_else(|| refuse(&shown, "is a link to nothing"))?;
                 clear(&parent, name, &shown)?;
                 path::symlink_at(OsStr::from_bytes(&link), &parent, name).map_err(write())
             }
             tar::EntryType::Link => {
-                let link = entry.link_name_bytes().ok_or_else(|| refuse(&shown, "is a link to nothing"))?;
+                let link = entry
+                    .link_name_bytes()
+                    .ok_or_else(|| refuse(&shown, "is a link to nothing"))?;
                 let original = self.rules.map(&link)?;
                 let (Some(dir), Some(old)) = (original.parent(), original.file_name()) else {
                     return Err(refuse(&shown, "is a hard link to a directory"));
                 };
                 if !self.made.contains(&original) || original == mapped {
-                    return Err(refuse(&shown, "is a hard link to a file that is not in the archive"));
+                    return Err(refuse(
+                        &shown,
+                        "is a hard link to a file that is not in the archive",
+                    ));
                 }
                 let old_dir = self.parent(dir, &shown)?;
                 clear(&parent, name, &shown)?;
@@ -160,7 +185,11 @@ impl Target<'_> {
     }
 
     fn parent(&self, parent: &Path, shown: &Path) -> Result<OwnedFd> {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
         path::open_dir_beneath(self.dir, parent).map_err(|error| match error.errno {
             Errno::ELOOP | Errno::EXDEV => refuse(shown, "is behind a symbolic link"),
             Errno::ENOENT | Errno::ENOTDIR => refuse(shown, "is in a directory that is not there"),
@@ -168,24 +197,36 @@ impl Target<'_> {
         })
     }
 
-    fn attributes(&self, file: &impl std::os::fd::AsFd, header: &tar::Header) -> shedbox_linux::Result<()> {
+    fn attributes(
+        &self,
+        file: &impl std::os::fd::AsFd,
+        header: &tar::Header,
+    ) -> shedbox_linux::Result<()> {
         let kept = if self.rules.archive { 0o7777 } else { 0o1777 };
         if self.keep_owner {
             let id = |id: std::io::Result<u64>| id.unwrap_or(0) as u32;
             meta::chown(file, id(header.uid()), id(header.gid()))?;
         }
         meta::chmod(file, header.mode().unwrap_or(0o600) & kept)?;
-        meta::set_mtime(file, Timestamp { seconds: header.mtime().unwrap_or(0) as i64, nanos: 0 })
+        meta::set_mtime(
+            file,
+            Timestamp {
+                seconds: header.mtime().unwrap_or(0) as i64,
+                nanos: 0,
+            },
+        )
     }
 
     /// Modes and times of directories, deepest first.
     fn finish(self) -> Result<Vec<String>> {
         for (mapped, header) in self.directories.iter().rev() {
             let write = Error::system(format!("write {}", mapped.display()));
-            let done = path::open_dir_beneath(self.dir, mapped).and_then(|dir| self.attributes(&dir, header));
+            let done = path::open_dir_beneath(self.dir, mapped)
+                .and_then(|dir| self.attributes(&dir, header));
             match done {
                 // A later entry has put something else in its place.
-                Err(error) if matches!(error.errno, Errno::ELOOP | Errno::ENOTDIR | Errno::ENOENT) => {}
+                Err(error)
+                    if matches!(error.errno, Errno::ELOOP | Errno::ENOTDIR | Errno::ENOENT) => {}
                 other => other.map_err(write)?,
             }
         }
@@ -197,7 +238,9 @@ impl Target<'_> {
 fn clear(parent: &OwnedFd, name: &OsStr, shown: &Path) -> Result<()> {
     match path::unlink_at(parent, name) {
         Err(error) if error.errno == Errno::ENOENT => Ok(()),
-        Err(error) if error.errno == Errno::EISDIR => Err(refuse(shown, "would replace a directory of the host")),
+        Err(error) if error.errno == Errno::EISDIR => {
+            Err(refuse(shown, "would replace a directory of the host"))
+        }
         other => other.map_err(Error::system(format!("replace {}", shown.display()))),
     }
 }
@@ -212,7 +255,8 @@ fn copy(from: &mut impl Read, to: &mut File, shown: &Path) -> Result<()> {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::io("read the archive of the sandbox")(error)),
         };
-        to.write_all(&buffer[..count]).map_err(Error::io(format!("write {}", shown.display())))?;
+        to.write_all(&buffer[..count])
+            .map_err(Error::io(format!("write {}", shown.display())))?;
     }
 }
 
@@ -224,19 +268,27 @@ pub(super) fn only_file(archive: &mut dyn Read, path: &str) -> Result<Vec<u8>> {
     for entry in tar.entries().map_err(broken())? {
         let mut entry = entry.map_err(broken())?;
         if content.is_some() || !entry.header().entry_type().is_file() {
-            return Err(shedbox_spec::Error::invalid(format!("{path} is not a regular file")).into());
+            return Err(
+                shedbox_spec::Error::invalid(format!("{path} is not a regular file")).into(),
+            );
         }
         let size = entry.size();
         if size > MEMORY_MAX {
             let message = format!("{path} has {size} bytes, more than is read at once");
-            return Err(shedbox_spec::Error::invalid(message).with_hint("copy it to a file").into());
+            return Err(shedbox_spec::Error::invalid(message)
+                .with_hint("copy it to a file")
+                .into());
         }
         let mut bytes = Vec::new();
-        (&mut entry).take(MEMORY_MAX).read_to_end(&mut bytes).map_err(broken())?;
+        (&mut entry)
+            .take(MEMORY_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(broken())?;
         content = Some(bytes);
     }
     std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(broken())?;
-    content.ok_or_else(|| shedbox_spec::Error::invalid(format!("{path} is not a regular file")).into())
+    content
+        .ok_or_else(|| shedbox_spec::Error::invalid(format!("{path} is not a regular file")).into())
 }
 
 #[cfg(test)]

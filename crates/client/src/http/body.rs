@@ -43,7 +43,12 @@ pub struct Body {
 }
 
 impl Body {
-    pub(super) fn new(pool: Arc<Pool>, connection: Connection, length: Length, keep_alive: bool) -> Self {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        connection: Connection,
+        length: Length,
+        keep_alive: bool,
+    ) -> Self {
         let state = match length {
             Length::Known(bytes) => State::Bytes(bytes),
             Length::Chunked => State::ChunkSize,
@@ -68,7 +73,10 @@ impl Body {
         let read = (&mut self).take(limit + 1).read_to_end(&mut bytes);
         read.map_err(Error::io("read from the daemon"))?;
         if bytes.len() as u64 > limit {
-            return Err(Error::protocol("the daemon", format!("the answer is longer than {limit} bytes")));
+            return Err(Error::protocol(
+                "the daemon",
+                format!("the answer is longer than {limit} bytes"),
+            ));
         }
         Ok(bytes)
     }
@@ -83,7 +91,9 @@ impl Body {
     }
 
     fn raw(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(connection) = &mut self.connection else { return Ok(0) };
+        let Some(connection) = &mut self.connection else {
+            return Ok(0);
+        };
         if connection.ahead.is_empty() {
             return connection.stream.read(buffer);
         }
@@ -96,7 +106,9 @@ impl Body {
     /// A line up to CRLF, without it.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            let Some(connection) = &mut self.connection else { return Err(cut_short()) };
+            let Some(connection) = &mut self.connection else {
+                return Err(cut_short());
+            };
             if let Some(end) = connection.ahead.windows(2).position(|pair| pair == b"\r\n") {
                 let mut line: Vec<u8> = connection.ahead.drain(..end + 2).collect();
                 line.truncate(end);
@@ -117,7 +129,11 @@ impl Body {
 
     fn next_chunk(&mut self) -> io::Result<()> {
         let line = self.line()?;
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let digits = line
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         let size = std::str::from_utf8(digits)
             .ok()
             .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -156,7 +172,9 @@ impl Read for Body {
                     self.state = State::ChunkSize;
                 }
                 State::Bytes(left) => {
-                    let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let wanted = buffer
+                        .len()
+                        .min(usize::try_from(left).unwrap_or(usize::MAX));
                     let count = self.raw(&mut buffer[..wanted])?;
                     if count == 0 {
                         return Err(cut_short());
@@ -178,7 +196,10 @@ impl Read for Body {
 }
 
 fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended within the answer")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the connection ended within the answer",
+    )
 }
 
 fn malformed(what: &str) -> io::Error {

@@ -17,7 +17,10 @@ impl Target {
             path.push('/');
             escape(segment, &mut path);
         }
-        Self { path, query: String::new() }
+        Self {
+            path,
+            query: String::new(),
+        }
     }
 
     /// Adds `name=value` to the query.
@@ -62,8 +65,13 @@ mod tests {
 
     #[test]
     fn escaping() {
-        let target = Target::new(["sandboxes", "a b/../c", "logs"]).query("ref", "r:5000/x@sha256:1").query("n", 3);
-        assert_eq!(target.to_string(), "/sandboxes/a%20b%2F..%2Fc/logs?ref=r%3A5000%2Fx%40sha256%3A1&n=3");
+        let target = Target::new(["sandboxes", "a b/../c", "logs"])
+            .query("ref", "r:5000/x@sha256:1")
+            .query("n", 3);
+        assert_eq!(
+            target.to_string(),
+            "/sandboxes/a%20b%2F..%2Fc/logs?ref=r%3A5000%2Fx%40sha256%3A1&n=3"
+        );
         assert_eq!(Target::new(["é"]).to_string(), "/%C3%A9");
     }
 }
