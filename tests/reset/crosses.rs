@@ -57,16 +57,13 @@ os.setsid()
 if os.fork(): sys.exit()
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-open('/tmp/up','w').close()
-time.sleep(1000)";
+os.execvp('sleep',['sleep','7777'])";
     Case::image("debian")
         .exec(["python3", "-c", daemon])
         .ok()
-        .sh("for i in $(seq 100); do test -e /tmp/up && break; sleep 0.05; done; pgrep -f time.sleep >/dev/null")
-        .ok()
+        .until_running("sleep 7777", 1)
         .reset()
-        .sh("pgrep -f time.sleep")
-        .status(1);
+        .until_running("sleep 7777", 0);
 }
 
 #[test]
@@ -89,7 +86,8 @@ c=ctypes.CDLL(None,use_errno=True)
 shm=c.shmget(4711,4096,0o1666); sem=c.semget(4711,1,0o1666); msg=c.msgget(4711,0o1666)
 assert min(shm,sem,msg)>=0, ctypes.get_errno()
 print(sum(len(open('/proc/sysvipc/'+k).readlines())-1 for k in ('shm','sem','msg')))";
-    let count = "print(sum(len(open('/proc/sysvipc/'+k).readlines())-1 for k in ('shm','sem','msg')))";
+    let count =
+        "print(sum(len(open('/proc/sysvipc/'+k).readlines())-1 for k in ('shm','sem','msg')))";
     Case::image("debian")
         .exec(["python3", "-c", make])
         .stdout("3")
@@ -133,10 +131,19 @@ fn host_name() {
 #[test]
 fn mounts() {
     require!(userns, image "tiny");
-    let (case, before) = Case::image("tiny").sh("cut -d' ' -f3-5 /proc/self/mountinfo | sort").output();
+    let (case, before) = Case::image("tiny")
+        .sh("cut -d' ' -f3-5 /proc/self/mountinfo | sort")
+        .output();
     let before = String::from_utf8(before.stdout).unwrap();
-    let places = |text: &str| text.lines().filter_map(|line| line.split(' ').nth(2).map(str::to_owned)).collect::<Vec<_>>();
-    assert!(places(&before).iter().any(|place| place == "/proc"), "{before}");
+    let places = |text: &str| {
+        text.lines()
+            .filter_map(|line| line.split(' ').nth(2).map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        places(&before).iter().any(|place| place == "/proc"),
+        "{before}"
+    );
     let (_, after) = case
         .sh("mount -t tmpfs none /tmp 2>/dev/null; umount /dev/shm 2>/dev/null; true")
         .ok()
@@ -239,15 +246,24 @@ fn commands_in_flight_are_told() {
     case.start();
     let child = case
         .get_home()
-        .command(["exec", case.name(), "sleep", "1000"])
+        .command(["exec", case.name(), "sleep", "8888"])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let case = case.sh("for i in $(seq 200); do pgrep -f 'sleep 1000$' >/dev/null && exit; sleep 0.05; done; exit 1").ok();
+    let case = case.until_running("sleep 8888", 1);
     let _case = case.reset();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(137), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("reset"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(137),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("reset"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -255,6 +271,11 @@ fn many_times_in_a_row() {
     require!(userns, image "tiny");
     let mut case = Case::image("tiny");
     for round in 0..30 {
-        case = case.sh(&format!("test ! -e /mark && echo {round} > /mark && cat /mark")).stdout(&round.to_string()).reset();
+        case = case
+            .sh(&format!(
+                "test ! -e /mark && echo {round} > /mark && cat /mark"
+            ))
+            .stdout(&round.to_string())
+            .reset();
     }
 }

@@ -4,23 +4,42 @@ use crate::require;
 use crate::support::Case;
 
 fn field(case: &Case, path: &str) -> String {
-    let text = case.get_home().run(["inspect", "--format", "json", case.name()]);
+    let text = case
+        .get_home()
+        .run(["inspect", "--format", "json", case.name()]);
     let value: serde_json::Value = serde_json::from_str(&text).expect("inspect prints JSON");
     let value = value.get(0).unwrap_or(&value);
-    value.pointer(path).unwrap_or_else(|| panic!("no {path} in {text}")).to_string()
+    value
+        .pointer(path)
+        .unwrap_or_else(|| panic!("no {path} in {text}"))
+        .to_string()
 }
 
 #[test]
 fn identity_name_and_limits() {
     require!(userns, image "tiny");
-    let mut case = Case::image("tiny").option("--ulimit=nofile=321:321").option("--label=a=b").option("--shm-size=3m");
+    let mut case = Case::image("tiny")
+        .option("--ulimit=nofile=321:321")
+        .option("--label=a=b")
+        .option("--shm-size=3m");
     case.start();
-    let before = [field(&case, "/id"), field(&case, "/name"), field(&case, "/labels")];
+    let before = [
+        field(&case, "/id"),
+        field(&case, "/name"),
+        field(&case, "/labels"),
+    ];
     let case = case
         .reset()
         .sh("ulimit -n; df -k /dev/shm | awk 'NR==2{print $2}'")
         .stdout("321\n3072");
-    assert_eq!(before, [field(&case, "/id"), field(&case, "/name"), field(&case, "/labels")]);
+    assert_eq!(
+        before,
+        [
+            field(&case, "/id"),
+            field(&case, "/name"),
+            field(&case, "/labels")
+        ]
+    );
     assert_eq!(field(&case, "/generation"), "2");
 }
 
@@ -35,7 +54,10 @@ fn content_of_writable_volumes() {
         .reset()
         .sh("cat /data/file")
         .stdout("kept");
-    assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "kept\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("file")).unwrap(),
+        "kept\n"
+    );
 }
 
 #[test]
@@ -47,9 +69,14 @@ fn a_copy_on_write_volume_goes_back_to_the_hosts_state() {
         .option(format!("--volume={}:/project:cow", dir.path().display()))
         .sh("echo sandbox > /project/file; echo new > /project/new; cat /project/file")
         .stdout("sandbox");
-    assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "host\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("file")).unwrap(),
+        "host\n"
+    );
     assert!(!dir.path().join("new").exists());
-    case.reset().sh("cat /project/file; test -e /project/new || echo gone").stdout("host\ngone");
+    case.reset()
+        .sh("cat /project/file; test -e /project/new || echo gone")
+        .stdout("host\ngone");
 }
 
 #[test]

@@ -136,6 +136,18 @@ impl Case {
         }
     }
 
+    /// Waits until exactly `count` processes run inside whose arguments, joined by spaces, are `command`.
+    #[track_caller]
+    pub(crate) fn until_running(self, command: &str, count: usize) -> Self {
+        // Nothing but a shell and `tr`, which every test image has.
+        let script = format!(
+            "for i in $(seq 200); do n=0; for p in /proc/[0-9]*; do \
+             [ \"$(tr '\\0' ' ' <$p/cmdline 2>/dev/null)\" = '{command} ' ] && n=$((n+1)); done; \
+             [ $n = {count} ] && exit 0; sleep 0.05; done; echo $n run; exit 1"
+        );
+        self.sh(&script).ok()
+    }
+
     /// Resets the sandbox.
     pub(crate) fn reset(mut self) -> Self {
         self.start();

@@ -54,7 +54,9 @@ impl Home {
         let Some(dir) = std::env::var_os("SHEDBOX_TEST_HOME").map(PathBuf::from) else {
             return Self::new();
         };
-        let runtime = runtime_base().join("sb.shared");
+        // Named after the run's scratch directory, so that two runs of one user do not meet.
+        let run = dir.parent().and_then(Path::file_name).unwrap_or_default();
+        let runtime = runtime_base().join(format!("sb.{}", run.to_string_lossy()));
         for path in [&dir, &runtime] {
             std::fs::create_dir_all(path).expect("create the shared home");
             std::fs::set_permissions(path, Permissions::from_mode(0o700)).expect("chmod");

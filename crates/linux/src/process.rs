@@ -212,14 +212,25 @@ pub fn unblock_signals() -> Result<()> {
 
 /// Default disposition for every signal; what is blocked stays blocked.
 pub fn reset_signals() -> Result<()> {
+    // The kernel's own call: glibc keeps signals 32 and 33 to itself, but a parent may have left them ignored.
+    // A sigaction of zeros is SIG_DFL without flags: handler, flags, restorer, mask.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP || signal == 32 || signal == 33 {
-            continue; // cannot be changed; 32 and 33 belong to glibc, which never lets them be ignored
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue; // cannot be changed
         }
-        // SAFETY: SIG_DFL installs no code of ours; the table is this process's own copy (no CLONE_SIGHAND).
-        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
-            return Err(Errno::last());
-        }
+        let mask_size = 8;
+        // SAFETY: SIG_DFL installs no code of ours; the kernel reads 32 bytes from `default` and writes nothing; the
+        // table is this process's own copy (no CLONE_SIGHAND).
+        check(unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u8>(),
+                mask_size,
+            )
+        })?;
     }
     Ok(())
 }
