@@ -54,6 +54,8 @@ mod image;
 mod layer;
 mod lock;
 mod name;
+#[cfg(test)]
+mod overlay_tests;
 mod parents;
 mod pax;
 mod root;

@@ -63,8 +63,9 @@ impl Parents {
                 Ok(stat) => return Ok(!stat.is_whiteout()),
                 Err(error) if error.errno == Errno::ENOENT => return Ok(false),
                 Err(error) => {
-                    return Err(error)
-                        .doing(|| format!("look at `{}` of a layer", String::from_utf8_lossy(name)));
+                    return Err(error).doing(|| {
+                        format!("look at `{}` of a layer", String::from_utf8_lossy(name))
+                    });
                 }
             }
         }

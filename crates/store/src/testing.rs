@@ -43,7 +43,11 @@ fn nix_euid() -> u32 {
 /// Whether all ids are mapped: without them owners cannot be tested, which is said aloud.
 pub(crate) fn all_ids() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
-    let full = map.split_whitespace().nth(2) == Some("4294967295");
+    let mapped: u64 = map
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok())
+        .sum();
+    let full = mapped >= 65536;
     if !full {
         eprintln!("not tested: owners other than root, for only root is mapped here");
     }
@@ -329,4 +333,35 @@ pub(crate) fn assert_same(left: &Path, right: &Path) {
         .collect();
     assert_eq!(only_left, only_right);
     assert_eq!(left.len(), right.len());
+}
+
+/// Runs the calling test again with mounts of its own, as root of a new user namespace when it is not root: true means
+/// that this has been done and the caller returns.
+pub(crate) fn had_own_mounts() -> bool {
+    const MARK: &str = "SHEDBOX_STORE_TEST_MOUNTS";
+    if std::env::var_os(MARK).is_some() {
+        return false;
+    }
+    let thread = std::thread::current();
+    let name = thread.name().expect("tests run in named threads");
+    let namespaces = if nix_euid() == 0 { "-m" } else { "-Urm" };
+    let status = std::process::Command::new("unshare")
+        .arg(namespaces)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(MARK, "1")
+        .status()
+        .expect("unshare(1) is needed for these tests");
+    assert!(status.success(), "{name} failed with its own mounts");
+    true
+}
+
+/// Runs a program that must succeed.
+pub(crate) fn run(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
 }

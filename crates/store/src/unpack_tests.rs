@@ -295,7 +295,12 @@ fn whiteouts_below_what_has_replaced_a_directory() {
         let found = layer(Tar::default().file(whiteout, "").file("x", "new"));
         assert_eq!(found, ["x 0644 \"new\""], "{whiteout} first");
         // Through a link it would hit what the link leads to.
-        let found = layer(Tar::default().dir("to").symlink("x", "to").file(whiteout, ""));
+        let found = layer(
+            Tar::default()
+                .dir("to")
+                .symlink("x", "to")
+                .file(whiteout, ""),
+        );
         assert_eq!(found, ["to 0755", "x 0777 -> to"], "{whiteout}");
     }
 }
@@ -745,7 +750,11 @@ fn broken_archives() {
     assert_eq!(scratch.tree_of(&whole).len(), 1);
     // And with it what fills the last block, as `umoci insert` writes it.
     for length in [512 + 2000, whole.len() - 1] {
-        assert_eq!(Scratch::new().tree_of(&whole[..length]).len(), 1, "{length}");
+        assert_eq!(
+            Scratch::new().tree_of(&whole[..length]).len(),
+            1,
+            "{length}"
+        );
     }
     let mut lone = Tar::default().file("a", "").open_end();
     lone.extend_from_slice(&[0; 512]);

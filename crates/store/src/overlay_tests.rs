@@ -1,0 +1,263 @@
+//! The store against the kernel: layers mounted as an overlay, upperdirs that an overlay has written, a full disk.
+
+use std::fs;
+use std::path::Path;
+
+use shedbox_spec::Kind;
+use shedbox_spec::api::{Change, ChangeKind};
+
+use crate::testing::{Item, Scratch, Tar, had_own_mounts, open, options, run};
+use crate::{LayerExpect, diff, upper};
+
+struct Merged {
+    scratch: Scratch,
+    lowers: Vec<std::path::PathBuf>,
+}
+
+impl Merged {
+    /// Mounts layers, lowest first, with a fresh upperdir.
+    fn mount(layers: Vec<Tar>) -> Self {
+        let scratch = Scratch::new();
+        let mut lowers: Vec<_> = layers
+            .into_iter()
+            .map(|tar| {
+                let layer = scratch.ingest(&tar.end()).unwrap();
+                scratch.store.layer_dir(&layer.diff_id)
+            })
+            .collect();
+        lowers.reverse();
+        upper::make(&scratch.dir.path().join("s"), &[]).unwrap();
+        fs::create_dir(scratch.dir.path().join("merged")).unwrap();
+        let merged = Self { scratch, lowers };
+        let text: Vec<_> = merged
+            .lowers
+            .iter()
+            .map(|dir| dir.to_str().unwrap())
+            .collect();
+        let (upper, work) = (merged.at("s/upper"), merged.at("s/work"));
+        let options = format!(
+            "userxattr,lowerdir={},upperdir={upper},workdir={work}",
+            text.join(":")
+        );
+        run(
+            "mount",
+            &[
+                "-t",
+                "overlay",
+                "-o",
+                &options,
+                "overlay",
+                &merged.at("merged"),
+            ],
+        );
+        merged
+    }
+
+    fn at(&self, path: &str) -> String {
+        self.scratch
+            .dir
+            .path()
+            .join(path)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn sh(&self, script: &str) {
+        run(
+            "sh",
+            &["-ec", &format!("cd '{}'; {script}", self.at("merged"))],
+        );
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        walk(Path::new(&self.at("merged")), "", &mut names);
+        names.sort();
+        names
+    }
+
+    fn changes(&self) -> Vec<String> {
+        let changes = diff::changes(Path::new(&self.at("s/upper")), &self.lowers, &[]).unwrap();
+        changes.iter().map(shown).collect()
+    }
+}
+
+impl Drop for Merged {
+    fn drop(&mut self) {
+        run("umount", &[&self.at("merged")]);
+    }
+}
+
+fn walk(dir: &Path, at: &str, names: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{at}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), &format!("{name}/"), names);
+        }
+        names.push(name);
+    }
+}
+
+fn shown(change: &Change) -> String {
+    let kind = match change.kind {
+        ChangeKind::Modified => 'C',
+        ChangeKind::Added => 'A',
+        ChangeKind::Deleted => 'D',
+    };
+    format!("{kind} {}", change.path)
+}
+
+fn base() -> Tar {
+    Tar::default()
+        .dir("etc")
+        .file("etc/passwd", "p")
+        .file("etc/group", "g")
+        .dir("opt")
+        .dir("opt/tool")
+        .file("opt/tool/a", "a")
+        .file("opt/tool/b", "b")
+        .dir("old")
+        .file("old/x", "x")
+}
+
+#[test]
+fn the_kernel_understands_our_whiteouts() {
+    if had_own_mounts() {
+        return;
+    }
+    let second = Tar::default()
+        .file(".wh.old", "")
+        .file("etc/.wh.group", "")
+        .dir("opt/tool")
+        .file("opt/tool/.wh..wh..opq", "")
+        .file("opt/tool/c", "c");
+    // Removed below, made anew here: empty but for what is new.
+    let third = Tar::default()
+        .file(".wh.etc", "")
+        .file("etc/new", "n")
+        .file("old/y", "y");
+    let merged = Merged::mount(vec![base(), second, third]);
+    assert_eq!(
+        merged.names(),
+        [
+            "etc",
+            "etc/new",
+            "old",
+            "old/y",
+            "opt",
+            "opt/tool",
+            "opt/tool/c"
+        ]
+    );
+}
+
+#[test]
+fn what_an_overlay_writes_is_shown_as_docker_does() {
+    if had_own_mounts() {
+        return;
+    }
+    let merged = Merged::mount(vec![base()]);
+    assert_eq!(merged.changes(), [""; 0]);
+    merged.sh("echo more >>etc/passwd; rm etc/group; mkdir -p new/dir; touch new/dir/f
+        rm -r opt/tool; mkdir opt/tool; echo b >opt/tool/b; rm -r old; echo file >old; mv new/dir/f new/g");
+    assert_eq!(
+        merged.changes(),
+        [
+            "C /etc",
+            "D /etc/group",
+            "C /etc/passwd",
+            "A /new",
+            "A /new/dir",
+            "A /new/g",
+            "C /old",
+            "C /opt",
+            "C /opt/tool",
+            "D /opt/tool/a",
+            "C /opt/tool/b",
+        ]
+    );
+    // And the trash can take it, `work/work` of mode 000 included.
+    let dir = merged.scratch.dir.path().join("s");
+    merged.scratch.store.trash().discard(&dir).unwrap();
+    merged.scratch.store.trash().empty();
+    assert_eq!(merged.scratch.store.trash().stats().failed, 0);
+}
+
+#[test]
+fn an_upperdir_is_exchanged_under_a_live_overlay() {
+    if had_own_mounts() {
+        return;
+    }
+    let merged = Merged::mount(vec![base()]);
+    merged.sh("echo live >etc/live");
+    let root = merged.scratch.dir.path();
+    upper::make(&root.join("spare"), &[]).unwrap();
+    upper::swap(&root.join("s/upper"), &root.join("spare/upper")).unwrap();
+    merged.sh("grep live etc/live; echo still >etc/still");
+    assert!(root.join("spare/upper/etc/still").exists());
+    assert_eq!(fs::read_dir(root.join("s/upper")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_the_store_whole() {
+    if had_own_mounts() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    run(
+        "mount",
+        &[
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=4m",
+            "tmpfs",
+            dir.path().to_str().unwrap(),
+        ],
+    );
+    let store = open(dir.path(), options());
+    let ingest = |size: usize| {
+        let content = vec![b'x'; size];
+        let data = Tar::default()
+            .item(&Item {
+                data: &content,
+                ..Item::new(b'0', "f")
+            })
+            .end();
+        store.ingest_layer(&LayerExpect::default(), &mut &data[..], &mut |_| {})
+    };
+    let kept = ingest(1 << 20).unwrap();
+    let error = ingest(6 << 20).unwrap_err();
+    assert!(error.is_no_space(), "{error:?}");
+    let said = error.to_spec();
+    assert_eq!(said.kind, Kind::Exhausted);
+    assert!(
+        said.message.contains("extract `f`") && said.hint.unwrap().contains("prune"),
+        "{}",
+        said.message
+    );
+    store.trash().empty();
+    // With the room that this gave back everything works again.
+    assert!(store.has_layer(&kept.diff_id));
+    let second = ingest(2 << 20).unwrap();
+    let blob = vec![b'y'; 2 << 20];
+    let error = store.write_blob(None, &mut &blob[..]).unwrap_err();
+    assert!(error.is_no_space(), "{error:?}");
+    assert_eq!(
+        fs::read_dir(dir.path().join("store/ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
+    store
+        .prune(true, &|digest| *digest == kept.diff_id)
+        .unwrap();
+    store.trash().empty();
+    assert!(!store.has_layer(&second.diff_id));
+    store.write_blob(None, &mut &blob[..]).unwrap();
+    drop(store);
+    assert!(open(dir.path(), options()).has_layer(&kept.diff_id));
+    run("umount", &["-l", dir.path().to_str().unwrap()]);
+}
