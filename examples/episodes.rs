@@ -16,7 +16,7 @@ fn main() -> Result<()> {
         None => SandboxSpec::host(),
     };
     // Forgotten sandboxes go by themselves after ten minutes, whatever happens to this program.
-    let sandbox = Sandbox::create(spec.ttl(Duration::from_secs(600)))?;
+    let sandbox = Sandbox::create(spec.ttl(Duration::from_mins(10)))?;
     let mut resets = Duration::ZERO;
     for episode in 1..=EPISODES {
         // An untidy agent: files everywhere, and a process that nobody waits for.

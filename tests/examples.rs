@@ -1,5 +1,11 @@
 //! The programs in `examples/`, run as a reader would run them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails by panicking, and says why"
+)]
+
 mod support;
 
 use std::process::Command;

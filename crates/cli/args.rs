@@ -105,7 +105,7 @@ impl Command {
             Self::Man(args) => man::run(&args),
             Self::Version(args) => version::run(&args),
             Self::Docs(args) => docs::run(&args),
-            Self::Keeper(args) => keeper::run(&args),
+            Self::Keeper(args) => Ok(keeper::run(&args)),
         }
     }
 }

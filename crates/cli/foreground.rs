@@ -110,13 +110,13 @@ pub(crate) fn status(ending: &Ending) -> u8 {
             match result.end {
                 End::TimedOut { .. } => crate::report::say("shedbox: the command ran out of time"),
                 End::Reset => {
-                    crate::report::say("shedbox: the sandbox was reset under the command")
+                    crate::report::say("shedbox: the sandbox was reset under the command");
                 }
                 End::Stopped => {
-                    crate::report::say("shedbox: the sandbox was stopped under the command")
+                    crate::report::say("shedbox: the sandbox was stopped under the command");
                 }
                 End::Removed => {
-                    crate::report::say("shedbox: the sandbox was removed under the command")
+                    crate::report::say("shedbox: the sandbox was removed under the command");
                 }
                 End::Exited { .. } | End::Signaled { .. } | End::NotStarted { .. } => {}
             }

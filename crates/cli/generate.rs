@@ -134,7 +134,7 @@ fn signature(arg: &Arg) -> String {
         .map(|names| {
             names
                 .iter()
-                .map(|name| name.as_str())
+                .map(clap::builder::Str::as_str)
                 .collect::<Vec<_>>()
                 .join(" ")
         });

@@ -142,7 +142,7 @@ impl Bars {
                         bar.finish_with_message(word(state));
                     }
                     LayerState::Waiting | LayerState::Retrying { .. } => {
-                        bar.set_message(word(state))
+                        bar.set_message(word(state));
                     }
                 }
             }

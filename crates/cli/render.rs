@@ -1,5 +1,6 @@
 //! What goes to standard output: lines, tables, JSON.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::Result;
@@ -74,7 +75,8 @@ impl Table {
         for row in &rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(&format!("{cell:<width$}   "));
+                // Writing to a String does not fail.
+                let _ = write!(line, "{cell:<width$}   ");
             }
             text.push_str(line.trim_end());
             text.push('\n');

@@ -1,5 +1,6 @@
 //! Errors for people: what, why, and what to do about it.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use shedbox_client::Error;
@@ -30,7 +31,8 @@ pub(crate) fn say(text: &str) {
 fn describe(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
-        text.push_str(&format!("  caused by: {cause}\n"));
+        // Writing to a String does not fail, here and below.
+        let _ = writeln!(text, "  caused by: {cause}");
     }
     let hint = error.chain().find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<Error>() {
@@ -42,7 +44,7 @@ fn describe(error: &anyhow::Error) -> String {
         }
     });
     if let Some(hint) = hint {
-        text.push_str(&format!("hint: {hint}\n"));
+        let _ = writeln!(text, "hint: {hint}");
     }
     text
 }

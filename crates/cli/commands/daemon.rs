@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use shedbox_daemon::{DaemonOptions, load_config, run as serve};
-use shedbox_linux::process;
+use shedbox_linux::{fd, process};
 use shedbox_spec::paths::Paths;
 
 use crate::exec_env;
@@ -22,6 +22,10 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
+    // What the first client's caller had open would be held open for as long as the daemon lives.
+    if std::env::var_os("LISTEN_FDS").is_none() {
+        fd::close_all_but_stdio().context("cannot close inherited descriptors")?;
+    }
     let paths = Paths::resolve(process::own_uid(), exec_env::own);
     let config = match load_config(&paths.config) {
         Ok(config) => config,

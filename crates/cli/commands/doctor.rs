@@ -1,5 +1,7 @@
 //! `shedbox doctor`.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use shedbox_client::Client;
 use shedbox_engine::doctor::{Doctor, Level, Report};
@@ -40,14 +42,12 @@ fn text(report: &Report) -> String {
             Level::Degraded => "degraded",
             Level::Missing => "MISSING",
         };
-        text.push_str(&format!(
-            "{level:<8}  {:<width$}  {}\n",
-            check.title, check.found
-        ));
+        // Writing to a String does not fail, here and below.
+        let _ = writeln!(text, "{level:<8}  {:<width$}  {}", check.title, check.found);
         if check.level != Level::Ok {
-            text.push_str(&format!("          {}\n", check.means));
+            let _ = writeln!(text, "          {}", check.means);
             if let Some(fix) = &check.fix {
-                text.push_str(&format!("          mend it: {fix}\n"));
+                let _ = writeln!(text, "          mend it: {fix}");
             }
         }
     }

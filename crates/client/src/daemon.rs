@@ -22,11 +22,11 @@ use shedbox_spec::paths::Paths;
 use crate::{Error, Result};
 
 /// How long a daemon may take until it is ready: it may have to recover a large root.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// What it says when it is ready.
 const READY: &[u8] = b"ready\n";
-/// Size above which the log of earlier daemons is dropped, in bytes.
-const LOG_MAX: u64 = 4 << 20;
+/// Size above which the last words of earlier daemons are dropped, in bytes.
+const LAST_WORDS_MAX: u64 = 1 << 20;
 
 /// Daemons that this process has started: they are reaped when the next one is.
 static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
@@ -51,13 +51,17 @@ pub(crate) fn connect(paths: &Paths) -> Result<UnixStream> {
         return Ok(stream);
     }
     start(paths)?;
-    try_connect(paths)?.ok_or_else(|| Error::DaemonStart {
-        reason: format!(
-            "it said it was ready, but nobody answers at {}",
-            paths.api_socket().display()
-        ),
-        log: Some(log_path(paths)),
-    })
+    let silent = || {
+        let socket = paths.api_socket();
+        cannot(
+            paths,
+            format!(
+                "it said it was ready, but nobody answers at {}",
+                socket.display()
+            ),
+        )
+    };
+    try_connect(paths)?.ok_or_else(silent)
     // The lock is released when its file is closed here.
 }
 
@@ -119,22 +123,28 @@ fn prepare_runtime(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn log_path(paths: &Paths) -> PathBuf {
-    paths.runtime.join("daemon.log")
+/// The error of a daemon that did not start; `said` may end in a line with a hint.
+fn cannot(paths: &Paths, said: String) -> Error {
+    let (reason, hint) = match said.split_once("\nhint: ") {
+        Some((reason, hint)) => (reason.to_owned(), Some(hint.to_owned())),
+        None => (said, None),
+    };
+    Error::DaemonStart {
+        reason,
+        hint,
+        log: paths.root.join("daemon.log"),
+    }
 }
 
 fn start(paths: &Paths) -> Result<()> {
     let program = program()?;
-    let log = open_log(&log_path(paths))?;
-    let cannot = |reason: String| Error::DaemonStart {
-        reason,
-        log: Some(log_path(paths)),
-    };
+    let last_words = open_last_words(&paths.runtime.join("daemon.stderr"))?;
+    let cannot = |reason| cannot(paths, reason);
     let mut child = Command::new(&program)
         .arg("daemon")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log)
+        .stderr(last_words)
         .spawn()
         .map_err(|error| cannot(format!("{}: {error}", program.display())))?;
     let said = match child.stdout.take() {
@@ -191,9 +201,10 @@ fn hear(mut pipe: impl Read + std::os::fd::AsFd) -> std::result::Result<(), Stri
     }
 }
 
-fn open_log(path: &Path) -> Result<File> {
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_MAX) {
-        // Only old news is lost; the daemon opens it anew below.
+/// The daemon has a log of its own; this takes what it says when it panics.
+fn open_last_words(path: &Path) -> Result<File> {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LAST_WORDS_MAX) {
+        // Only old news is lost; the file is made anew below.
         let _ = std::fs::remove_file(path);
     }
     OpenOptions::new()

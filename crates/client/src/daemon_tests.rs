@@ -73,3 +73,22 @@ fn a_runtime_directory_that_others_can_write_is_refused() {
     std::os::unix::fs::symlink(dir.path().join("a"), &link).unwrap();
     assert!(prepare_runtime(&link).is_err(), "a symbolic link");
 }
+
+#[test]
+fn a_daemon_that_fails_passes_on_its_hint() {
+    let paths = paths(Path::new("/x"));
+    let error = cannot(
+        &paths,
+        "the root is locked\nhint: end the other one".to_owned(),
+    );
+    assert_eq!(
+        error.to_string(),
+        "cannot start the daemon: the root is locked"
+    );
+    assert_eq!(error.hint().as_deref(), Some("end the other one"));
+    let silent = cannot(&paths, "it ended without a word".to_owned());
+    assert_eq!(
+        silent.hint().as_deref(),
+        Some("see /x/root/daemon.log and `shedbox doctor`")
+    );
+}

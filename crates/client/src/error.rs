@@ -34,8 +34,10 @@ pub enum Error {
     DaemonStart {
         /// Its own words, or what was seen of its end.
         reason: String,
+        /// What it says can be done.
+        hint: Option<String>,
         /// Where it writes what it has to say.
-        log: Option<PathBuf>,
+        log: PathBuf,
     },
     /// The other side broke the protocol: another version of shedbox, as a rule.
     #[error("unexpected answer from {from}: {what}")]
@@ -115,9 +117,9 @@ impl Error {
                 .raw_os_error()
                 .and_then(|code| hint_of(Errno::from_raw(code)))
                 .map(str::to_owned),
-            Self::DaemonStart { log, .. } => Some(match log {
-                Some(log) => format!("see {} and `shedbox doctor`", log.display()),
-                None => "run `shedbox doctor`".to_owned(),
+            Self::DaemonStart { hint, log, .. } => Some(match hint {
+                Some(hint) => hint.clone(),
+                None => format!("see {} and `shedbox doctor`", log.display()),
             }),
             Self::Protocol { .. } => Some(
                 "client and daemon may be of different versions; end the daemon with SIGTERM and try again".to_owned(),

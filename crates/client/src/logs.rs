@@ -129,9 +129,8 @@ mod tests {
     use super::*;
 
     fn frames(bytes: &[u8]) -> Vec<Result<LogFrame>> {
-        let mut logs = Logs(BufReader::new(bytes));
         let mut list = Vec::new();
-        while let Some(frame) = logs.next() {
+        for frame in Logs(BufReader::new(bytes)) {
             let failed = frame.is_err();
             list.push(frame);
             if failed {

@@ -62,16 +62,12 @@ impl Sandbox {
     }
 
     pub(crate) fn find(client: Arc<Client>, reference: &str) -> Result<Self> {
-        let id = match resolve::resolve(client.paths(), reference)? {
-            Some(id) => id,
-            None => {
-                let info: SandboxInfo = client.pool.json(
-                    "GET",
-                    &Target::new(["sandboxes", reference]),
-                    Payload::Empty,
-                )?;
-                info.id
-            }
+        let id = if let Some(id) = resolve::resolve(client.paths(), reference)? {
+            id
+        } else {
+            let target = Target::new(["sandboxes", reference]);
+            let info: SandboxInfo = client.pool.json("GET", &target, Payload::Empty)?;
+            info.id
         };
         let socket = client.paths().sandbox_sockets().join(format!("{id}.sock"));
         Ok(Self {

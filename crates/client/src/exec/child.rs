@@ -192,7 +192,7 @@ impl Child {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.stdin = None;
         loop {
-            if let Some(status) = self.wait_timeout(Duration::from_secs(3600))? {
+            if let Some(status) = self.wait_timeout(Duration::from_hours(1))? {
                 return Ok(status);
             }
         }

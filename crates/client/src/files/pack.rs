@@ -101,13 +101,12 @@ impl HostSource {
             links: HashMap::new(),
             archive: options.archive,
         };
-        match name {
-            Some(name) => packer.entry(&self.parent, &self.name, Path::new(name), &self.path, 0)?,
-            None => {
-                let dir = path::open_dir_at(&self.parent, &self.name)
-                    .map_err(Error::system(format!("read {}", self.path.display())))?;
-                packer.children(dir, Path::new(""), &self.path, 0)?;
-            }
+        if let Some(name) = name {
+            packer.entry(&self.parent, &self.name, Path::new(name), &self.path, 0)?;
+        } else {
+            let dir = path::open_dir_at(&self.parent, &self.name)
+                .map_err(Error::system(format!("read {}", self.path.display())))?;
+            packer.children(dir, Path::new(""), &self.path, 0)?;
         }
         packer.finish()
     }
