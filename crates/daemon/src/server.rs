@@ -1,13 +1,15 @@
 //! Connections: who may, how many requests are under way, when it is time to leave.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -17,6 +19,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::answer::Body;
 use crate::listener::Listener;
 use crate::native;
 
@@ -136,8 +139,13 @@ fn welcome(
         let service = service_fn(|request: Request<Incoming>| {
             let (engine, traffic) = (Arc::clone(&engine), Arc::clone(&traffic));
             async move {
-                let _under_way = UnderWay::new(&traffic);
-                Ok::<_, Infallible>(native::answer(&engine, caller, request).await)
+                let under_way = UnderWay::new(&traffic);
+                let answer = native::answer(&engine, caller, request).await;
+                // A pull, a log that is followed: it lasts as long as its answer.
+                Ok::<_, Infallible>(answer.map(|body| Counted {
+                    body,
+                    _under_way: under_way,
+                }))
             }
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -161,21 +169,47 @@ fn welcome(
 }
 
 /// Counts a request.
-struct UnderWay<'a>(&'a Traffic);
+struct UnderWay(Arc<Traffic>);
 
-impl<'a> UnderWay<'a> {
-    fn new(traffic: &'a Traffic) -> Self {
+impl UnderWay {
+    fn new(traffic: &Arc<Traffic>) -> Self {
         traffic.requests.fetch_add(1, Ordering::AcqRel);
-        Self(traffic)
+        Self(Arc::clone(traffic))
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.last.store(
             self.0.started.elapsed().as_millis() as usize,
             Ordering::Release,
         );
         self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The body of an answer; its request is under way until the last of it has gone.
+struct Counted {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -122,11 +122,7 @@ impl ImageService {
     /// The image of a canonical reference, when it is whole and fits the platform.
     fn present(&self, key: &str, platform: Option<&Platform>) -> Option<Arc<ImageRecord>> {
         let record = self.shared.store.resolve(key).ok()?;
-        let is = Platform::normalised(
-            &record.os,
-            &record.architecture,
-            record.variant.as_deref().unwrap_or(""),
-        );
+        let is = platform_of(&record);
         let whole = record
             .diff_ids
             .iter()
@@ -143,6 +139,15 @@ impl ImageService {
         });
         image
     }
+}
+
+/// What an image is for, as its configuration says.
+fn platform_of(record: &ImageRecord) -> Platform {
+    Platform::normalised(
+        &record.os,
+        &record.architecture,
+        record.variant.as_deref().unwrap_or(""),
+    )
 }
 
 /// The canonical reference under which the store knows it: the digest counts more than a tag beside it.
@@ -210,12 +215,13 @@ impl Pull<'_> {
         image
     }
 
-    /// The image in the store that a manifest or index digest of this repository stands for.
+    /// The image in the store that a manifest or index digest of this repository stands for. One that only serves the
+    /// platform, but is for an older variant of it, does not count: the index may have a better one.
     fn known(&self, digest: &Digest) -> Option<Arc<ImageRecord>> {
         let key = self.reference.with_digest(digest.clone()).to_string();
-        let host = Platform::host();
-        self.service
-            .present(&key, Some(self.platform.as_ref().unwrap_or(&host)))
+        let wanted = self.platform.clone().unwrap_or_else(Platform::host);
+        let record = self.service.present(&key, Some(&wanted))?;
+        (platform_of(&record) == wanted).then_some(record)
     }
 
     /// From the reference to the manifest of one image, through indexes.
