@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use shedbox_client::Client;
+use shedbox_client::spec::api::Status;
 
 use super::invariants;
 use super::model::{Content, Deed, Slot};
 use super::timed::{Beside, let_pass, told};
 use crate::require;
-use crate::support::{Home, Kinship, Lane, Random, Registry, images, seed, unique};
+use crate::support::{Home, Kinship, Lane, Random, Registry, eventually, images, seed, unique};
 
 /// Names in play.
 const SLOTS: usize = 6;
@@ -237,7 +238,11 @@ impl Storm {
             Victim::Init => {
                 let inits = self.kin.inits();
                 if !inits.is_empty() {
-                    self.random.pick(&inits).clone().kill();
+                    let init = self.random.pick(&inits).clone();
+                    init.kill();
+                    eventually("a killed init is gone", || {
+                        !self.kin.inits().contains(&init)
+                    });
                     // Whose it was is not known: it may be that of any sandbox, or a spare.
                     self.slots.iter_mut().for_each(Slot::lost_its_init);
                 }
@@ -268,6 +273,9 @@ impl Storm {
                     "a command failed: {slot:?}"
                 );
                 slot.done(deed, &token, answered);
+                if victim == Victim::Init {
+                    slot.lost_its_init();
+                }
             }
             Task::Pull(index) | Task::Load(index) => {
                 // A load brings the image without our reference.
@@ -286,7 +294,14 @@ impl Storm {
     fn look(&mut self, few: bool) {
         // Starts the daemon when it was killed.
         let client = self.home.client();
-        let infos = client.sandboxes(true, &[]).expect("list sandboxes");
+        let mut infos = Vec::new();
+        // The daemon hears of the end of an init a moment after it.
+        eventually("what is said to run has an init", || {
+            infos = client.sandboxes(true, &[]).expect("list sandboxes");
+            let inits: BTreeSet<i32> = self.kin.inits().iter().map(|kin| kin.pid).collect();
+            let mut running = infos.iter().filter(|info| info.status == Status::Running);
+            running.all(|info| info.init_pid.is_some_and(|pid| inits.contains(&pid)))
+        });
         for slot in &mut self.slots {
             slot.listed(infos.iter().find(|info| info.name == slot.name));
         }
