@@ -35,7 +35,13 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let mut id_file = options.id_file()?;
     // Without a main process there is nothing to be in the foreground for.
     if args.detach || options.idle {
-        let sandbox = create(Client::shared(), options, true, false, false)?;
+        // The main process is started from here, not by the daemon: its failure has an exit status of its own.
+        let sandbox = create(Client::shared(), options, true, !options.idle, false)?;
+        if !options.idle {
+            sandbox
+                .start_main()
+                .inspect_err(|error| give_up(&sandbox, error))?;
+        }
         if let Some(file) = &mut id_file {
             file.write(sandbox.id().as_str())?;
         }
@@ -51,12 +57,8 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let ending = match follow(&sandbox, options.tty, options.interactive, keys) {
         Ok(ending) => ending,
         Err(error) => {
-            if matches!(
-                error.downcast_ref(),
-                Some(shedbox_client::Error::NotStarted { .. })
-            ) {
-                // It has never run and never will; what made it useless is told below.
-                let _ = sandbox.remove_with(true);
+            if let Some(error) = error.downcast_ref() {
+                give_up(&sandbox, error);
             }
             return Err(error);
         }
@@ -67,6 +69,14 @@ pub(crate) fn run(args: Args) -> Result<u8> {
         _ => {}
     }
     Ok(foreground::status(&ending))
+}
+
+/// Removes a sandbox whose main process cannot be started: it has never run and never will.
+fn give_up(sandbox: &Sandbox, error: &shedbox_client::Error) {
+    if matches!(error, shedbox_client::Error::NotStarted { .. }) {
+        // What made it useless is told; that it stays would be a second error.
+        let _ = sandbox.remove_with(true);
+    }
 }
 
 /// Starts the main process and stays with it. `Detached` leaves it running.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use shedbox_linux::errno::Errno;
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_spec::api::{Change, ResetReport, SandboxInfo, Status, WaitResult};
-use shedbox_spec::control::{Reply, Request, Stats};
+use shedbox_spec::control::{Attach, Reply, Request, Stats};
+use shedbox_spec::exec::{End, ExecResult};
 use shedbox_spec::{Kind, SandboxId, SandboxSpec};
 
 use crate::exec::{Exec, Follow, Running, lost, parse, send};
@@ -114,6 +115,22 @@ impl Sandbox {
     /// Follows its main process, or starts one that was held back.
     pub fn follow(&self, follow: Follow) -> Result<Running> {
         follow.launch(self)
+    }
+
+    /// Starts a main process that was held back, and leaves it to itself.
+    pub fn start_main(&self) -> Result<()> {
+        let alone = Attach {
+            detach: true,
+            ..Attach::default()
+        };
+        match self.ask(&Request::StartMain(alone), &[])? {
+            Reply::Exited(ExecResult {
+                end: End::NotStarted { code, message },
+                ..
+            }) => Err(Error::NotStarted { code, message }),
+            Reply::Started { .. } | Reply::Exited(_) => Ok(()),
+            other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
+        }
     }
 
     /// Sheds everything it has written and every process: a new generation with the same name and spec.
