@@ -43,6 +43,12 @@ pub fn splice(from: impl AsFd, to: impl AsFd, length: usize) -> Result<usize> {
     }
 }
 
+/// Gives a pipe a larger buffer, in bytes, as far as the user's limit (pipe-user-pages-soft) allows: a busy pipe moves
+/// more at each wake-up. What cannot be had is done without. Source: fcntl(2), F_SETPIPE_SZ.
+pub fn enlarge(pipe: impl AsFd, bytes: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+}
+
 /// Bytes that can be read from a pipe now. Source: ioctl_pipe(2), FIONREAD.
 pub fn available(pipe: impl AsFd) -> Result<u64> {
     rustix::io::ioctl_fionread(pipe).call("ioctl", || "FIONREAD".into())

@@ -15,8 +15,10 @@ use shedbox_spec::detach_keys::Matcher;
 use super::capture::Capture;
 use super::stdio::Fd;
 
-/// Bytes moved at once.
+/// Bytes moved at once through memory: what a pipe holds unless it is enlarged.
 const CHUNK: usize = 64 << 10;
+/// Bytes moved at once by splice, and the size of a pipe that is found full.
+const LARGE: usize = 1 << 20;
 /// Bytes written at once to what has no non-blocking mode of its own, a terminal: what it takes once it is writable.
 const SMALL_CHUNK: usize = 4 << 10;
 
@@ -46,6 +48,8 @@ pub(crate) struct Outflow {
     written: usize,
     /// The destination takes nothing now.
     blocked: bool,
+    /// The pipe has been found full and was enlarged.
+    enlarged: bool,
     /// The command has ended: so many bytes are still to come, whoever else holds the pipe.
     left: Option<u64>,
 }
@@ -67,6 +71,7 @@ impl Outflow {
             pending: Vec::new(),
             written: 0,
             blocked: false,
+            enlarged: false,
             left: None,
         })
     }
@@ -113,7 +118,7 @@ impl Outflow {
             self.flush()?;
             return Ok(self.state());
         }
-        let wanted = self.left.map_or(CHUNK, |left| CHUNK.min(left as usize));
+        let wanted = self.left.map_or(LARGE, |left| LARGE.min(left as usize));
         if self.splice {
             let To::Fd(to) = &self.to else {
                 return Ok(Flow::Ended);
@@ -134,11 +139,7 @@ impl Outflow {
             }
         }
         let small = self.kind == StreamKind::Terminal;
-        let wanted = if small {
-            wanted.min(SMALL_CHUNK)
-        } else {
-            wanted
-        };
+        let wanted = wanted.min(if small { SMALL_CHUNK } else { CHUNK });
         if let To::Fd(to) = &self.to
             && !writable(to.as_fd(), self.kind)?
         {
@@ -168,6 +169,10 @@ impl Outflow {
     }
 
     fn count(&mut self, count: usize) {
+        if count >= CHUNK && !self.enlarged {
+            self.enlarged = true;
+            stream::enlarge(&self.from, LARGE);
+        }
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(count as u64);
         }
