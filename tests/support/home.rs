@@ -254,8 +254,8 @@ impl Home {
         let mut leaks = Vec::new();
         if self.checked && self.runtime.join("docker.sock").exists() {
             self.remove_sandboxes();
-            let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-            // Trash is emptied after the answer.
+            // Trash is emptied after the answer, at idle priority.
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
             leaks = self.leaks();
             while !leaks.is_empty() && std::time::Instant::now() < end {
                 super::wait::pause();
