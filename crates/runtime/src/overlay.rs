@@ -67,10 +67,10 @@ pub(crate) fn mount_on(layers: &Layers<'_>, place: &str) -> Result<(), Failure> 
     }
 }
 
+/// Before Linux 6.5 options are not looked at one by one: `lowerdir+` is refused only when the mount is made. EINVAL has
+/// other causes there too; then the older way fails for the same one and names it.
 fn lacks_lowerdir_plus(error: &Error) -> bool {
-    error.errno == Errno::EINVAL
-        && error.call == "fsconfig"
-        && error.detail.starts_with("lowerdir+")
+    error.errno == Errno::EINVAL && error.call == "fsconfig"
 }
 
 /// mount(2), for kernels before 6.5. Its options must fit one page, and 127 layer paths do not: each layer gets a link
