@@ -121,7 +121,7 @@ fn directories_without_any_permission() {
     fs::create_dir_all(tree.join("sub")).unwrap();
     fs::write(tree.join("sub/f"), "").unwrap();
     for path in [tree.join("sub"), tree.clone()] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o0)).unwrap();
     }
     fs::set_permissions(dir.path().join("t"), fs::Permissions::from_mode(0o500)).unwrap();
     if rustix::process::geteuid().is_root() {

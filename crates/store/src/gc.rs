@@ -81,7 +81,7 @@ impl Store {
             });
         }
         let untagged = catalog.references_of(manifest);
-        self.forget(&mut catalog, &[manifest.clone()])?;
+        self.forget(&mut catalog, std::slice::from_ref(manifest))?;
         let candidates: HashSet<Digest> = image.digests().into_iter().collect();
         let swept = self.sweep(&catalog, in_use, Some(&candidates))?;
         let mut deleted = vec![image.config.clone()];

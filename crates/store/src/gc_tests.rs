@@ -130,7 +130,7 @@ fn removing_an_image() {
     // By force, while a sandbox runs on it: its layers stay.
     let used = |digest: &Digest| *digest == two.config || two.diff_ids.contains(digest);
     let removed = store.remove_image(&two.manifest, true, &used).unwrap();
-    assert_eq!(removed.deleted, [two.config.clone()]);
+    assert_eq!(removed.deleted, std::slice::from_ref(&two.config));
     assert!(store.has_layer(&two.diff_ids[0]) && store.has_layer(&two.diff_ids[1]));
     let error = store.remove_image(&two.manifest, true, &used).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);

@@ -1,7 +1,9 @@
 //! Layers: ingest in one pass, commit by rename, look up.
 //!
-//! 1. the caller's thread reads, hashes and decompresses the blob    2. a second thread hashes the tar stream, parses
-//! it and writes files into `ingest/<name>/diff`    3. both digests are compared    4. one rename makes it visible
+//! 1. the caller's thread reads, hashes and decompresses the blob
+//! 2. a second thread hashes the tar stream, parses it and writes files into `ingest/<name>/diff`
+//! 3. both digests are compared
+//! 4. one rename makes it visible
 //!
 //! On two cores the two halves of the work are about equal; a `gunzip | tar x` uses two processes likewise.
 
@@ -175,18 +177,17 @@ impl Store {
             let decoded = decode(source, &mut sender);
             drop(sender); // without the end mark when decoding has failed: the other half must not take it for the end
             let extracted = half.join().unwrap_or_else(|_| {
-                Err(StoreError::Tar(
-                    "the unpacking thread has panicked".to_owned(),
-                ))
+                tracing::error!("the unpacking thread has panicked");
+                Err(StoreError::Aborted)
             });
             (decoded, extracted)
         });
-        match (decoded, extracted) {
-            (Ok(()), Ok(done)) => Ok(done),
-            // The other half went first and has the cause.
-            (Ok(()) | Err(StoreError::Aborted), Err(error)) => Err(blame(error, source, expect)),
-            (Err(error), _) => Err(blame(error, source, expect)),
-        }
+        let error = match (decoded, extracted) {
+            (Ok(()), Ok(done)) => return Ok(done),
+            // The half that has only noticed that the other one is gone does not know why.
+            (Err(StoreError::Aborted) | Ok(()), Err(error)) | (Err(error), _) => error,
+        };
+        Err(blame(error, source, expect))
     }
 
     fn commit(&self, mut ingest: Ingest, diff_id: &Digest, info: LayerInfo) -> Result<()> {
@@ -227,8 +228,8 @@ fn unpack(mut unpacker: Unpacker<'_>, mut chunks: Chunks) -> Result<(Digest, Unp
     // Modes are as the archive says, whatever the daemon's umask is; this thread ends with the layer.
     path::private_zero_umask().doing(|| "leave the umask".to_owned())?;
     unpacker.run(&mut chunks)?;
-    let unpacked = unpacker.finish()?;
-    Ok((chunks.finish()?, unpacked))
+    let result = unpacker.finish()?;
+    Ok((chunks.finish()?, result))
 }
 
 fn check(what: &'static str, expected: Option<&Digest>, actual: &Digest) -> Result<()> {

@@ -1,4 +1,5 @@
 use std::io::{self, Cursor};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::blob::digest_of;
@@ -299,7 +300,6 @@ fn the_same_as_gnu_tar() {
         assert_eq!(layer.warnings, [""; 0], "{options:?}");
         let ours = scratch.store.layer_dir(&layer.diff_id);
         assert_same(&ours, &theirs);
-        use std::os::unix::fs::MetadataExt;
         assert!(ours.join("sparse").metadata().unwrap().blocks() < 2000);
         assert_eq!(ours.join("hole").metadata().unwrap().blocks(), 0);
     }

@@ -33,6 +33,7 @@
 //! let lower = store.lowers(&image)?;               // uppermost first, each directory once
 //! upper::make(&sandbox_dir, &[])?;                 // upper, work, cow/<n>/{upper,work}
 //! upper::swap(&live_upper, &spare_upper)?;         // reset
+//! upper::renew_work(&sandbox_dir, store.trash())?; // before the next mount on this upperdir
 //! store.trash().discard(&old)?;
 //! ```
 
@@ -50,6 +51,8 @@ mod entry;
 mod error;
 mod gc;
 mod header;
+#[cfg(test)]
+mod hostile_tests;
 mod image;
 mod layer;
 mod lock;

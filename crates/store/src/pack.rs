@@ -139,8 +139,8 @@ impl Packer<'_> {
         let handle = path::open_handle_at(dir, name).doing(what)?;
         let stat = meta::stat(&handle).doing(what)?;
         if stat.is_whiteout() {
-            let start = path.len() - name.len();
-            let hidden = [&path[..start], PREFIX, name.as_bytes()].concat();
+            let parent = &path[..path.len() - name.len()];
+            let hidden = [parent, PREFIX, name.as_bytes()].concat();
             self.mark(&hidden)?;
             return Ok(stat.kind);
         }

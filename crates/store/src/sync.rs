@@ -22,7 +22,7 @@ use crate::root::{names_in, remove_temporary};
 /// Quiet time after the last commit before syncfs runs: a pull of many layers is synced once.
 const QUIET: Duration = Duration::from_secs(3);
 /// Longest delay while commits keep coming.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The identity of a boot of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +212,7 @@ fn work(shared: &Shared) {
             tracing::warn!("{text}");
             let now = Instant::now();
             // Tried again, at the slow pace: a failing disk needs no hurry.
-            let retry = now + PATIENCE - QUIET;
+            let retry = now + PATIENCE;
             state.dirty = state.dirty.or(Some((retry, retry)));
         }
     }

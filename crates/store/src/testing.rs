@@ -1,5 +1,6 @@
 //! What the tests of this crate share: stores, tar streams of any shape, and trees as text.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -288,19 +289,16 @@ fn walk(root: &Path, at: &Path, lines: &mut Vec<String>) {
             mtime = meta::Timestamp::default(); // it has no time worth keeping
         }
         if stat.kind != FileKind::Directory && stat.links > 1 {
-            rest.push_str(&format!(" links={}", stat.links));
+            let _ = write!(rest, " links={}", stat.links);
         }
         let handle = path::open_handle_at(path::CURRENT, &full).unwrap();
         for name in xattr::list(&handle).unwrap() {
             let value = xattr::get(&handle, &name).unwrap().unwrap();
             if name.as_bytes().starts_with(b"user.") {
                 let value = String::from_utf8_lossy(&value).into_owned();
-                rest.push_str(&format!(" {}={value}", name.to_string_lossy()));
+                let _ = write!(rest, " {}={value}", name.to_string_lossy());
             } else if name == "security.capability" {
-                rest.push_str(&format!(
-                    " capability={}",
-                    shedbox_spec::digest::hex(&value)
-                ));
+                let _ = write!(rest, " capability={}", shedbox_spec::digest::hex(&value));
             }
         }
         lines.push(format!(

@@ -5,8 +5,8 @@ use std::path::Path;
 use shedbox_linux::errno::Errno;
 use shedbox_linux::path::{self, Rename};
 
-use crate::Result;
 use crate::error::Doing;
+use crate::{Result, Trash};
 
 /// Makes `<dir>/upper` (mode 0755: it is the sandbox's `/`), `<dir>/work` and, for each number in `cow`,
 /// `<dir>/cow/<n>/{upper,work}`. `dir` itself is made when missing. Directories that are there stay as they are:
@@ -27,6 +27,16 @@ pub fn make(dir: &Path, cow: &[usize]) -> Result<()> {
         pair(&base)?;
     }
     Ok(())
+}
+
+/// Replaces `<dir>/work` by an empty one: what overlay leaves in it belongs to the mount that made it.
+pub fn renew_work(dir: &Path, trash: &Trash) -> Result<()> {
+    let work = dir.join("work");
+    let old = shedbox_linux::meta::stat_at(path::CURRENT, &work);
+    if !matches!(&old, Err(error) if error.errno == Errno::ENOENT) {
+        trash.discard(&work)?;
+    }
+    make_dir(&work, 0o700)
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
@@ -64,23 +74,39 @@ mod tests {
     #[test]
     fn made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let base = dir.path().join("s");
-        make(&base, &[0, 7]).unwrap();
+        let sandbox = dir.path().join("s");
+        make(&sandbox, &[0, 7]).unwrap();
         for (path, mode) in [
             ("upper", 0o755),
             ("work", 0o700),
             ("cow/0/upper", 0o755),
             ("cow/7/work", 0o700),
         ] {
-            let meta = base.join(path).metadata().unwrap();
+            let meta = sandbox.join(path).metadata().unwrap();
             assert_eq!(meta.mode() & 0o777, mode, "{path}");
         }
-        fs::write(base.join("upper/f"), "").unwrap();
-        make(&base, &[0]).unwrap();
-        assert!(base.join("upper/f").exists());
+        fs::write(sandbox.join("upper/f"), "").unwrap();
+        make(&sandbox, &[0]).unwrap();
+        assert!(sandbox.join("upper/f").exists());
         let bare = dir.path().join("bare");
         make(&bare, &[]).unwrap();
         assert!(!bare.join("cow").exists());
+    }
+
+    #[test]
+    fn a_fresh_work_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let trash = Trash::open(&dir.path().join("trash")).unwrap();
+        let sandbox = dir.path().join("s");
+        make(&sandbox, &[]).unwrap();
+        fs::create_dir(sandbox.join("work/work")).unwrap();
+        for _ in 0..2 {
+            renew_work(&sandbox, &trash).unwrap();
+            assert_eq!(fs::read_dir(sandbox.join("work")).unwrap().count(), 0);
+        }
+        fs::remove_dir(sandbox.join("work")).unwrap();
+        renew_work(&sandbox, &trash).unwrap();
+        assert!(sandbox.join("work").is_dir());
     }
 
     #[test]

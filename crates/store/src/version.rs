@@ -11,7 +11,8 @@ use crate::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Version {
     /// The layout of the tree.
-    version: u32,
+    #[serde(rename = "version")]
+    layout: u32,
     #[serde(default)]
     compatible: Vec<String>,
     #[serde(default)]
@@ -28,7 +29,7 @@ impl Version {
     /// What this program writes.
     pub(crate) fn current() -> Self {
         Self {
-            version: LAYOUT,
+            layout: LAYOUT,
             compatible: Vec::new(),
             read_only: Vec::new(),
             incompatible: Vec::new(),
@@ -44,8 +45,8 @@ impl Version {
             .filter(|feature| !KNOWN.contains(&feature.as_str()))
             .cloned()
             .collect();
-        if self.version != LAYOUT {
-            unknown.insert(0, format!("version {}", self.version));
+        if self.layout != LAYOUT {
+            unknown.insert(0, format!("version {}", self.layout));
         }
         if unknown.is_empty() {
             Ok(())
