@@ -79,7 +79,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry; what is unread of the last one is passed over. `None` at the end of the archive, which two
-    /// blocks of zeros or the end of the stream mark. What follows them is not looked at.
+    /// blocks of zeros or the end of the stream behind an entry's data mark. What follows them is not looked at.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();
         let mut long_name = None;
@@ -246,7 +246,7 @@ impl<'a> Entries<'a> {
     }
 
     fn set_data(&mut self, size: u64) -> Result<()> {
-        // A sum above this would overflow when the rest is skipped; no stream is that long.
+        // No stream is that long, and sums stay below 2⁶⁴.
         if size > i64::MAX as u64 {
             return Err(StoreError::Tar(format!("an entry has {size} bytes")));
         }

@@ -457,3 +457,7 @@ fn doing(entry: &Entry) -> String {
 #[cfg(test)]
 #[path = "unpack_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "unpack_limits_tests.rs"]
+mod limits_tests;
