@@ -113,7 +113,7 @@ fn the_detach_keys_leave_it_running() {
         .types("echo up$((1+1))\r")
         .shows("up2")
         .types("\u{10}\u{11}");
-    assert!(screen.ends(0).contains("detached"));
+    screen.shows("shedbox: detached").ends(0);
     assert_eq!(home.run(["ps", "-q"]).lines().count(), 1);
     let mut screen = Screen::start(&home, &["attach", "--detach-keys=ctrl-a,d", &name]);
     screen

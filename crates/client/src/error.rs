@@ -53,6 +53,12 @@ pub enum Error {
         /// Id or name.
         sandbox: String,
     },
+    /// The sandbox ended before it took the request: nothing was done.
+    #[error("sandbox {sandbox} ended before it took the request")]
+    NotTaken {
+        /// Id or name.
+        sandbox: String,
+    },
     /// The command could not be started.
     #[error("{message}")]
     NotStarted {
@@ -102,7 +108,7 @@ impl Error {
                 None => Kind::Internal,
             },
             Self::DaemonStart { .. } | Self::Protocol { .. } => Kind::Internal,
-            Self::Killed { .. } => Kind::Conflict,
+            Self::Killed { .. } | Self::NotTaken { .. } => Kind::Conflict,
             Self::NotStarted { code: 127, .. } => Kind::NotFound,
             Self::NotStarted { .. } | Self::Archive { .. } => Kind::Invalid,
         }
@@ -124,7 +130,7 @@ impl Error {
             Self::Protocol { .. } => Some(
                 "client and daemon may be of different versions; end the daemon with SIGTERM and try again".to_owned(),
             ),
-            Self::Killed { .. } => Some("look at it with `shedbox ps -a` and `shedbox logs`".to_owned()),
+            Self::Killed { .. } | Self::NotTaken { .. } => Some("look at it with `shedbox ps -a` and `shedbox logs`".to_owned()),
             Self::NotStarted { .. } => None,
             Self::Archive { .. } => Some("nothing outside the target directory was touched".to_owned()),
         }

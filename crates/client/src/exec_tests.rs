@@ -542,3 +542,28 @@ fn a_piped_stream_beside_a_pumped_one_ends_with_the_command() {
         assert!(child.wait().unwrap().success());
     }
 }
+
+#[test]
+fn a_request_that_nobody_took_is_told_from_a_command_that_died() {
+    // Closed with the request unread.
+    let unread = ground(|connection| {
+        shedbox_linux::pidfd::readable(&connection, None).unwrap();
+    });
+    let error = unread.sandbox.command("x").output().unwrap_err();
+    assert!(matches!(error, Error::NotTaken { .. }), "{error}");
+
+    // The command had started; a signal was on its way.
+    let died = ground(|connection| {
+        request(&connection);
+        reply(&connection, &Reply::Started { pid: 1 });
+        shedbox_linux::pidfd::readable(&connection, None).unwrap();
+    });
+    let mut child = died
+        .sandbox
+        .command("x")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.kill(15).unwrap();
+    assert!(matches!(child.wait().unwrap_err(), Error::Killed { .. }));
+}

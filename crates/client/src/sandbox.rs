@@ -279,8 +279,13 @@ impl Sandbox {
     /// A connection for files, also of a stopped sandbox: the init that serves those leaves when the second connection,
     /// which is to be held as long as files are accessed, has ended.
     pub(crate) fn files_socket(&self) -> Result<(PathBuf, Option<SeqPacket>)> {
-        if self.try_connect()?.is_some() {
-            return Ok((self.socket.clone(), None));
+        if let Some(control) = self.try_connect()? {
+            // For a moment after a stop the socket still listens, and nobody answers.
+            match ask_on(&control, &self.label, &Request::Status, &[]) {
+                Ok(_) => return Ok((self.socket.clone(), None)),
+                Err(Error::NotTaken { .. } | Error::Killed { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let access: shedbox_spec::api::FilesAccess =
             self.client

@@ -208,10 +208,17 @@ impl Child {
                 Ok(false) => return Ok(None),
                 Err(error) => return Err(waiting(error)),
             }
-            let frame = control.recv().map_err(|error| lost(&self.sandbox, error))?;
-            let frame = frame.ok_or_else(|| Error::Killed {
+            let killed = || Error::Killed {
                 sandbox: self.sandbox.clone(),
-            })?;
+            };
+            // It runs, so a connection that broke took it along.
+            let frame = control
+                .recv()
+                .map_err(|error| match lost(&self.sandbox, error) {
+                    Error::NotTaken { .. } => killed(),
+                    other => other,
+                });
+            let frame = frame?.ok_or_else(killed)?;
             match parse(&frame.bytes)? {
                 Reply::Exited(result) => {
                     if let End::NotStarted { code, message } = result.end {

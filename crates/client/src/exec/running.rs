@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::seqpacket::{Frame, SeqPacket};
@@ -42,6 +43,8 @@ pub(crate) struct TerminalEnds {
 pub struct Running {
     sandbox: String,
     control: Arc<SeqPacket>,
+    /// Something passed on the connection after the request: its end is then the end of a command, not a refusal.
+    talked: Arc<AtomicBool>,
     pub(crate) pump: Pump,
     /// Waits for the master of the terminal.
     terminal: Option<TerminalEnds>,
@@ -62,6 +65,7 @@ impl Running {
         Ok(Self {
             sandbox: sandbox.to_owned(),
             control: Arc::new(control),
+            talked: Arc::new(AtomicBool::new(false)),
             pump,
             terminal,
             result: None,
@@ -86,10 +90,15 @@ impl Running {
                     }
                 }
                 Woken::Control => {
-                    let frame = self
-                        .control
-                        .recv()
-                        .map_err(|error| lost(&self.sandbox, error))?;
+                    let frame = match self.control.recv() {
+                        Err(error)
+                            if error.errno == Errno::ECONNRESET
+                                && self.talked.load(Ordering::Acquire) =>
+                        {
+                            None
+                        }
+                        other => other.map_err(|error| lost(&self.sandbox, error))?,
+                    };
                     if let Some(event) = self.hear(frame)? {
                         return Ok(event);
                     }
@@ -104,6 +113,7 @@ impl Running {
             self.pump.finish();
             return Ok(None);
         };
+        self.talked.store(true, Ordering::Release);
         match parse(&frame.bytes)? {
             Reply::Started { pid } => {
                 if let Some(ends) = self.terminal.take() {
@@ -174,6 +184,7 @@ impl Running {
     pub fn remote(&self) -> Remote {
         Remote {
             control: Arc::clone(&self.control),
+            talked: Arc::clone(&self.talked),
             sandbox: self.sandbox.clone(),
         }
     }
@@ -188,6 +199,7 @@ impl Running {
 #[derive(Debug, Clone)]
 pub struct Remote {
     control: Arc<SeqPacket>,
+    talked: Arc<AtomicBool>,
     sandbox: String,
 }
 
@@ -205,6 +217,7 @@ impl Remote {
     pub(crate) fn follow_up(&self, what: &FollowUp) -> Result<()> {
         let frame = serde_json::to_vec(what)
             .map_err(|error| Error::protocol("this program", error.to_string()))?;
+        self.talked.store(true, Ordering::Release);
         match self.control.send(&frame, &[]) {
             Err(error) if matches!(error.errno, Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             other => other.map_err(Error::system(format!("reach sandbox {}", self.sandbox))),
@@ -232,10 +245,12 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Reply> {
     serde_json::from_slice(frame).map_err(|error| Error::protocol("the sandbox", error.to_string()))
 }
 
-/// The error of a connection that broke.
+/// The error of a connection that broke. A peer that closes with our request unread, or a listener that closes before it
+/// has accepted us, gives ECONNRESET, or EPIPE when we send; one that has read it gives the end of the stream instead.
+/// Source: unix_release_sock in net/unix/af_unix.c.
 pub(crate) fn lost(sandbox: &str, error: shedbox_linux::Error) -> Error {
     match error.errno {
-        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Error::Killed {
+        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Error::NotTaken {
             sandbox: sandbox.to_owned(),
         },
         _ => Error::system(format!("reach sandbox {sandbox}"))(error),
