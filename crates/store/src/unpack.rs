@@ -2,6 +2,8 @@
 //!
 //! The archive is hostile until proven otherwise. The rules:
 //!
+//! - Directories that only a path implies are made with mode 0755 and root as owner, as Docker's graph drivers do: a layer is
+//!   extracted without knowing what it will lie on.
 //! - Names: leading slashes are dropped, `..` is refused, any bytes but NUL are kept. Links on the way are resolved as if
 //!   the layer were `/` (see `parents`); nothing is ever resolved by the host's own root.
 //! - An entry replaces what has its name, a directory over a directory keeps its content. A hard link must name
