@@ -69,6 +69,9 @@ struct Storm {
     images: [Option<bool>; 2],
     scratch: tempfile::TempDir,
     round: usize,
+    /// Commands that were under way, and those of them that were not answered.
+    commands: usize,
+    cut_short: usize,
 }
 
 #[test]
@@ -105,6 +108,8 @@ impl Storm {
             images: [Some(false); 2],
             scratch: crate::support::scratch(),
             round: 0,
+            commands: 0,
+            cut_short: 0,
         }
     }
 
@@ -258,6 +263,8 @@ impl Storm {
     fn learn(&mut self, task: Task, beside: Beside, victim: Victim) {
         let output = beside.end();
         let answered = output.status.success();
+        self.commands += 1;
+        self.cut_short += usize::from(!answered);
         let what = told(&output);
         let round = self.round;
         match task {
@@ -368,6 +375,15 @@ impl Storm {
 
     fn end(mut self) {
         self.look(false);
+        println!(
+            "{} of {} commands were not answered",
+            self.cut_short, self.commands
+        );
+        // Otherwise the moments are badly chosen and the test shows nothing.
+        assert!(
+            self.cut_short * 10 > self.commands,
+            "kills hit too few commands"
+        );
         for slot in &self.slots {
             if slot.there == Some(true) {
                 self.home.run(["reset", &slot.name]);

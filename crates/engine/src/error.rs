@@ -57,6 +57,23 @@ pub enum EngineError {
     Image(#[from] shedbox_image::Error),
 }
 
+impl EngineError {
+    /// The disk, a quota or the inode table is full.
+    pub(crate) fn is_no_space(&self) -> bool {
+        let full = |errno| matches!(Errno::from_raw(errno), Errno::ENOSPC | Errno::EDQUOT);
+        match self {
+            Self::Io { source, .. } => source.raw_os_error().is_some_and(full),
+            Self::Kernel { source, .. } => full(source.errno as i32),
+            // The limit on namespaces has the same number.
+            Self::Generation { failure, .. } => {
+                full(failure.errno) && failure.stage != "namespaces"
+            }
+            Self::Store(error) => error.is_no_space(),
+            Self::Refused(_) | Self::Protocol { .. } | Self::Image(_) => false,
+        }
+    }
+}
+
 /// Adds what was being done to an error below.
 pub(crate) trait Doing<T> {
     /// `action` completes the sentence "cannot …"; it runs only on failure.

@@ -26,6 +26,7 @@ mod keeper;
 mod life;
 mod lifecycle;
 pub mod logs;
+mod make_room;
 mod merge;
 mod observe;
 mod output;

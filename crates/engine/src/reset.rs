@@ -6,6 +6,8 @@
 //! 4. activate the new one, which has had a copy of the listening socket all along; start the main process
 //! 5. answer; then, in the background: kill the old init to be sure, its directory into the trash, record, next spare
 //!
+//! On a full disk there is no room for 1: see [`crate::make_room`].
+//!
 //! What a crash of the daemon leaves (the new init was not activated before 4, so it leaves with us):
 //!
 //! - before 2: `spare/` besides a living sandbox. Recovery throws it away.
@@ -28,6 +30,7 @@ use crate::background::Job;
 use crate::error::{EngineError, Result};
 use crate::generation::{Order, Place};
 use crate::init::Init;
+use crate::make_room;
 use crate::sandbox::{Sandbox, Turn};
 
 impl Engine {
@@ -41,7 +44,13 @@ impl Engine {
 
         let (next, from_spare) = match sandbox.take_spare() {
             Some(spare) => (spare, true),
-            None => (self.build_next(&sandbox, &mut turn)?, false),
+            None => match self.build_next(&sandbox, &mut turn) {
+                Ok(next) => (next, false),
+                Err(error) if make_room::would_help(&sandbox, &error) => {
+                    return self.reset_in_place(&sandbox, &mut turn);
+                }
+                Err(error) => return Err(error),
+            },
         };
         if let Err(error) = upper::swap(&sandbox.layout.live(), &sandbox.layout.spare()) {
             next.destroy();

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use shedbox_linux::errno::Errno;
 use shedbox_linux::path::{self, Rename};
 use shedbox_linux::tree::{Entries, Removal};
 use shedbox_linux::{disk, tree};
@@ -111,6 +112,20 @@ impl Trash {
         drop(progress);
         self.shared.wake.notify_one();
         Ok(self.path.join(new))
+    }
+
+    /// Moves a file or directory of the same file system here and deletes it in this thread, at its priority: for a
+    /// caller who needs the room. A directory tree of unusual depth is left to the background thread in parts.
+    pub fn delete(&self, path: &Path) -> Result<()> {
+        let new = self.discard(path)?;
+        let name = new.file_name().unwrap_or_default();
+        // The background thread may be at it as well: who comes second finds less.
+        match remove(&self.shared, name) {
+            Err(error) if error.errno == Errno::ENOTEMPTY => Ok(()),
+            other => other
+                .map(drop)
+                .doing(|| format!("delete `{}`", new.display())),
+        }
     }
 
     /// Waits until nothing is left but what cannot be deleted.

@@ -66,6 +66,22 @@ fn discarding_what_is_not_there_is_an_error() {
 }
 
 #[test]
+fn what_is_deleted_is_gone_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    for index in 0..50 {
+        let path = dir.path().join(format!("d{index}"));
+        fs::create_dir_all(path.join("x/y")).unwrap();
+        fs::write(path.join("x/file"), "content").unwrap();
+        trash.delete(&path).unwrap();
+        assert!(!path.exists());
+    }
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+    assert!(trash.delete(&dir.path().join("none")).is_err());
+}
+
+#[test]
 fn many_threads_discard_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let trash = open(dir.path());

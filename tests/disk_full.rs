@@ -1,0 +1,10 @@
+//! A full disk: a clear error, a store that is intact, and everything works again when room returns.
+
+mod support;
+
+#[path = "disk_full/pull.rs"]
+mod pull;
+#[path = "disk_full/sandbox.rs"]
+mod sandbox;
+#[path = "disk_full/small_disk.rs"]
+mod small_disk;
