@@ -49,10 +49,11 @@ fn ours_is_read_by_skopeo_and_umoci() {
 
     for (name, reference) in [("tiny", &tiny), ("manylayers", &many)] {
         let original = skopeo_config(&layout(name));
-        let from_docker = skopeo_config(&format!("docker-archive:{}:{reference}", text(&docker)));
-        assert_eq!(from_docker["rootfs"], original["rootfs"], "{name}: diff ids");
-        assert_eq!(from_docker["config"], original["config"], "{name}: configuration");
-        // Copying makes skopeo read every layer and compare it with its diff id.
+        let archived = skopeo_config(&format!("docker-archive:{}:{reference}", text(&docker)));
+        assert_eq!(archived["config"], original["config"], "{name}: configuration");
+        let layers = |config: &Value| config["rootfs"]["diff_ids"].as_array().unwrap().len();
+        assert_eq!(layers(&archived), layers(&original), "{name}: layers");
+        // Copying makes skopeo read every layer and compare it with its digest.
         skopeo_copy(
             &format!("docker-archive:{}:{reference}", text(&docker)),
             &format!("oci:{}:{name}", text(&dir.path().join("from-docker"))),
@@ -79,35 +80,35 @@ fn an_archive_on_standard_output_and_back() {
     require!(userns, image "tiny");
     let home = Home::new();
     let reference = home.image("tiny");
-    let id = image_id(&home, &reference);
     for format in ["docker", "oci"] {
         let archive = home.shedbox(["save", &format!("--format={format}"), &reference]).output().unwrap();
         assert!(archive.status.success(), "{archive:?}");
         home.run(["rmi", &reference]);
         home.shedbox(["load", "--quiet"]).write_stdin(archive.stdout).assert().success();
-        assert_eq!(image_id(&home, &reference), id, "{format}");
-        assert_eq!(home.run(["run", "--rm", "--pull=never", &reference, "cat", "/etc/image"]), "built by scripts/test-images");
+        let file = home.run(["run", "--rm", "--pull=never", &reference, "cat", "/etc/image"]);
+        assert_eq!(file, "built by scripts/test-images", "{format}");
     }
 }
 
 #[test]
-fn what_was_saved_is_the_same_image_elsewhere() {
-    require!(userns, image "manylayers");
+fn nothing_is_lost_on_the_way_out_and_in() {
+    require!(userns, program "umoci", program "python3", image "manylayers");
     let (home, other) = (Home::new(), Home::new());
     let reference = home.image("manylayers");
     let dir = scratch();
     let archive = dir.path().join("image.tar");
     home.run(["save", "--output", text(&archive), &reference]);
-    other.run(["load", "--input", text(&archive)]);
-    assert_eq!(image_id(&home, &reference), image_id(&other, &reference));
-    // Layers are packed anew, and come out as they went in: their digests are the names of their directories.
-    let names = |home: &Home| {
-        let mut names: Vec<_> = std::fs::read_dir(home.root().join("store/layers")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(&home), names(&other));
-    assert_eq!(other.run(["run", "--rm", &reference, "cat", "/counter", "/tree/swap-to-dir/file"]), "24\ninside");
+    other.run(["load", "--quiet", "--input", text(&archive)]);
+    assert!(crate::rootfs::compare(&other, &reference, "manylayers") > 400);
+    // Layers are packed anew, the same way each time: what comes out of the copy is what came out of the original.
+    let again = dir.path().join("again.tar");
+    other.run(["save", "--output", text(&again), &reference]);
+    tool("cmp", &[text(&archive), text(&again)]);
+    assert_eq!(image_id(&other, &reference), {
+        let third = Home::new();
+        third.run(["load", "--quiet", "--input", text(&again)]);
+        image_id(&third, &reference)
+    });
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn names_go_one_by_one_and_the_image_with_the_last() {
     }
     let id = ids(&home).remove(0);
     // An id with two names is ambiguous about what is meant.
-    home.refused(["rmi", &id], 1, &one);
+    home.refused(["rmi", &id], 1, "has 2 references");
     assert!(home.run(["rmi", &one]).contains(&one));
     assert_eq!(ids(&home), std::slice::from_ref(&id));
     let said = home.run(["rmi", &two]);

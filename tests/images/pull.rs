@@ -282,3 +282,31 @@ fn mirrors_come_first_and_the_registry_after_them() {
         assert!(stderr.contains(part), "no `{part}` in:\n{stderr}");
     }
 }
+
+#[test]
+fn a_daemon_does_not_leave_during_a_long_transfer() {
+    require!(userns, program "skopeo", image "tiny");
+    let home = Home::new();
+    home.configure("idle_exit_s = 1\n");
+    let dir = crate::support::scratch();
+    let archive = dir.path().join("archive.tar");
+    let status = Command::new("skopeo")
+        .args(["--insecure-policy", "copy", "--quiet"])
+        .arg(format!("oci:{}:latest", images::layout("tiny").display()))
+        .arg(format!("docker-archive:{}:slow/app:1", archive.display()))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    // Half of it, then nothing for longer than the daemon stays without a reason.
+    let script = r#"size=$(stat -c %s "$1"); half=$((size / 2)); head -c $half "$1"; sleep 4; tail -c +$((half + 1)) "$1""#;
+    let mut slow = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(&archive)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = home.command(["load", "--quiet"]).stdin(slow.stdout.take().unwrap()).output().unwrap();
+    assert!(slow.wait().unwrap().success());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    works(&home, "slow/app:1");
+}

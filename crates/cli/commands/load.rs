@@ -32,7 +32,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             let whole = whole.into_os_string().into_string().map_err(|path| {
                 Error::invalid(format!("the path {} is not UTF-8", path.display()))
             })?;
-            client.load_path(&whole, &mut on_event)?
+            client
+                .load_path(&whole, &mut on_event)
+                .with_context(|| format!("cannot take in {path}"))?
         }
         _ => {
             let stdin = io::stdin();

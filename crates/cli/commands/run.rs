@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     match &ending {
         Ending::Detached => sandbox.detach()?,
         _ if options.rm => remove(sandbox)?,
-        _ => {}
+        ending => settle(&sandbox, ending),
     }
     Ok(foreground::status(&ending))
 }
@@ -104,6 +104,14 @@ pub(crate) fn follow(
         running.detach()?;
     }
     Ok(ending)
+}
+
+/// Waits until everybody sees that the command has ended: the next thing a script does may be to remove the sandbox.
+pub(crate) fn settle(sandbox: &Sandbox, ending: &Ending) {
+    if matches!(ending, Ending::Ended(_)) {
+        // What the command has ended with is known already; whoever asks next will hear what is wrong here.
+        let _ = sandbox.wait();
+    }
 }
 
 /// Removes it before we leave; the daemon may have been faster.

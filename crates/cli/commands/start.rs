@@ -5,7 +5,7 @@ use shedbox_client::Client;
 use shedbox_spec::Error;
 
 use super::for_each_sandbox;
-use super::run::follow;
+use super::run::{follow, settle};
 use crate::foreground;
 
 /// Start sandboxes that were created or stopped
@@ -40,5 +40,6 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let sandbox = Client::shared().sandbox(name)?;
     let info = sandbox.start_with(true)?;
     let ending = follow(&sandbox, info.spec.tty, args.interactive, keys)?;
+    settle(&sandbox, &ending);
     Ok(foreground::status(&ending))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shedbox_image::ImageService;
+use shedbox_image::platform::Platform;
 use shedbox_spec::api::CreateRequest;
 use shedbox_spec::api::{ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed};
 use shedbox_spec::sandbox::Source;
@@ -23,10 +24,20 @@ impl Engine {
         let Source::Image(reference) = &request.spec.source else {
             return None;
         };
-        let pull = match request.pull {
-            PullPolicy::Never => false,
-            PullPolicy::Always => true,
-            PullPolicy::Missing => self.images.find(reference).is_err(),
+        let platform = request.spec.platform.as_deref();
+        let here = self.images.find(reference).ok();
+        // A platform that is none is told by the pull.
+        let fits = |record: &ImageRecord| {
+            platform.is_none_or(|wanted| {
+                Platform::parse(wanted)
+                    .is_ok_and(|wanted| wanted.accepts(&Platform::of_record(record)))
+            })
+        };
+        let pull = match (request.pull, here) {
+            (PullPolicy::Always, _) => true,
+            // The pull says what is missing, without asking anybody.
+            (PullPolicy::Never, here) => here.is_some_and(|record| !fits(&record)),
+            (PullPolicy::Missing, here) => here.is_none_or(|record| !fits(&record)),
         };
         pull.then(|| PullRequest {
             reference: reference.clone(),

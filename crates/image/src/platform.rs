@@ -7,6 +7,7 @@ use std::fmt;
 
 use oci_client::manifest::ImageIndexEntry;
 use shedbox_spec::{Error, Result};
+use shedbox_store::ImageRecord;
 
 /// Operating system, architecture and variant of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,15 @@ impl Platform {
             architecture: architecture.to_owned(),
             variant: Some(variant.to_owned()).filter(|variant| !variant.is_empty()),
         }
+    }
+
+    /// What an image of the store is for, as its configuration says.
+    pub fn of_record(record: &ImageRecord) -> Self {
+        Self::normalised(
+            &record.os,
+            &record.architecture,
+            record.variant.as_deref().unwrap_or(""),
+        )
     }
 
     /// How well `image` serves one who wants `self`: 0 is best, `None` not at all.

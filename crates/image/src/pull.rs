@@ -122,7 +122,7 @@ impl ImageService {
     /// The image of a canonical reference, when it is whole and fits the platform.
     fn present(&self, key: &str, platform: Option<&Platform>) -> Option<Arc<ImageRecord>> {
         let record = self.shared.store.resolve(key).ok()?;
-        let is = platform_of(&record);
+        let is = Platform::of_record(&record);
         let whole = record
             .diff_ids
             .iter()
@@ -139,15 +139,6 @@ impl ImageService {
         });
         image
     }
-}
-
-/// What an image is for, as its configuration says.
-fn platform_of(record: &ImageRecord) -> Platform {
-    Platform::normalised(
-        &record.os,
-        &record.architecture,
-        record.variant.as_deref().unwrap_or(""),
-    )
 }
 
 /// The canonical reference under which the store knows it: the digest counts more than a tag beside it.
@@ -221,7 +212,7 @@ impl Pull<'_> {
         let key = self.reference.with_digest(digest.clone()).to_string();
         let wanted = self.platform.clone().unwrap_or_else(Platform::host);
         let record = self.service.present(&key, Some(&wanted))?;
-        (platform_of(&record) == wanted).then_some(record)
+        (Platform::of_record(&record) == wanted).then_some(record)
     }
 
     /// From the reference to the manifest of one image, through indexes.
