@@ -51,6 +51,18 @@ impl Record {
         })
     }
 
+    /// Parts of the host's tree are mounted inside: they are busy until the kernel has taken the mounts down.
+    pub(crate) fn lends_host_paths(&self) -> bool {
+        use shedbox_spec::mount::Mount;
+        use shedbox_spec::sandbox::Source;
+        matches!(self.spec.source, Source::Rootfs(_))
+            || self
+                .spec
+                .mounts
+                .iter()
+                .any(|mount| matches!(mount, Mount::Bind { .. }))
+    }
+
     /// Indices in `mounts` of the copy-on-write binds.
     pub(crate) fn cow_mounts(&self) -> Vec<usize> {
         use shedbox_spec::mount::{Access, Mount};

@@ -73,9 +73,12 @@ impl Engine {
         self.discard_if_there(&sandbox.layout.dir)?;
         // From here on the name is free, so its link must be gone by now.
         self.registry().remove(&sandbox.record.id, sandbox.name());
-        // What is left of the inits themselves is ended by the kernel; wait, so that nobody finds them after the answer.
-        for init in live.iter().chain(&spare) {
-            init.destroy_and_wait()?;
+        // No process of the sandbox is left; what the kernel still takes down is namespaces. Wait for it only where a
+        // mount of the caller's would be busy until then.
+        if sandbox.record.lends_host_paths() {
+            for init in live.iter().chain(&spare) {
+                init.destroy_and_wait()?;
+            }
         }
         let ended = sandbox.state().ended(true, sandbox.has_main());
         ended.notify();

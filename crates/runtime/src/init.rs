@@ -18,7 +18,7 @@ use shedbox_linux::errno::Context;
 use shedbox_linux::poll::{Interest, Readiness, poll};
 use shedbox_linux::process::{self, ChildSignals};
 use shedbox_linux::seqpacket::{self, SeqPacket};
-use shedbox_linux::{fd, net};
+use shedbox_linux::{fd, net, seccomp};
 use shedbox_spec::control::{Failure, InitEvent, Reply};
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::network::Network;
@@ -224,6 +224,10 @@ impl Init {
         // Nothing that is started from here on can gain privileges or leave the capability set of the spec.
         process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
         process::limit_bounding_set(spec.capabilities).map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
+        // The filter refuses nothing that init itself needs, and init never lifts a restriction.
+        if !spec.seccomp.is_empty() {
+            seccomp::install(&spec.seccomp).map_err(plain("seccomp"))?;
+        }
         let log = LogWriter::open(log_dir.as_fd(), spec.log_max_bytes).stage("log")?;
         let expires = spec
             .ttl_ms

@@ -4,15 +4,17 @@
 //! reports a failure by writing it down. The order of the restrictions is fixed here and nowhere else:
 //!
 //! 1. session, terminal, standard streams    2. every other descriptor closed    3. working directory
-//! 4. resource limits and the mark of the exec    5. groups, user, capabilities    6. seccomp (no_new_privs and the
-//!    bounding set are init's own already)    7. the program
+//! 4. resource limits and the mark of the exec    5. groups, user, capabilities    6. the program
+//!
+//! no_new_privs, the bounding set and the system call filter are init's own (see `Init::prepare`) and pass to every
+//! child: a filter is compiled by the kernel each time it is installed, which would be a large part of a short command.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use shedbox_linux::clone::{self, Stack};
+use shedbox_linux::fd;
 use shedbox_linux::process::{self, CStringArray, Errno};
-use shedbox_linux::{fd, seccomp};
 use shedbox_spec::exec::End;
 
 use crate::surroundings::{Surroundings, set, value};
@@ -98,9 +100,6 @@ pub(crate) fn launch(
         }
         process::set_ids(user.uid, user.gid).map_err(at("setresuid"))?;
         process::set_capabilities(capabilities).map_err(at("capset"))?;
-        if !around.spec.seccomp.is_empty() {
-            seccomp::install(&around.spec.seccomp).map_err(at("seccomp"))?;
-        }
         process::unblock_signals().map_err(at("signal mask"))?;
         let mut worst = Errno::ENOENT;
         for candidate in &candidates {

@@ -1,9 +1,12 @@
 //! What every command of a generation shares: environment, user, limits, and descriptors that were opened before any
 //! code of the sandbox ran, so that nothing inside can have replaced what they name.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use shedbox_linux::inroot::{self, open_root};
+use shedbox_linux::meta::{self, FileKind, Stat};
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::user::{ResolvedUser, UserSpec, resolve};
@@ -30,6 +33,16 @@ pub(crate) struct Surroundings {
     pub(crate) root: OwnedFd,
     /// /proc.
     pub(crate) proc: OwnedFd,
+    passwd: RefCell<Accounts>,
+    group: RefCell<Accounts>,
+}
+
+/// A file of accounts as it was when last looked at.
+#[derive(Default)]
+struct Accounts {
+    /// What told it from every other version of it.
+    version: Option<Stat>,
+    content: Rc<Vec<u8>>,
 }
 
 impl Surroundings {
@@ -67,6 +80,8 @@ impl Surroundings {
             pts,
             root,
             proc,
+            passwd: RefCell::default(),
+            group: RefCell::default(),
         })
     }
 
@@ -74,8 +89,8 @@ impl Surroundings {
     pub(crate) fn user(&self, asked: Option<&str>) -> Result<ResolvedUser, String> {
         let text = asked.unwrap_or(&self.spec.user);
         let user = UserSpec::parse(text).map_err(|error| error.message)?;
-        let passwd = self.accounts("/etc/passwd")?;
-        let group = self.accounts("/etc/group")?;
+        let passwd = self.accounts("/etc/passwd", &self.passwd)?;
+        let group = self.accounts("/etc/group", &self.group)?;
         let mut found = resolve(&user, &passwd, &group).map_err(|error| error.message)?;
         let mapped = |ranges: &[(u32, u32)], id: u32| {
             ranges
@@ -102,12 +117,23 @@ impl Surroundings {
         ))
     }
 
-    /// A file of accounts in the rootfs. It belongs to the sandbox: whatever is wrong with it must not hold init up.
-    fn accounts(&self, path: &str) -> Result<Vec<u8>, String> {
-        match inroot::read_small(&self.root, path, ACCOUNTS_MAX) {
-            Ok(content) => Ok(content.unwrap_or_default()),
-            Err(error) => Err(error.to_string()),
+    /// A file of accounts in the rootfs, read anew when it has changed. It belongs to the sandbox: whatever is wrong with
+    /// it must not hold init up.
+    fn accounts(&self, path: &str, known: &RefCell<Accounts>) -> Result<Rc<Vec<u8>>, String> {
+        // A link, or a directory that is one, leads nowhere but into this root; only a plain file is worth keeping.
+        let version = meta::stat_at(&self.root, path.trim_start_matches('/'))
+            .ok()
+            .filter(|stat| stat.kind == FileKind::Regular);
+        let mut known = known.borrow_mut();
+        if version.is_none() || known.version != version {
+            let content = inroot::read_small(&self.root, path, ACCOUNTS_MAX)
+                .map_err(|error| error.to_string())?;
+            *known = Accounts {
+                version,
+                content: Rc::new(content.unwrap_or_default()),
+            };
         }
+        Ok(Rc::clone(&known.content))
     }
 }
 
