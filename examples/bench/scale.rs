@@ -12,7 +12,7 @@ use crate::table::{Report, Target};
 pub(crate) fn memory(options: &Options, shed: &Shed, report: &mut Report) -> anyhow::Result<()> {
     let count = (options.many / 10).clamp(10, 100);
     shed.wait_until_quiet()?;
-    let (before, processes_before) = (memory_in_use()?, shed.resident_kib()?);
+    let (kernel_before, processes_before) = (kernel_kib()?, shed.resident_kib()?);
     let sandboxes = (0..count)
         .map(|_| shed.create())
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -20,16 +20,16 @@ pub(crate) fn memory(options: &Options, shed: &Shed, report: &mut Report) -> any
         sandbox.exec_true()?;
         sandbox.wait_for_spare()?;
     }
-    let (after, processes_after) = (memory_in_use()?, shed.resident_kib()?);
-    let each = (after - before) / count as f64;
-    let user = (processes_after - processes_before) / count as f64;
+    let kernel = (kernel_kib()? - kernel_before) / count as f64;
+    let user = (shed.resident_kib()? - processes_before) / count as f64;
+    let each = kernel + user;
     for sandbox in sandboxes {
         sandbox.remove()?;
     }
     report.row(
         &format!("memory of each of {count} idle sandboxes, spare included"),
-        &format!("{each:.0} KiB, of which {user:.0} KiB processes (PSS) and the rest kernel"),
-        "MemAvailable before and after",
+        &format!("{each:.0} KiB: {user:.0} KiB of processes (PSS), {kernel:.0} KiB of the kernel"),
+        "slab, page tables, kernel stacks, per-processor data, before and after",
         "",
         "≤ 1024 KiB",
         each <= 1024.0,
@@ -100,20 +100,15 @@ pub(crate) fn many(options: &Options, shed: &Shed, report: &mut Report) -> anyho
     Ok(())
 }
 
-/// Everything the kernel does not count as available, in KiB.
-fn memory_in_use() -> anyhow::Result<f64> {
+/// What the kernel keeps for itself, page cache and user memory not counted, in KiB. Of the whole machine: it has to be
+/// quiet. Source: proc_meminfo(5).
+fn kernel_kib() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| {
-                line.strip_prefix(name)?
-                    .trim()
-                    .split(' ')
-                    .next()?
-                    .parse::<f64>()
-                    .ok()
-            })
-            .unwrap_or_default()
-    };
-    Ok(field("MemTotal:") - field("MemAvailable:"))
+    Ok(["Slab:", "KernelStack:", "PageTables:", "Percpu:"]
+        .iter()
+        .filter_map(|name| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().split(' ').next()?.parse::<f64>().ok()
+        })
+        .sum())
 }
