@@ -123,7 +123,9 @@ impl SmallDisk {
     pub(crate) fn resize(&self, mib: u64) {
         let status = self
             .inside("mount")
-            .args(["-o", &format!("remount,size={mib}m")])
+            // Nothing but the size: the owner it is shown with is not one that this namespace knows.
+            .args(["--options-mode=ignore", "-o"])
+            .arg(format!("remount,size={mib}m"))
             .arg(&self.mount)
             .status()
             .expect("run mount");

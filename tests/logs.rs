@@ -1,0 +1,10 @@
+//! What a main process writes: capped, complete at its end, byte for byte; and how fast it is stopped.
+
+mod support;
+
+#[path = "logs/capped.rs"]
+mod capped;
+#[path = "logs/content.rs"]
+mod content;
+#[path = "logs/stop.rs"]
+mod stop;
