@@ -1,84 +1,111 @@
-//! The programs in `examples/`, run as a reader would run them.
-
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails by panicking, and says why"
-)]
+//! The programs in `examples/` do what they say.
 
 mod support;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{Home, program};
+use support::{Home, scratch};
 
-/// Runs an example in a home of its own; what it printed.
-fn run(home: &Home, name: &str, arguments: &[&str]) -> String {
-    // Cargo puts examples beside the programs.
-    let example = program().with_file_name("examples").join(name);
-    let output = Command::new(&example)
-        .args(arguments)
-        .envs(home.variables())
-        .env("SHEDBOX_BIN", program())
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", example.display()));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{name}: {}\n{errors}",
-        output.status
-    );
-    String::from_utf8(output.stdout).expect("output is UTF-8")
+/// What cargo built beside the programs under test.
+#[expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+fn example(name: &str) -> PathBuf {
+    let program = support::program();
+    let path = program
+        .parent()
+        .expect("a program is in a directory")
+        .join("examples")
+        .join(name);
+    assert!(path.is_file(), "{} is not built", path.display());
+    path
 }
 
-#[test]
-fn quickstart() {
-    require!(userns);
-    let text = run(&Home::new(), "quickstart", &[]);
-    for line in [
-        "stdout: hello from ",
-        "stderr: talk",
-        "exit status 3 after ",
-        "inside: written from outside",
-    ] {
-        assert!(text.contains(line), "{text}");
+/// Every file below a directory with its content, by path.
+#[expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut list = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("read a directory") {
+        let path = entry.expect("read an entry").path();
+        if path.is_dir() {
+            list.extend(contents(&path));
+        } else {
+            list.push((path.clone(), std::fs::read(&path).expect("read a file")));
+        }
     }
-    assert!(text.ends_with("the note is gone\n"), "{text}");
+    list.sort();
+    list
 }
 
 #[test]
-fn episodes() {
-    require!(userns);
-    let text = run(&Home::new(), "episodes", &[]);
-    assert_eq!(
-        text.matches(": 0 files of the one before").count(),
-        10,
-        "{text}"
-    );
-}
-
-#[test]
-fn streams() {
-    require!(userns);
-    let text = run(&Home::new(), "streams", &[]);
-    let expected = "heard one\nheard two\nexit status 0\ntimed out: partial\nkept 1024 bytes, more came: true\n";
-    assert_eq!(text, expected);
-}
-
-#[test]
-fn many() {
-    require!(userns);
-    let text = run(&Home::new(), "many", &[]);
-    assert!(text.contains(": 0 1 2 3 4 5 6 7\n"), "{text}");
-}
-
-#[test]
-fn images() {
-    require!(userns, program "docker-registry", image "tiny");
+fn the_demonstration_mends_the_project_and_leaves_it_alone() {
+    require!(userns, program "python3", program "patch");
     let home = Home::new();
-    let reference = support::Registry::shared().reference("tiny:latest");
-    let text = run(&home, "images", &[&reference]);
-    assert!(text.contains("true says exit status 0\n"), "{text}");
-    assert!(text.ends_with(&format!(" {reference}\n")), "{text}");
-    assert_eq!(run(&home, "images", &[]).lines().count(), 1);
+    let work = scratch();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo");
+    let copied = Command::new("cp")
+        .arg("-R")
+        .args([demo.join("project"), demo.join("fix.patch")])
+        .arg(work.path())
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    let project = work.path().join("project");
+    let before = contents(&project);
+    let mut command = Command::new(example("demo"));
+    command
+        .arg("--project")
+        .arg(&project)
+        .arg("--patch")
+        .arg(work.path().join("fix.patch"))
+        .envs(home.variables())
+        .env("SHEDBOX_BIN", support::program());
+    assert_cmd::Command::from_std(command)
+        .timeout(std::time::Duration::from_mins(2))
+        .assert()
+        .success();
+    assert_eq!(contents(&project), before);
+    // Handles own their sandboxes: nothing is left when the program has ended.
+    assert_eq!(home.run(["ps", "--all", "--quiet"]), "");
+}
+
+#[test]
+fn the_floor_program_compiles_and_works() {
+    require!(userns, program "cc", program "busybox");
+    let dir = scratch();
+    let floor = dir.path().join("floor");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/bench/floor.c");
+    let compiled = Command::new("cc")
+        .args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&floor)
+        .arg(source)
+        .output();
+    assert!(
+        compiled
+            .as_ref()
+            .is_ok_and(|output| output.status.success()),
+        "{compiled:?}"
+    );
+    let lower = dir.path().join("lower");
+    for name in ["bin", "proc", "sys", "dev"] {
+        assert!(std::fs::create_dir_all(lower.join(name)).is_ok());
+    }
+    let copied = Command::new("sh")
+        .args(["-c", "cp \"$(command -v busybox)\" \"$0/bin/true\""])
+        .arg(&lower)
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    let modes = ["create", "exec", "end", "killcreate"];
+    let ran = assert_cmd::Command::new(&floor)
+        .arg("--lower")
+        .arg(&lower)
+        .arg("--dir")
+        .arg(dir.path())
+        .args(["--rounds", "3"])
+        .args(modes)
+        .args(["many", "3"])
+        .assert()
+        .success();
+    let text = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    for mode in modes.iter().chain(&["exec_call", "many", "many_exec_call"]) {
+        assert!(text.contains(&format!("\"name\":\"{mode}\"")), "{text}");
+    }
 }
