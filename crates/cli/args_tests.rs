@@ -185,7 +185,7 @@ fn every_option_reaches_the_spec() {
     assert_eq!(all, expected);
     assert_eq!(
         spec(&["--entrypoint", "", "img"]).unwrap().entrypoint,
-        Some(Vec::new())
+        Some(vec![String::new()])
     );
     assert!(spec(&["--idle", "img"]).unwrap().idle);
 }

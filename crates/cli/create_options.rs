@@ -169,13 +169,8 @@ impl CreateOptions {
             source,
             name: self.name.clone(),
             command,
-            entrypoint: self
-                .entrypoint
-                .as_ref()
-                .map(|program| match program.as_str() {
-                    "" => Vec::new(),
-                    program => vec![program.to_owned()],
-                }),
+            // An empty one removes the image's, and its command with it: Docker sends it the same way.
+            entrypoint: self.entrypoint.clone().map(|program| vec![program]),
             idle: self.idle,
             env: exec_env::collect(&self.env_file, &self.env, caller)?,
             workdir: self.workdir.clone(),

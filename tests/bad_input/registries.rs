@@ -32,9 +32,9 @@ fn an_image_that_is_not_there() {
     }
     let wrong = format!("{address}/team/app@sha256:{}", "0".repeat(64));
     refused(&home, &["pull", &wrong], 1, &[&wrong, "404"]);
-    refused(&home, &["inspect", &there], 1, &[&there, "hint: "]);
+    home.refused(["inspect", &there], 1, &there);
     refused(&home, &["rmi", &there], 1, &[&there]);
-    refused(&home, &["save", "--output=/dev/null", &there], 1, &[&there]);
+    refused(&home, &["save", &there], 1, &[&there]);
     assert_empty(&home);
 }
 
@@ -210,7 +210,9 @@ fn a_pull_that_is_given_up() {
     let reference = format!("{}/app:1", server.address);
     let mut client = home.command(["pull", &reference]).stderr(std::process::Stdio::null()).spawn().unwrap();
     let ingest = home.root().join("store/ingest");
-    eventually("the layer is on its way", || std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() > 0));
+    eventually("the layer is on its way", || {
+        server.requests() >= 3 && std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() > 0)
+    });
     shedbox_linux::process::signal(client.id() as i32, 2).unwrap();
     assert!(!client.wait().unwrap().success());
     eventually("the daemon has given it up as well", || std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() == 0));

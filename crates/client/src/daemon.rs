@@ -50,7 +50,10 @@ pub(crate) fn connect(paths: &Paths) -> Result<UnixStream> {
     if let Some(stream) = try_connect(paths)? {
         return Ok(stream);
     }
-    start(paths)?;
+    if let Err(error) = start(paths) {
+        // Whoever started one before may have died before that was ready, and our daemon has found it at work.
+        return try_connect(paths)?.ok_or(error);
+    }
     let silent = || {
         let socket = paths.api_socket();
         cannot(
