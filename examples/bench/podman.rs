@@ -21,6 +21,9 @@ impl Podman {
             image: image.to_owned(),
         };
         podman.call(&["pull", "--quiet", "--tls-verify=false", image])?;
+        let id = podman.create()?;
+        podman.exec(&id)?;
+        podman.remove(&id)?;
         Ok(podman)
     }
 
@@ -31,6 +34,11 @@ impl Podman {
             "--detach",
             "--network",
             "none",
+            // Its defaults are beyond the hard limits of some sessions.
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1024:1024",
             &self.image,
             "sleep",
             "1000000",
