@@ -1,6 +1,11 @@
 //! Bad input: each is an error that says what and where, with a status that tells whose fault it is, and leaves nothing
 //! behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod support;
 
 #[path = "bad_input/archive.rs"]
@@ -20,17 +25,32 @@ use support::{Home, eventually};
 /// output.
 #[track_caller]
 fn refused(home: &Home, arguments: &[&str], status: i32, parts: &[&str]) -> String {
-    check(&home.shedbox(arguments).output().unwrap(), arguments, status, parts)
+    check(
+        &home.shedbox(arguments).output().unwrap(),
+        arguments,
+        status,
+        parts,
+    )
 }
 
 #[track_caller]
 fn check(output: &std::process::Output, arguments: &[&str], status: i32, parts: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{arguments:?}: {stderr}"
+    );
     for part in parts {
-        assert!(stderr.contains(part), "{arguments:?}: no `{part}` in:\n{stderr}");
+        assert!(
+            stderr.contains(part),
+            "{arguments:?}: no `{part}` in:\n{stderr}"
+        );
     }
-    assert!(stderr.starts_with("error: ") || status < 125 || stderr.contains("\nerror: "), "{arguments:?}:\n{stderr}");
+    assert!(
+        stderr.starts_with("error: ") || status < 125 || stderr.contains("\nerror: "),
+        "{arguments:?}:\n{stderr}"
+    );
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");
     stderr
 }
@@ -44,9 +64,11 @@ fn assert_empty(home: &Home) {
     // Whole layers of an image that failed may stay for the next attempt; nothing else does, and prune takes them.
     home.run(["prune", "--force"]);
     eventually("nothing is left in the store", || {
-        ["layers", "blobs/sha256", "images", "ingest"].iter().all(|dir| {
-            let dir = home.root().join("store").join(dir);
-            std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-        })
+        ["layers", "blobs/sha256", "images", "ingest"]
+            .iter()
+            .all(|dir| {
+                let dir = home.root().join("store").join(dir);
+                std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+            })
     });
 }

@@ -1,5 +1,10 @@
 //! Images: in from registries and archives, listed, removed, out again, and what a sandbox sees of them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod support;
 
 #[path = "images/archives.rs"]

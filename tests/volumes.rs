@@ -1,6 +1,11 @@
 //! What a sandbox is given beside its image: volumes, files copied in and out, options of `run`, and what the image's own
 //! configuration asks for.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod support;
 
 #[path = "volumes/binds.rs"]

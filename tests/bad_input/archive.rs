@@ -20,7 +20,14 @@ impl Tar {
     }
 
     /// The same with an owner.
-    pub(crate) fn owned(mut self, kind: u8, name: &[u8], link: &[u8], content: &[u8], uid: u64) -> Self {
+    pub(crate) fn owned(
+        mut self,
+        kind: u8,
+        name: &[u8],
+        link: &[u8],
+        content: &[u8],
+        uid: u64,
+    ) -> Self {
         for (flag, text) in [(b'L', name), (b'K', link)] {
             if text.len() > 100 {
                 let mut text = text.to_vec();
@@ -74,13 +81,20 @@ impl Tar {
         let mut block = [0; BLOCK];
         let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &name[..name.len().min(100)]);
-        put(100, if kind == b'5' { b"0000755\0" } else { b"0000644\0" });
+        put(
+            100,
+            if kind == b'5' {
+                b"0000755\0"
+            } else {
+                b"0000644\0"
+            },
+        );
         if uid < 0o7_777_777 {
             put(108, format!("{uid:07o}\0").as_bytes());
         } else {
             // Base 256, as GNU tar writes large numbers.
             put(108, &[0x80, 0, 0]);
-            put(111, &(uid as u32 as u64).to_be_bytes()[3..]);
+            put(111, &(u64::from(uid as u32)).to_be_bytes()[3..]);
         }
         put(116, b"0000000\0");
         put(124, format!("{size:011o}\0").as_bytes());
@@ -114,7 +128,11 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A configuration for layers with these diff ids.
 pub(crate) fn config(diff_ids: &[String], config: &Value) -> Vec<u8> {
-    let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let architecture = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
     json!({"architecture": architecture, "os": "linux", "config": config,
         "rootfs": {"type": "layers", "diff_ids": diff_ids}})
     .to_string()
@@ -129,14 +147,19 @@ pub(crate) fn docker_archive(layers: &[Vec<u8>]) -> Vec<u8> {
 
 /// The same with diff ids of the caller's choice.
 pub(crate) fn docker_archive_with(layers: &[Vec<u8>], diff_ids: &[String]) -> Vec<u8> {
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}.tar")).collect();
+    let names: Vec<String> = (0..layers.len())
+        .map(|number| format!("{number}.tar"))
+        .collect();
     let config = config(diff_ids, &json!({"Env": ["PATH=/bin"]}));
-    let manifest = json!([{"Config": "config.json", "RepoTags": ["bad:1"], "Layers": names}]).to_string();
+    let manifest =
+        json!([{"Config": "config.json", "RepoTags": ["bad:1"], "Layers": names}]).to_string();
     let mut tar = Tar::default();
     for (name, layer) in names.iter().zip(layers) {
         tar = tar.entry(b'0', name.as_bytes(), b"", layer);
     }
-    tar.entry(b'0', b"config.json", b"", &config).file("manifest.json", &manifest).end()
+    tar.entry(b'0', b"config.json", b"", &config)
+        .file("manifest.json", &manifest)
+        .end()
 }
 
 /// The layer of the image `tiny`, not compressed: something to run programs from.
@@ -146,10 +169,13 @@ pub(crate) fn base_layer() -> Vec<u8> {
         let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
         std::fs::read(layout.join("blobs/sha256").join(hex)).unwrap()
     };
-    let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
     let manifest: Value = serde_json::from_slice(&read(&index["manifests"][0]["digest"])).unwrap();
     let mut layer = Vec::new();
     let compressed = read(&manifest["layers"][0]["digest"]);
-    flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut layer).unwrap();
+    flate2::read::GzDecoder::new(&compressed[..])
+        .read_to_end(&mut layer)
+        .unwrap();
     layer
 }

@@ -16,7 +16,11 @@ fn commands_that_cannot_be_run() {
     let home = Home::new();
     let image = home.image("tiny");
     for (arguments, status, part) in [
-        (&["no-such-program"][..], 127, "executable file not found in $PATH"),
+        (
+            &["no-such-program"][..],
+            127,
+            "executable file not found in $PATH",
+        ),
         (&["/no/such/program"], 127, "no such file or directory"),
         (&["/etc/image"], 126, "permission denied"),
         (&["/etc"], 126, "permission denied"),
@@ -37,14 +41,23 @@ fn users_that_nobody_knows() {
     let image = home.image("tiny");
     for (user, parts) in [
         ("nobody-knows", &["unable to find user nobody-knows"][..]),
-        ("root:no-such-group", &["unable to find group no-such-group"]),
+        (
+            "root:no-such-group",
+            &["unable to find group no-such-group"],
+        ),
         ("4294967295", &["4294967295"]),
         ("99999999999", &["99999999999"]),
     ] {
         let option = format!("--user={user}");
-        let output = home.shedbox(["run", "--rm", &option, &image, "true"]).output().unwrap();
+        let output = home
+            .shedbox(["run", "--rm", &option, &image, "true"])
+            .output()
+            .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(matches!(output.status.code(), Some(125 | 126)), "{user}: {stderr}");
+        assert!(
+            matches!(output.status.code(), Some(125 | 126)),
+            "{user}: {stderr}"
+        );
         for part in parts {
             assert!(stderr.contains(part), "{user}: no `{part}` in {stderr}");
         }
@@ -62,7 +75,10 @@ fn options_that_cannot_be_meant() {
     for (option, parts) in [
         ("--no-such-option", &["--no-such-option"][..]),
         ("--volume=/tmp:relative", &["relative", "absolute"]),
-        ("--volume=/no/such/source:/data", &["/no/such/source", "does not exist", "hint: "]),
+        (
+            "--volume=/no/such/source:/data",
+            &["/no/such/source", "does not exist", "hint: "],
+        ),
         ("--volume=/tmp:/data:wx", &["wx"]),
         ("--volume=/tmp", &["/tmp"]),
         ("--volume=:/data", &["invalid"]),
@@ -99,10 +115,20 @@ fn options_that_cannot_be_meant() {
         refused(&home, &["run", "--rm", option, &image, "true"], 125, parts);
         refused(&home, &["create", option, &image, "true"], 125, parts);
     }
-    refused(&home, &["run", "--volume=/tmp:/a", "--tmpfs=/a", &image, "true"], 125, &["duplicate", "/a"]);
+    refused(
+        &home,
+        &["run", "--volume=/tmp:/a", "--tmpfs=/a", &image, "true"],
+        125,
+        &["duplicate", "/a"],
+    );
     refused(&home, &["run"], 125, &["IMAGE"]);
     refused(&home, &["no-such-command"], 125, &["no-such-command"]);
-    refused(&home, &["run", "--rootfs=/no/such/dir", "true"], 125, &["/no/such/dir"]);
+    refused(
+        &home,
+        &["run", "--rootfs=/no/such/dir", "true"],
+        125,
+        &["/no/such/dir"],
+    );
     nothing_left(&home);
 }
 
@@ -111,8 +137,16 @@ fn a_working_directory_that_is_missing_is_made() {
     require!(userns, image "tiny");
     let home = Home::new();
     let image = home.image("tiny");
-    assert_eq!(home.run(["run", "--rm", "--workdir=/a/b/c", &image, "pwd"]), "/a/b/c");
-    refused(&home, &["run", "--rm", "--workdir=/etc/passwd", &image, "pwd"], 126, &["/etc/passwd", "not a directory"]);
+    assert_eq!(
+        home.run(["run", "--rm", "--workdir=/a/b/c", &image, "pwd"]),
+        "/a/b/c"
+    );
+    refused(
+        &home,
+        &["run", "--rm", "--workdir=/etc/passwd", &image, "pwd"],
+        126,
+        &["/etc/passwd", "not a directory"],
+    );
     nothing_left(&home);
 }
 
@@ -122,9 +156,17 @@ fn names_that_are_taken() {
     let home = Home::new();
     let image = home.image("tiny");
     home.run(["create", "--name=taken", &image, "true"]);
-    refused(&home, &["run", "--name=taken", &image, "true"], 125, &["taken", "hint: "]);
+    refused(
+        &home,
+        &["run", "--name=taken", &image, "true"],
+        125,
+        &["taken", "hint: "],
+    );
     home.run(["rm", "taken"]);
-    assert_eq!(home.run(["run", "--rm", "--name=taken", &image, "echo", "free"]), "free");
+    assert_eq!(
+        home.run(["run", "--rm", "--name=taken", &image, "echo", "free"]),
+        "free"
+    );
     nothing_left(&home);
 }
 
@@ -161,12 +203,19 @@ fn sandboxes_that_do_not_exist() {
 #[test]
 fn a_configuration_that_is_wrong() {
     require!(userns);
-    for (toml, part) in [("pull_jobs = \"many\"", "pull_jobs"), ("no_such_setting = 1", "no_such_setting"), ("[", "config.toml")] {
+    for (toml, part) in [
+        ("pull_jobs = \"many\"", "pull_jobs"),
+        ("no_such_setting = 1", "no_such_setting"),
+        ("[", "config.toml"),
+    ] {
         let home = Home::new();
         home.configure(toml);
         let output = home.shedbox(["ps"]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains(part) && stderr.contains("config.toml"), "{toml}: {stderr}");
+        assert!(
+            stderr.contains(part) && stderr.contains("config.toml"),
+            "{toml}: {stderr}"
+        );
     }
 }

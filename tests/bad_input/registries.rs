@@ -27,7 +27,12 @@ fn an_image_that_is_not_there() {
     for name in ["team/other:1", "team/app:2", "nobody/nothing"] {
         let reference = registry.reference(name);
         refused(&home, &["pull", &reference], 1, &[&reference, "404"]);
-        refused(&home, &["run", "--rm", &reference, "true"], 125, &[&reference, "404"]);
+        refused(
+            &home,
+            &["run", "--rm", &reference, "true"],
+            125,
+            &[&reference, "404"],
+        );
         refused(&home, &["create", &reference], 125, &[&reference]);
     }
     let wrong = format!("{address}/team/app@sha256:{}", "0".repeat(64));
@@ -42,9 +47,18 @@ fn an_image_that_is_not_there() {
 fn nobody_listens() {
     require!(userns);
     let home = hasty();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
     let reference = format!("{address}/app:1");
-    refused(&home, &["pull", &reference], 1, &[&address, "refused", "hint: "]);
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[&address, "refused", "hint: "],
+    );
     assert_empty(&home);
 }
 
@@ -95,16 +109,34 @@ fn a_blob_that_is_damaged() {
     let reference = registry.push("tiny", "app:1", &["--format", "oci"]);
     let blob = largest_blob(&registry);
     let whole = std::fs::read(&blob).unwrap();
-    let name = format!("sha256:{}", blob.parent().unwrap().file_name().unwrap().to_str().unwrap());
+    let name = format!(
+        "sha256:{}",
+        blob.parent()
+            .unwrap()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+    );
 
     std::fs::write(&blob, &whole[..whole.len() / 2]).unwrap();
-    refused(&home, &["pull", &reference], 1, &[&name, &reference, "hint: "]);
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[&name, &reference, "hint: "],
+    );
     assert_empty(&home);
     // Another gzip stream of the same length, broken or with other content.
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x55;
     std::fs::write(&blob, &flipped).unwrap();
-    refused(&home, &["pull", &reference], 1, &[&name, &reference, "hint: "]);
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[&name, &reference, "hint: "],
+    );
     assert_empty(&home);
     let mut longer = whole.clone();
     longer.extend_from_slice(b"more");
@@ -124,8 +156,17 @@ fn a_registry_that_does_not_answer() {
     let server = Server::new(|_| Answer::Silence);
     let reference = format!("{}/app:1", server.address);
     let began = Instant::now();
-    refused(&home, &["pull", &reference], 1, &[&server.address, "hint: "]);
-    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[&server.address, "hint: "],
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "it took {:?}",
+        began.elapsed()
+    );
     assert!(server.requests() >= 2, "it was asked again");
     assert_empty(&home);
 }
@@ -135,11 +176,22 @@ fn a_registry_that_has_had_enough() {
     require!(userns);
     let home = hasty();
     let server = Server::new(|_| {
-        let body = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"you have reached your limit"}]}"#;
+        let body =
+            br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"you have reached your limit"}]}"#;
         Answer::Status(429, "retry-after: 1\r\n".into(), body.to_vec())
     });
     let reference = format!("{}/app:1", server.address);
-    refused(&home, &["pull", &reference], 1, &[&server.address, "429", "you have reached your limit", "hint: "]);
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[
+            &server.address,
+            "429",
+            "you have reached your limit",
+            "hint: ",
+        ],
+    );
     assert_empty(&home);
 }
 
@@ -148,28 +200,45 @@ fn a_registry_that_is_broken() {
     require!(userns);
     let home = hasty();
     for status in [500, 503] {
-        let server = Server::new(move |_| Answer::Status(status, String::new(), b"on fire".to_vec()));
+        let server =
+            Server::new(move |_| Answer::Status(status, String::new(), b"on fire".to_vec()));
         let reference = format!("{}/app:1", server.address);
-        refused(&home, &["pull", &reference], 1, &[&server.address, &status.to_string()]);
+        refused(
+            &home,
+            &["pull", &reference],
+            1,
+            &[&server.address, &status.to_string()],
+        );
         assert!(server.requests() >= 2, "it was asked again");
     }
-    let server = Server::new(|_| Answer::Status(200, "content-type: text/html\r\n".into(), b"<html>Welcome</html>".to_vec()));
+    let server = Server::new(|_| {
+        Answer::Status(
+            200,
+            "content-type: text/html\r\n".into(),
+            b"<html>Welcome</html>".to_vec(),
+        )
+    });
     let reference = format!("{}/app:1", server.address);
     refused(&home, &["pull", &reference], 1, &[&reference, "manifest"]);
     let server = Server::new(|_| Answer::Status(401, String::new(), Vec::new()));
     let reference = format!("{}/app:1", server.address);
-    refused(&home, &["pull", &reference], 1, &[&server.address, "hint: ", "login"]);
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &[&server.address, "hint: ", "login"],
+    );
     assert_empty(&home);
 }
 
 /// Serves an image of one layer; the layer as `answer` says.
 fn serving(layer: impl Fn(Vec<u8>) -> Answer + Send + Sync + 'static) -> Server {
-    let tar = Tar::default().file("file", &"content ".repeat(200_000)).end();
+    let tar = Tar::default()
+        .file("file", &"content ".repeat(200_000))
+        .end();
     let blob = gzip(&tar);
     let config = config(&[digest(&tar)], &json!({}));
-    let descriptor = |kind: &str, bytes: &[u8]| {
-        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(bytes), "size": bytes.len()})
-    };
+    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(bytes), "size": bytes.len()});
     let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": descriptor("config.v1+json", &config), "layers": [descriptor("layer.v1.tar+gzip", &blob)]})
     .to_string()
@@ -194,8 +263,17 @@ fn a_registry_that_stops_in_the_middle() {
     let server = serving(Answer::Half);
     let reference = format!("{}/app:1", server.address);
     let began = Instant::now();
-    refused(&home, &["pull", &reference], 1, &["layer sha256:", &reference, "hint: "]);
-    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+    refused(
+        &home,
+        &["pull", &reference],
+        1,
+        &["layer sha256:", &reference, "hint: "],
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "it took {:?}",
+        began.elapsed()
+    );
     assert_empty(&home);
     // The same image from a registry that is well.
     let server = serving(|blob| Answer::Status(200, String::new(), blob));
@@ -208,13 +286,19 @@ fn a_pull_that_is_given_up() {
     let home = Home::new();
     let server = serving(Answer::Half);
     let reference = format!("{}/app:1", server.address);
-    let mut client = home.command(["pull", &reference]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut client = home
+        .command(["pull", &reference])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let ingest = home.root().join("store/ingest");
     eventually("the layer is on its way", || {
         server.requests() >= 3 && std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() > 0)
     });
     shedbox_linux::process::signal(client.id() as i32, 2).unwrap();
     assert!(!client.wait().unwrap().success());
-    eventually("the daemon has given it up as well", || std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() == 0));
+    eventually("the daemon has given it up as well", || {
+        std::fs::read_dir(&ingest).is_ok_and(|dir| dir.count() == 0)
+    });
     assert_empty(&home);
 }

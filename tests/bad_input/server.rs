@@ -47,9 +47,15 @@ impl Server {
     }
 }
 
-fn serve(answer: &dyn Fn(&str) -> Answer, counter: &AtomicUsize, mut stream: &TcpStream) -> std::io::Result<()> {
+fn serve(
+    answer: &dyn Fn(&str) -> Answer,
+    counter: &AtomicUsize,
+    mut stream: &TcpStream,
+) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
-    let Some(first) = lines.next().transpose()? else { return Ok(()) };
+    let Some(first) = lines.next().transpose()? else {
+        return Ok(());
+    };
     for line in lines {
         if line?.is_empty() {
             break;
@@ -59,8 +65,15 @@ fn serve(answer: &dyn Fn(&str) -> Answer, counter: &AtomicUsize, mut stream: &Tc
     let (body, length) = match answer(first.split(' ').nth(1).unwrap_or_default()) {
         Answer::Status(status, headers, body) => {
             let length = body.len();
-            write!(stream, "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n")?;
-            return if first.starts_with("HEAD ") { Ok(()) } else { stream.write_all(&body) };
+            write!(
+                stream,
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
+            )?;
+            return if first.starts_with("HEAD ") {
+                Ok(())
+            } else {
+                stream.write_all(&body)
+            };
         }
         Answer::Silence => (Vec::new(), None),
         Answer::Half(body) => {

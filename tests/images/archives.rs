@@ -10,12 +10,19 @@ use crate::support::{Home, images, scratch};
 
 fn tool(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn skopeo_copy(from: &str, to: &str) {
-    tool("skopeo", &["--insecure-policy", "copy", "--quiet", from, to]);
+    tool(
+        "skopeo",
+        &["--insecure-policy", "copy", "--quiet", from, to],
+    );
 }
 
 fn layout(name: &str) -> String {
@@ -27,13 +34,18 @@ fn text(path: &Path) -> &str {
 }
 
 fn image_id(home: &Home, reference: &str) -> String {
-    let value: Value = serde_json::from_str(&home.run(["inspect", "--type=image", reference])).unwrap();
+    let value: Value =
+        serde_json::from_str(&home.run(["inspect", "--type=image", reference])).unwrap();
     value[0]["id"].as_str().unwrap().to_owned()
 }
 
 /// The layers that skopeo finds at a place, in its own words for them.
 fn skopeo_config(place: &str) -> Value {
-    serde_json::from_str(&tool("skopeo", &["--insecure-policy", "inspect", "--config", place])).unwrap()
+    serde_json::from_str(&tool(
+        "skopeo",
+        &["--insecure-policy", "inspect", "--config", place],
+    ))
+    .unwrap()
 }
 
 #[test]
@@ -50,7 +62,10 @@ fn ours_is_read_by_skopeo_and_umoci() {
     for (name, reference) in [("tiny", &tiny), ("manylayers", &many)] {
         let original = skopeo_config(&layout(name));
         let archived = skopeo_config(&format!("docker-archive:{}:{reference}", text(&docker)));
-        assert_eq!(archived["config"], original["config"], "{name}: configuration");
+        assert_eq!(
+            archived["config"], original["config"],
+            "{name}: configuration"
+        );
         let layers = |config: &Value| config["rootfs"]["diff_ids"].as_array().unwrap().len();
         assert_eq!(layers(&archived), layers(&original), "{name}: layers");
         // Copying makes skopeo read every layer and compare it with its digest.
@@ -63,15 +78,25 @@ fn ours_is_read_by_skopeo_and_umoci() {
     let unpacked = dir.path().join("layout");
     std::fs::create_dir(&unpacked).unwrap();
     tool("tar", &["-xf", text(&oci), "-C", text(&unpacked)]);
-    let index: Value = serde_json::from_slice(&std::fs::read(unpacked.join("index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(unpacked.join("index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 2, "{index}");
     let one = dir.path().join("one.tar");
     home.run(["save", "--format=oci", "--output", text(&one), &tiny]);
-    skopeo_copy(&format!("oci-archive:{}", text(&one)), &format!("oci:{}:tiny", text(&dir.path().join("again"))));
+    skopeo_copy(
+        &format!("oci-archive:{}", text(&one)),
+        &format!("oci:{}:tiny", text(&dir.path().join("again"))),
+    );
     let bundle = dir.path().join("bundle");
     let again = format!("{}:tiny", text(&dir.path().join("again")));
-    tool("umoci", &["unpack", "--rootless", "--image", &again, text(&bundle)]);
-    assert_eq!(std::fs::read_to_string(bundle.join("rootfs/etc/image")).unwrap(), "built by scripts/test-images\n");
+    tool(
+        "umoci",
+        &["unpack", "--rootless", "--image", &again, text(&bundle)],
+    );
+    assert_eq!(
+        std::fs::read_to_string(bundle.join("rootfs/etc/image")).unwrap(),
+        "built by scripts/test-images\n"
+    );
     crate::support::home::remove_tree(&bundle);
 }
 
@@ -81,11 +106,24 @@ fn an_archive_on_standard_output_and_back() {
     let home = Home::new();
     let reference = home.image("tiny");
     for format in ["docker", "oci"] {
-        let archive = home.shedbox(["save", &format!("--format={format}"), &reference]).output().unwrap();
+        let archive = home
+            .shedbox(["save", &format!("--format={format}"), &reference])
+            .output()
+            .unwrap();
         assert!(archive.status.success(), "{archive:?}");
         home.run(["rmi", &reference]);
-        home.shedbox(["load", "--quiet"]).write_stdin(archive.stdout).assert().success();
-        let file = home.run(["run", "--rm", "--pull=never", &reference, "cat", "/etc/image"]);
+        home.shedbox(["load", "--quiet"])
+            .write_stdin(archive.stdout)
+            .assert()
+            .success();
+        let file = home.run([
+            "run",
+            "--rm",
+            "--pull=never",
+            &reference,
+            "cat",
+            "/etc/image",
+        ]);
         assert_eq!(file, "built by scripts/test-images", "{format}");
     }
 }
@@ -117,7 +155,10 @@ fn a_terminal_is_no_place_for_an_archive() {
     let home = Home::new();
     let reference = home.image("tiny");
     let command = home.command(["save", &reference]);
-    let line = format!("{} save {reference}", command.get_program().to_string_lossy());
+    let line = format!(
+        "{} save {reference}",
+        command.get_program().to_string_lossy()
+    );
     let output = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .envs(home.variables())
@@ -126,7 +167,10 @@ fn a_terminal_is_no_place_for_an_archive() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("terminal") && said.contains("--output"), "{said}");
+    assert!(
+        said.contains("terminal") && said.contains("--output"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -134,21 +178,55 @@ fn theirs_from_files_directories_and_standard_input() {
     require!(userns, program "skopeo", program "zstd", image "tiny");
     let dir = scratch();
     let place = |name: &str| dir.path().join(name);
-    skopeo_copy(&layout("tiny"), &format!("docker-archive:{}:team/app:1", text(&place("docker.tar"))));
-    skopeo_copy(&layout("tiny"), &format!("oci-archive:{}:team/app:1", text(&place("oci.tar"))));
-    skopeo_copy(&layout("tiny"), &format!("oci:{}:team/app:1", text(&place("layout"))));
-    tool("sh", &["-c", "gzip -1 <$1 >$1.gz; zstd -q -1 <$1 >$1.zst", "sh", text(&place("docker.tar"))]);
+    skopeo_copy(
+        &layout("tiny"),
+        &format!("docker-archive:{}:team/app:1", text(&place("docker.tar"))),
+    );
+    skopeo_copy(
+        &layout("tiny"),
+        &format!("oci-archive:{}:team/app:1", text(&place("oci.tar"))),
+    );
+    skopeo_copy(
+        &layout("tiny"),
+        &format!("oci:{}:team/app:1", text(&place("layout"))),
+    );
+    tool(
+        "sh",
+        &[
+            "-c",
+            "gzip -1 <$1 >$1.gz; zstd -q -1 <$1 >$1.zst",
+            "sh",
+            text(&place("docker.tar")),
+        ],
+    );
 
-    for name in ["docker.tar", "docker.tar.gz", "docker.tar.zst", "oci.tar", "layout"] {
+    for name in [
+        "docker.tar",
+        "docker.tar.gz",
+        "docker.tar.zst",
+        "oci.tar",
+        "layout",
+    ] {
         let home = Home::new();
         let said = home.run(["load", "--input", text(&place(name))]);
         assert!(said.contains("team/app:1"), "{name}: {said}");
-        let output = home.run(["run", "--rm", "--pull=never", "team/app:1", "cat", "/etc/image"]);
+        let output = home.run([
+            "run",
+            "--rm",
+            "--pull=never",
+            "team/app:1",
+            "cat",
+            "/etc/image",
+        ]);
         assert_eq!(output, "built by scripts/test-images", "{name}");
     }
     for name in ["docker.tar", "docker.tar.gz", "oci.tar"] {
         let home = Home::new();
-        let output = home.command(["load"]).stdin(std::fs::File::open(place(name)).unwrap()).output().unwrap();
+        let output = home
+            .command(["load"])
+            .stdin(std::fs::File::open(place(name)).unwrap())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{name}: {output:?}");
         home.run(["run", "--rm", "--pull=never", "team/app:1", "true"]);
     }
@@ -162,7 +240,14 @@ fn an_archive_of_several_images() {
     let dir = scratch();
     for format in ["docker", "oci"] {
         let archive = dir.path().join(format);
-        home.run(["save", &format!("--format={format}"), "--output", text(&archive), &tiny, &many]);
+        home.run([
+            "save",
+            &format!("--format={format}"),
+            "--output",
+            text(&archive),
+            &tiny,
+            &many,
+        ]);
         other.run(["load", "--input", text(&archive)]);
         for reference in [&tiny, &many] {
             other.run(["run", "--rm", "--pull=never", reference, "true"]);
@@ -178,9 +263,23 @@ fn no_half_archive_stays_behind() {
     let reference = home.image("tiny");
     let dir = scratch();
     let place = dir.path().join("image.tar");
-    home.refused(["save", "--output", text(&place), &reference, "no/such:image"], 1, "no/such:image");
+    home.refused(
+        [
+            "save",
+            "--output",
+            text(&place),
+            &reference,
+            "no/such:image",
+        ],
+        1,
+        "no/such:image",
+    );
     assert!(!place.exists());
     std::fs::write(&place, "kept").unwrap();
-    home.refused(["save", "--output", text(&place), "no/such:image"], 1, "no/such:image");
+    home.refused(
+        ["save", "--output", text(&place), "no/such:image"],
+        1,
+        "no/such:image",
+    );
     assert_eq!(std::fs::read_to_string(&place).unwrap(), "kept");
 }

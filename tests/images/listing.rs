@@ -10,7 +10,10 @@ fn listed(home: &Home) -> Vec<Value> {
 }
 
 fn ids(home: &Home) -> Vec<String> {
-    listed(home).iter().map(|image| image["id"].as_str().unwrap().to_owned()).collect()
+    listed(home)
+        .iter()
+        .map(|image| image["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -30,7 +33,10 @@ fn what_a_listing_says() {
     assert_eq!(image["references"], serde_json::json!([one, two]));
     let id = image["id"].as_str().unwrap();
     let size = image["size"].as_u64().unwrap();
-    assert!((1_000_000..10_000_000).contains(&size), "extracted size: {size}");
+    assert!(
+        (1_000_000..10_000_000).contains(&size),
+        "extracted size: {size}"
+    );
 
     let table = home.run(["images"]);
     let header = table.lines().next().unwrap();
@@ -49,7 +55,10 @@ fn what_a_listing_says() {
         let text = home.run(["inspect", name]);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value[0]["id"], id, "inspect {name}");
-        assert_eq!(value[0]["config"]["config"]["Labels"]["shedbox.test"], "tiny");
+        assert_eq!(
+            value[0]["config"]["config"]["Labels"]["shedbox.test"],
+            "tiny"
+        );
         assert_eq!(value[0]["layers"].as_array().unwrap().len(), 1);
     }
 }
@@ -85,7 +94,10 @@ fn names_go_one_by_one_and_the_image_with_the_last() {
 
 fn assert_layers(home: &Home, expected: usize) {
     crate::support::eventually("the layers that are left", || {
-        std::fs::read_dir(home.root().join("store/layers")).unwrap().count() == expected
+        std::fs::read_dir(home.root().join("store/layers"))
+            .unwrap()
+            .count()
+            == expected
     });
 }
 
@@ -101,16 +113,25 @@ fn an_image_in_use_stays() {
     home.refused(["rmi", &reference], 1, "in use");
     home.run(["prune", "--all", "--force"]);
     assert_eq!(ids(&home), std::slice::from_ref(&id));
-    assert_eq!(home.run(["exec", "box", "cat", "/etc/image"]), "built by scripts/test-images");
+    assert_eq!(
+        home.run(["exec", "box", "cat", "/etc/image"]),
+        "built by scripts/test-images"
+    );
 
     // By force the name goes; what the sandbox stands on does not.
     home.run(["rmi", "--force", &reference]);
     home.run(["prune", "--all", "--force"]);
     home.run(["reset", "box"]);
-    assert_eq!(home.run(["exec", "box", "cat", "/etc/image"]), "built by scripts/test-images");
+    assert_eq!(
+        home.run(["exec", "box", "cat", "/etc/image"]),
+        "built by scripts/test-images"
+    );
     home.run(["stop", "--time=0", "box"]);
     home.run(["start", "box"]);
-    assert_eq!(home.run(["exec", "box", "cat", "/etc/image"]), "built by scripts/test-images");
+    assert_eq!(
+        home.run(["exec", "box", "cat", "/etc/image"]),
+        "built by scripts/test-images"
+    );
 
     home.run(["rm", "--force", "box"]);
     home.run(["prune", "--all", "--force"]);
@@ -133,7 +154,10 @@ fn prune_takes_what_has_no_name_and_all_what_has_no_user() {
     home.run(["prune", "--force"]);
     assert_eq!(ids(&home), std::slice::from_ref(&second));
     assert_layers(&home, 25);
-    assert_eq!(home.run(["run", "--rm", &reference, "cat", "/counter"]), "24");
+    assert_eq!(
+        home.run(["run", "--rm", &reference, "cat", "/counter"]),
+        "24"
+    );
     home.run(["prune", "--all", "--force"]);
     assert_eq!(ids(&home), Vec::<String>::new());
     assert_layers(&home, 0);
@@ -152,7 +176,10 @@ fn layers_that_another_image_has_stay() {
     assert_layers(&home, 2);
     home.run(["rmi", &base]);
     assert_layers(&home, 2);
-    assert_eq!(home.run(["run", "--rm", &derived, "cat", "/etc/image", "/added"]), "built by scripts/test-images\nadded");
+    assert_eq!(
+        home.run(["run", "--rm", &derived, "cat", "/etc/image", "/added"]),
+        "built by scripts/test-images\nadded"
+    );
     home.run(["pull", "--quiet", &base]);
     home.run(["rmi", &derived]);
     assert_layers(&home, 1);

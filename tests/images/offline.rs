@@ -37,7 +37,10 @@ impl Tripwire {
 /// A home whose registries and proxies all lead to the wire.
 fn home(wire: &Tripwire) -> Home {
     let home = Home::new();
-    home.configure(&format!("default_registry = \"{}\"\nregistry_attempts = 1\n", wire.address));
+    home.configure(&format!(
+        "default_registry = \"{}\"\nregistry_attempts = 1\n",
+        wire.address
+    ));
     home
 }
 
@@ -45,7 +48,14 @@ fn home(wire: &Tripwire) -> Home {
 fn run(home: &Home, wire: &Tripwire, arguments: &[&str]) -> std::process::Output {
     let proxy = format!("http://{}", wire.address);
     let mut command = home.command(arguments);
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ] {
         command.env(name, &proxy);
     }
     command.output().unwrap()
@@ -54,7 +64,11 @@ fn run(home: &Home, wire: &Tripwire, arguments: &[&str]) -> std::process::Output
 #[track_caller]
 fn ok(home: &Home, wire: &Tripwire, arguments: &[&str]) {
     let output = run(home, wire, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(wire.count(), 0, "{arguments:?} went to the network");
 }
 
@@ -80,22 +94,42 @@ fn an_image_that_is_present() {
     ok(&home, &wire, &["inspect", &reference]);
     for name in [reference.as_str(), "app:latest", "app"] {
         ok(&home, &wire, &["run", "--rm", name, "true"]);
-        ok(&home, &wire, &["run", "--rm", "--pull=missing", name, "true"]);
+        ok(
+            &home,
+            &wire,
+            &["run", "--rm", "--pull=missing", name, "true"],
+        );
         ok(&home, &wire, &["run", "--rm", "--pull=never", name, "true"]);
     }
     ok(&home, &wire, &["create", "--name=box", &reference, "true"]);
     ok(&home, &wire, &["start", "--attach", "box"]);
     ok(&home, &wire, &["rm", "box"]);
-    ok(&home, &wire, &["save", "--output", dir.path().join("saved.tar").to_str().unwrap(), &reference]);
+    ok(
+        &home,
+        &wire,
+        &[
+            "save",
+            "--output",
+            dir.path().join("saved.tar").to_str().unwrap(),
+            &reference,
+        ],
+    );
     ok(&home, &wire, &["prune", "--all", "--force"]);
     ok(&home, &wire, &["load", "--quiet", "--input", archive]);
     ok(&home, &wire, &["rmi", &reference]);
 
     // Without the image `never` stays at home as well.
-    let output = run(&home, &wire, &["run", "--rm", "--pull=never", &reference, "true"]);
+    let output = run(
+        &home,
+        &wire,
+        &["run", "--rm", "--pull=never", &reference, "true"],
+    );
     assert_eq!(output.status.code(), Some(125));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains(&reference) && stderr.contains("hint:"), "{stderr}");
+    assert!(
+        stderr.contains(&reference) && stderr.contains("hint:"),
+        "{stderr}"
+    );
     assert_eq!(wire.count(), 0);
 
     // The wire works: a pull comes to it.
@@ -119,7 +153,18 @@ fn a_directory_as_rootfs() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let rootfs = bundle.join("rootfs");
-    ok(&home, &wire, &["run", "--rm", "--rootfs", rootfs.to_str().unwrap(), "cat", "/etc/image"]);
+    ok(
+        &home,
+        &wire,
+        &[
+            "run",
+            "--rm",
+            "--rootfs",
+            rootfs.to_str().unwrap(),
+            "cat",
+            "/etc/image",
+        ],
+    );
 }
 
 #[test]
@@ -136,6 +181,10 @@ fn archives_and_layouts() {
     let wire = Tripwire::new();
     let home = home(&wire);
     let layout = images::layout("tiny");
-    ok(&home, &wire, &["load", "--quiet", "--input", layout.to_str().unwrap()]);
+    ok(
+        &home,
+        &wire,
+        &["load", "--quiet", "--input", layout.to_str().unwrap()],
+    );
     ok(&home, &wire, &["doctor"]);
 }

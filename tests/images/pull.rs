@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::require;
 use crate::storage::{
-    OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, blob_file, descriptor, layout_blob, layout_manifest, put_blob,
-    put_manifest,
+    OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, blob_file, descriptor, layout_blob,
+    layout_manifest, put_blob, put_manifest,
 };
 use crate::support::{Home, Registry, images};
 
@@ -31,7 +31,14 @@ fn remote_digest(reference: &str) -> String {
 
 /// Runs `cat /etc/image` in an image, which must be here already.
 fn works(home: &Home, reference: &str) {
-    let text = home.run(["run", "--rm", "--pull=never", reference, "cat", "/etc/image"]);
+    let text = home.run([
+        "run",
+        "--rm",
+        "--pull=never",
+        reference,
+        "cat",
+        "/etc/image",
+    ]);
     assert_eq!(text, "built by scripts/test-images", "{reference}");
 }
 
@@ -62,8 +69,14 @@ fn docker_manifests_and_every_compression() {
     let registry = Registry::start();
     for (name, options) in [
         ("v2s2:1", &["--format", "v2s2"][..]),
-        ("gzip:1", &["--format", "oci", "--dest-compress-format", "gzip"]),
-        ("zstd:1", &["--format", "oci", "--dest-compress-format", "zstd"]),
+        (
+            "gzip:1",
+            &["--format", "oci", "--dest-compress-format", "gzip"],
+        ),
+        (
+            "zstd:1",
+            &["--format", "oci", "--dest-compress-format", "zstd"],
+        ),
     ] {
         // A home for each: what one has brought the next would not fetch.
         let home = Home::new();
@@ -84,7 +97,11 @@ fn plain_layers(registry: &Registry, name: &str) {
     let manifest = layout_manifest(&layout);
     let mut layer = Vec::new();
     let compressed = layout_blob(&layout, &manifest["layers"][0]);
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&compressed[..]), &mut layer).unwrap();
+    std::io::Read::read_to_end(
+        &mut flate2::read::GzDecoder::new(&compressed[..]),
+        &mut layer,
+    )
+    .unwrap();
     let config = layout_blob(&layout, &manifest["config"]);
     put_blob(registry, name, &layer);
     put_blob(registry, name, &config);
@@ -143,7 +160,15 @@ fn a_tag_that_moves() {
     // The image that has lost its name is still there, by its id.
     let old = inspect(&home, first["id"].as_str().unwrap());
     assert_eq!(old["references"], json!([]));
-    home.run(["run", "--rm", old["id"].as_str().unwrap(), "test", "!", "-e", "/counter"]);
+    home.run([
+        "run",
+        "--rm",
+        old["id"].as_str().unwrap(),
+        "test",
+        "!",
+        "-e",
+        "/counter",
+    ]);
 }
 
 #[test]
@@ -152,11 +177,32 @@ fn run_pulls_what_is_missing_and_always_asks_each_time() {
     let home = Home::new();
     let registry = Registry::start();
     let reference = registry.push("tiny", "app:1", &[]);
-    home.refused(["run", "--rm", "--pull=never", &reference, "true"], 125, &reference);
+    home.refused(
+        ["run", "--rm", "--pull=never", &reference, "true"],
+        125,
+        &reference,
+    );
     home.run(["run", "--rm", &reference, "true"]);
     registry.push("manylayers", "app:1", &[]);
-    home.run(["run", "--rm", "--pull=missing", &reference, "test", "!", "-e", "/counter"]);
-    home.run(["run", "--rm", "--pull=always", &reference, "test", "-e", "/counter"]);
+    home.run([
+        "run",
+        "--rm",
+        "--pull=missing",
+        &reference,
+        "test",
+        "!",
+        "-e",
+        "/counter",
+    ]);
+    home.run([
+        "run",
+        "--rm",
+        "--pull=always",
+        &reference,
+        "test",
+        "-e",
+        "/counter",
+    ]);
 }
 
 #[test]
@@ -166,16 +212,29 @@ fn an_index_and_its_platforms() {
     let registry = Registry::start();
     let layout = images::layout("tiny");
     let manifest = layout_manifest(&layout);
-    put_blob(&registry, "app", &layout_blob(&layout, &manifest["layers"][0]));
+    put_blob(
+        &registry,
+        "app",
+        &layout_blob(&layout, &manifest["layers"][0]),
+    );
     let config: Value = serde_json::from_slice(&layout_blob(&layout, &manifest["config"])).unwrap();
     let mut entries = Vec::new();
     // The programs are the host's in each of them; what differs is what the image says of itself.
     for (platform, name) in [
         (json!({"os": "windows", "architecture": "amd64"}), "windows"),
         (json!({"os": "linux", "architecture": "amd64"}), "amd64"),
-        (json!({"os": "linux", "architecture": "arm64", "variant": "v8"}), "arm64"),
-        (json!({"os": "linux", "architecture": "arm", "variant": "v6"}), "armv6"),
-        (json!({"os": "linux", "architecture": "arm", "variant": "v7"}), "armv7"),
+        (
+            json!({"os": "linux", "architecture": "arm64", "variant": "v8"}),
+            "arm64",
+        ),
+        (
+            json!({"os": "linux", "architecture": "arm", "variant": "v6"}),
+            "armv6",
+        ),
+        (
+            json!({"os": "linux", "architecture": "arm", "variant": "v7"}),
+            "armv7",
+        ),
     ] {
         let mut config = config.clone();
         config["config"]["Env"] = json!([format!("PLATFORM={name}"), "PATH=/bin"]);
@@ -197,20 +256,46 @@ fn an_index_and_its_platforms() {
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
     let index = put_manifest(&registry, "app", Some("1"), &index);
     let reference = registry.reference("app:1");
-    let show = |image: &str| home.run(["run", "--rm", "--pull=never", image, "sh", "-c", "echo $PLATFORM"]);
+    let show = |image: &str| {
+        home.run([
+            "run",
+            "--rm",
+            "--pull=never",
+            image,
+            "sh",
+            "-c",
+            "echo $PLATFORM",
+        ])
+    };
 
     home.run(["pull", "--quiet", &reference]);
-    let own = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let own = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        "arm64"
+    };
     assert_eq!(show(&reference), own);
     // The digest of an index is as good as that of a manifest.
     let by_digest = registry.reference(&format!("app@{index}"));
     home.run(["pull", "--quiet", &by_digest]);
     assert_eq!(show(&by_digest), own);
-    for (platform, name) in [("linux/arm64", "arm64"), ("linux/arm/v6", "armv6"), ("linux/arm", "armv7")] {
-        home.run(["pull", "--quiet", &format!("--platform={platform}"), &reference]);
+    for (platform, name) in [
+        ("linux/arm64", "arm64"),
+        ("linux/arm/v6", "armv6"),
+        ("linux/arm", "armv7"),
+    ] {
+        home.run([
+            "pull",
+            "--quiet",
+            &format!("--platform={platform}"),
+            &reference,
+        ]);
         assert_eq!(show(&reference), name, "{platform}");
     }
-    let output = home.shedbox(["pull", "--platform=linux/s390x", &reference]).output().unwrap();
+    let output = home
+        .shedbox(["pull", "--platform=linux/s390x", &reference])
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in ["linux/s390x", "linux/amd64", "linux/arm/v7", "hint:"] {
@@ -228,8 +313,21 @@ fn several_programs_at_once() {
             scope.spawn(|| home.run(["pull", "--quiet", &reference]));
         }
     });
-    home.run(["run", "--rm", "--pull=never", &reference, "test", "-e", "/counter"]);
-    assert_eq!(std::fs::read_dir(home.root().join("store/ingest")).unwrap().count(), 0);
+    home.run([
+        "run",
+        "--rm",
+        "--pull=never",
+        &reference,
+        "test",
+        "-e",
+        "/counter",
+    ]);
+    assert_eq!(
+        std::fs::read_dir(home.root().join("store/ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -241,9 +339,18 @@ fn without_a_terminal_progress_is_plain_lines() {
     assert!(output.status.success(), "{output:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!stderr.contains(['\x1b', '\r']), "{stderr:?}");
-    assert!(stderr.lines().count() >= 25, "a line for each layer at least:\n{stderr}");
-    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), reference);
-    let quiet = home.shedbox(["pull", "--quiet", &reference]).output().unwrap();
+    assert!(
+        stderr.lines().count() >= 25,
+        "a line for each layer at least:\n{stderr}"
+    );
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap().trim_end(),
+        reference
+    );
+    let quiet = home
+        .shedbox(["pull", "--quiet", &reference])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(quiet.stderr).unwrap(), "");
 }
 
@@ -266,7 +373,10 @@ fn mirrors_come_first_and_the_registry_after_them() {
     let mirror = Registry::start();
     mirror.push("tiny", "app:1", &[]);
     // Nobody listens at the registry's own address.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     home.configure(&format!(
         "registry_attempts = 1\n[registries.\"{gone}\"]\nmirrors = [\"{}\"]\n",
         mirror.address()
@@ -305,8 +415,16 @@ fn a_daemon_does_not_leave_during_a_long_transfer() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let output = home.command(["load", "--quiet"]).stdin(slow.stdout.take().unwrap()).output().unwrap();
+    let output = home
+        .command(["load", "--quiet"])
+        .stdin(slow.stdout.take().unwrap())
+        .output()
+        .unwrap();
     assert!(slow.wait().unwrap().success());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     works(&home, "slow/app:1");
 }

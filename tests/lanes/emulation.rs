@@ -6,7 +6,11 @@ use crate::support::{Case, Home, Lane};
 
 /// `many` in lanes with many ids, `single` in the other.
 fn by_lane<'a>(many: &'a str, single: &'a str) -> &'a str {
-    if Lane::current() == Lane::Single { single } else { many }
+    if Lane::current() == Lane::Single {
+        single
+    } else {
+        many
+    }
 }
 
 #[test]
@@ -63,30 +67,41 @@ fn devices_are_not_made() {
     // With many ids the kernel says no, as in every rootless runtime; with one the call is answered and nothing is made.
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(text, "pipe\n", "{output:?}");
-    case.sh("mknod /null c 1 3").status(i32::from(Lane::current() != Lane::Single));
+    case.sh("mknod /null c 1 3")
+        .status(i32::from(Lane::current() != Lane::Single));
 }
 
 #[test]
 fn capabilities_of_files() {
     require!(userns, image "debian");
-    Case::image("debian").sh("cp /bin/true /capable && setcap cap_net_bind_service=ep /capable && getcap /capable").stdout("/capable cap_net_bind_service=ep");
+    Case::image("debian")
+        .sh("cp /bin/true /capable && setcap cap_net_bind_service=ep /capable && getcap /capable")
+        .stdout("/capable cap_net_bind_service=ep");
 }
 
 #[test]
 fn root_stays_within_its_permissions_as_root_does() {
     require!(userns, image "tiny");
-    Case::image("tiny").sh("echo x >/closed; chmod 000 /closed; cat /closed").stdout("x");
+    Case::image("tiny")
+        .sh("echo x >/closed; chmod 000 /closed; cat /closed")
+        .stdout("x");
 }
 
 /// What the caller asks for is not replaced silently by something else.
 #[test]
 fn a_user_that_cannot_be_had() {
     require!(userns, image "tiny");
-    let (case, output) = Case::image("tiny").with("--user=app").exec(["id", "-u"]).output();
+    let (case, output) = Case::image("tiny")
+        .with("--user=app")
+        .exec(["id", "-u"])
+        .output();
     if Lane::current() == Lane::Single {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(126), "{stderr}");
-        assert!(stderr.contains("outside the id map") && stderr.contains("/etc/subuid"), "{stderr}");
+        assert!(
+            stderr.contains("outside the id map") && stderr.contains("/etc/subuid"),
+            "{stderr}"
+        );
     } else {
         assert_eq!(output.stdout, b"1000\n");
     }
@@ -107,12 +122,21 @@ fn the_lane_is_what_version_and_doctor_say() {
         Lane::Root => ("root", "ok"),
     };
     home.run(["ps"]); // only a daemon knows
-    let version: serde_json::Value = serde_json::from_str(&home.run(["version", "--format=json"])).unwrap();
-    assert!(version.to_string().contains(&format!("\"{map}\"")), "{version}");
+    let version: serde_json::Value =
+        serde_json::from_str(&home.run(["version", "--format=json"])).unwrap();
+    assert!(
+        version.to_string().contains(&format!("\"{map}\"")),
+        "{version}"
+    );
     let output = home.shedbox(["doctor", "--format=json"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ids = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "subordinate-ids").unwrap();
+    let ids = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["id"] == "subordinate-ids")
+        .unwrap();
     assert_eq!(ids["level"], word, "{ids}");
 }
 
@@ -122,9 +146,15 @@ fn owners_that_are_lost_are_told() {
     require!(userns, image "manylayers");
     let home = Home::new();
     let layout = crate::support::images::layout("manylayers");
-    let output = home.shedbox(["load", "--input", layout.to_str().unwrap()]).output().unwrap();
+    let output = home
+        .shedbox(["load", "--input", layout.to_str().unwrap()])
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    let told = stderr.lines().filter(|line| line.contains("warning") && line.contains("owner")).count();
+    let told = stderr
+        .lines()
+        .filter(|line| line.contains("warning") && line.contains("owner"))
+        .count();
     assert_eq!(told > 0, Lane::current() == Lane::Single, "{stderr}");
 }

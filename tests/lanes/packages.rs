@@ -5,7 +5,7 @@ use crate::support::{Case, Lane};
 
 /// Builds a package that does to owners what Debian packages do: files of other users in the archive, a service user,
 /// `chown`, `install -o`, `dpkg-statoverride`, `setpriv`-like changes of user in its scripts.
-const BUILD: &str = r#"
+const BUILD: &str = r"
 set -e
 mkdir -p /build/shedpkg/DEBIAN /build/shedpkg/usr/bin /build/shedpkg/etc/shedpkg /build/shedpkg/var/lib/shedpkg
 cd /build/shedpkg
@@ -41,7 +41,7 @@ ldconfig
 END
 chmod 755 DEBIAN/preinst DEBIAN/postinst
 dpkg-deb --build /build/shedpkg /build/shedpkg.deb >/dev/null
-"#;
+";
 
 /// Owner and mode of what the package has made.
 const LOOK: &str = "shedpkg; stat -c '%U:%G %a %n' /usr/bin/shedpkg /var/lib/shedpkg /var/log/shedpkg /etc/shedpkg/conf /var/lib/shedpkg/state; cat /var/lib/shedpkg/state/who";
@@ -105,9 +105,13 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y shedpkg
 shedpkg
 "#;
     let (_, output) = Case::image("debian").sh(BUILD).ok().sh(script).output();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("shedpkg runs") && !text.contains("setgroups") && !text.contains("seteuid"), "{text}");
+    assert!(
+        text.contains("shedpkg runs") && !text.contains("setgroups") && !text.contains("seteuid"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -133,7 +137,7 @@ test ! -e /usr/local/bin/shedmodule
 #[test]
 fn git_clones_and_commits() {
     require!(userns, image "debian");
-    let script = r#"
+    let script = r"
 set -e
 git -c init.defaultBranch=main init -q /origin
 cd /origin
@@ -143,6 +147,6 @@ echo one >file
 git add . && git commit -qm one
 git clone -q /origin /clone
 cd /clone && git log --format=%s && cat file
-"#;
+";
     Case::image("debian").sh(script).stdout("one\none");
 }

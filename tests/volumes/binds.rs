@@ -19,9 +19,16 @@ fn read_write_is_the_default_and_files_are_the_callers() {
         .option(volume(dir.path(), "/data"))
         .sh("cat /data/host; echo changed >/data/host; mkdir /data/sub; echo new >/data/sub/new; stat -c %u /data/sub/new")
         .stdout("host\n0");
-    assert_eq!(std::fs::read_to_string(dir.path().join("host")).unwrap(), "changed\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("host")).unwrap(),
+        "changed\n"
+    );
     let new = std::fs::metadata(dir.path().join("sub/new")).unwrap();
-    assert_eq!(new.uid(), std::fs::metadata(dir.path()).unwrap().uid(), "root inside is the caller outside");
+    assert_eq!(
+        new.uid(),
+        std::fs::metadata(dir.path()).unwrap().uid(),
+        "root inside is the caller outside"
+    );
 }
 
 #[test]
@@ -42,7 +49,10 @@ fn read_only_is_read_only_all_the_way_down() {
         .status(1)
         .sh("cat /data/sub/file")
         .stdout("host");
-    assert_eq!(std::fs::read_to_string(dir.path().join("sub/file")).unwrap(), "host");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("sub/file")).unwrap(),
+        "host"
+    );
 }
 
 #[test]
@@ -58,10 +68,16 @@ fn copy_on_write_leaves_the_host_alone() {
         .option(volume(dir.path(), "/project:cow"))
         .sh("cd /project; cat link; echo more >>src/a; rm gone; mkdir -p build/out; mv src moved; ls; cat moved/a; stat -c %a moved/a")
         .stdout("a\nbuild\nlink\nmoved\na\nmore\n755");
-    let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     names.sort();
     assert_eq!(names, ["gone", "link", "src"]);
-    assert_eq!(std::fs::read_to_string(dir.path().join("src/a")).unwrap(), "a\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("src/a")).unwrap(),
+        "a\n"
+    );
 }
 
 #[test]
@@ -106,11 +122,23 @@ fn a_relative_source_is_the_callers() {
     for source in ["./data", ".", "../work/./data/../data"] {
         let option = format!("--volume={source}:/data:ro");
         let output = home
-            .command(["run", "--rm", &option, &image, "sh", "-c", "cat /data/file /data/data/file 2>/dev/null; true"])
+            .command([
+                "run",
+                "--rm",
+                &option,
+                &image,
+                "sh",
+                "-c",
+                "cat /data/file /data/data/file 2>/dev/null; true",
+            ])
             .current_dir(dir.path().join("work"))
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "found", "{source}: {output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "found",
+            "{source}: {output:?}"
+        );
     }
 }
 
@@ -121,7 +149,11 @@ fn outer_targets_come_before_inner_ones() {
     std::fs::create_dir(outer.path().join("inner")).unwrap();
     std::fs::write(outer.path().join("file"), "outer\n").unwrap();
     std::fs::write(inner.path().join("file"), "inner\n").unwrap();
-    let options = [volume(inner.path(), "/data/inner"), volume(outer.path(), "/data"), "--tmpfs=/data/inner/tmp".into()];
+    let options = [
+        volume(inner.path(), "/data/inner"),
+        volume(outer.path(), "/data"),
+        "--tmpfs=/data/inner/tmp".into(),
+    ];
     std::fs::create_dir(inner.path().join("tmp")).unwrap();
     for order in [[0, 1, 2], [2, 1, 0]] {
         let mut case = Case::image("tiny");
@@ -131,14 +163,20 @@ fn outer_targets_come_before_inner_ones() {
         case.sh("cat /data/file /data/inner/file; touch /data/inner/tmp/x; stat -f -c %T /data/inner/tmp")
             .stdout("outer\ninner\ntmpfs");
     }
-    assert_eq!(std::fs::read_dir(inner.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(inner.path().join("tmp")).unwrap().count(),
+        0
+    );
 }
 
 #[test]
 fn mounts_below_a_source_come_along() {
     require!(userns, image "tiny");
     // /dev has mounts of its own on every machine: pts, shm.
-    Case::image("tiny").option("--volume=/dev:/hostdev:ro").sh("stat -f -c %T /hostdev/pts").stdout("devpts");
+    Case::image("tiny")
+        .option("--volume=/dev:/hostdev:ro")
+        .sh("stat -f -c %T /hostdev/pts")
+        .stdout("devpts");
 }
 
 #[test]
@@ -156,7 +194,10 @@ fn mount_in_words() {
         .status(1)
         .sh("printf cow >/cow/file; printf rw >/rw/new; cat /cow/file /ro/new; stat -c ' %a' /scratch; df -k /scratch | awk 'NR==2{print $2}'")
         .stdout("cowrw 700\n1024");
-    assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "host");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("file")).unwrap(),
+        "host"
+    );
 }
 
 /// What an image says of its own directories must not decide where on the host a mount point is made.
@@ -174,23 +215,59 @@ fn a_target_through_a_link_stays_inside() {
     let home = Home::new();
     let run = |target: &str, file: &str| {
         let option = volume(data.path(), target);
-        home.run(["run", "--rm", &option, "--rootfs", rootfs.text(), "sh", "-c", &format!("cat {file}")])
+        home.run([
+            "run",
+            "--rm",
+            &option,
+            "--rootfs",
+            rootfs.text(),
+            "sh",
+            "-c",
+            &format!("cat {file}"),
+        ])
     };
     assert_eq!(run("/inside/data", "/tmp/data/file"), "data");
     let made = format!("{}/data/file", outside.path().display());
     for target in ["/absolute/data", "/above/data"] {
         let option = volume(data.path(), target);
         let output = home
-            .shedbox(["run", "--rm", &option, "--rootfs", rootfs.text(), "sh", "-c", &format!("cat {made}")])
+            .shedbox([
+                "run",
+                "--rm",
+                &option,
+                "--rootfs",
+                rootfs.text(),
+                "sh",
+                "-c",
+                &format!("cat {made}"),
+            ])
             .output()
             .unwrap();
         // Either it leads to a place of that name inside, or it is refused; never outside.
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(stdout == "data" || (output.status.code() == Some(125) && stderr.contains("volume")), "{target}: {output:?}");
-        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "{target}");
+        assert!(
+            stdout == "data" || (output.status.code() == Some(125) && stderr.contains("volume")),
+            "{target}: {output:?}"
+        );
+        assert_eq!(
+            std::fs::read_dir(outside.path()).unwrap().count(),
+            0,
+            "{target}"
+        );
     }
-    home.refused(["run", "--rm", &volume(data.path(), "/loop/data"), "--rootfs", rootfs.text(), "true"], 125, "/loop");
+    home.refused(
+        [
+            "run",
+            "--rm",
+            &volume(data.path(), "/loop/data"),
+            "--rootfs",
+            rootfs.text(),
+            "true",
+        ],
+        125,
+        "/loop",
+    );
     // The directory that served as rootfs is as it was.
     assert!(!rootfs.path().join("tmp/data").exists());
 }
@@ -203,7 +280,11 @@ fn proc_and_dev_that_are_links_are_refused() {
         let rootfs = Rootfs::new();
         std::fs::remove_dir(rootfs.path().join(name)).unwrap();
         let rootfs = rootfs.link(name, outside.path());
-        Home::new().refused(["run", "--rm", "--rootfs", rootfs.text(), "true"], 125, &format!("/{name}"));
+        Home::new().refused(
+            ["run", "--rm", "--rootfs", rootfs.text(), "true"],
+            125,
+            &format!("/{name}"),
+        );
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }
@@ -212,9 +293,20 @@ fn proc_and_dev_that_are_links_are_refused() {
 fn a_rootfs_directory_is_not_written_to() {
     require!(userns);
     let rootfs = Rootfs::new();
-    let before = std::fs::metadata(rootfs.path().join("etc")).unwrap().mtime_nsec();
+    let before = std::fs::metadata(rootfs.path().join("etc"))
+        .unwrap()
+        .mtime_nsec();
     let case = Case::rootfs(rootfs.text());
-    case.sh("echo x >/etc/new; rm /bin/ln; mkdir /made; ls /etc/new").stdout("/etc/new").reset().sh("ls /etc/new").status(1);
+    case.sh("echo x >/etc/new; rm /bin/ln; mkdir /made; ls /etc/new")
+        .stdout("/etc/new")
+        .reset()
+        .sh("ls /etc/new")
+        .status(1);
     assert!(!rootfs.path().join("etc/new").exists() && rootfs.path().join("bin/ln").is_symlink());
-    assert_eq!(std::fs::metadata(rootfs.path().join("etc")).unwrap().mtime_nsec(), before);
+    assert_eq!(
+        std::fs::metadata(rootfs.path().join("etc"))
+            .unwrap()
+            .mtime_nsec(),
+        before
+    );
 }

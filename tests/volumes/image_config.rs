@@ -9,7 +9,12 @@ use crate::support::{Home, Lane, images, scratch};
 fn configured(home: &Home, options: &[&str]) -> String {
     let dir = scratch();
     let layout = dir.path().join("app");
-    let copy = Command::new("cp").arg("-rL").arg(images::layout("tiny")).arg(&layout).status().unwrap();
+    let copy = Command::new("cp")
+        .arg("-rL")
+        .arg(images::layout("tiny"))
+        .arg(&layout)
+        .status()
+        .unwrap();
     assert!(copy.success());
     let output = Command::new("umoci")
         .args(["config", "--no-history", "--image"])
@@ -26,9 +31,23 @@ fn configured(home: &Home, options: &[&str]) -> String {
 fn entrypoint_and_command() {
     require!(userns, program "umoci", image "tiny");
     let home = Home::new();
-    let image = configured(&home, &["--config.entrypoint=echo", "--config.entrypoint=entry", "--clear=config.cmd", "--config.cmd=one", "--config.cmd=two words"]);
+    let image = configured(
+        &home,
+        &[
+            "--config.entrypoint=echo",
+            "--config.entrypoint=entry",
+            "--clear=config.cmd",
+            "--config.cmd=one",
+            "--config.cmd=two words",
+        ],
+    );
     let run = |options: &[&str], arguments: &[&str]| {
-        let line: Vec<&str> = ["run", "--rm"].into_iter().chain(options.iter().copied()).chain([image.as_str()]).chain(arguments.iter().copied()).collect();
+        let line: Vec<&str> = ["run", "--rm"]
+            .into_iter()
+            .chain(options.iter().copied())
+            .chain([image.as_str()])
+            .chain(arguments.iter().copied())
+            .collect();
         home.run(line)
     };
     assert_eq!(run(&[], &[]), "entry one two words");
@@ -44,13 +63,36 @@ fn entrypoint_and_command() {
 fn environment_directory_labels() {
     require!(userns, program "umoci", image "tiny");
     let home = Home::new();
-    let image = configured(&home, &["--config.env=A=image", "--config.env=B=image", "--config.workingdir=/srv/app", "--config.label=who=image", "--config.label=what=test"]);
-    let text = home.run(["run", "--rm", "--env=B=mine", &image, "sh", "-c", "echo $A $B; pwd; stat -c %u:%a ."]);
+    let image = configured(
+        &home,
+        &[
+            "--config.env=A=image",
+            "--config.env=B=image",
+            "--config.workingdir=/srv/app",
+            "--config.label=who=image",
+            "--config.label=what=test",
+        ],
+    );
+    let text = home.run([
+        "run",
+        "--rm",
+        "--env=B=mine",
+        &image,
+        "sh",
+        "-c",
+        "echo $A $B; pwd; stat -c %u:%a .",
+    ]);
     assert_eq!(text, "image mine\n/srv/app\n0:755");
-    assert_eq!(home.run(["run", "--rm", "--workdir=/tmp", &image, "pwd"]), "/tmp");
+    assert_eq!(
+        home.run(["run", "--rm", "--workdir=/tmp", &image, "pwd"]),
+        "/tmp"
+    );
     home.run(["create", "--name=box", "--label=who=mine", &image]);
     let value: serde_json::Value = serde_json::from_str(&home.run(["inspect", "box"])).unwrap();
-    assert_eq!(value[0]["labels"], serde_json::json!({"who": "mine", "what": "test", "shedbox.test": "tiny"}));
+    assert_eq!(
+        value[0]["labels"],
+        serde_json::json!({"who": "mine", "what": "test", "shedbox.test": "tiny"})
+    );
     assert_eq!(value[0]["workdir"], "/srv/app");
     home.run(["rm", "box"]);
 }
@@ -59,9 +101,21 @@ fn environment_directory_labels() {
 fn the_images_user() {
     require!(userns, program "umoci", image "tiny");
     let home = Home::new();
-    for (user, expected) in [("app", "1000:1000 /home/app"), ("1000:2000", "1000:2000 /home/app"), ("app:nogroup", "1000:65534 /home/app"), ("4242", "4242:0 /")] {
+    for (user, expected) in [
+        ("app", "1000:1000 /home/app"),
+        ("1000:2000", "1000:2000 /home/app"),
+        ("app:nogroup", "1000:65534 /home/app"),
+        ("4242", "4242:0 /"),
+    ] {
         let image = configured(&home, &[&format!("--config.user={user}")]);
-        let text = home.run(["run", "--rm", &image, "sh", "-c", "echo $(id -u):$(id -g) $HOME"]);
+        let text = home.run([
+            "run",
+            "--rm",
+            &image,
+            "sh",
+            "-c",
+            "echo $(id -u):$(id -g) $HOME",
+        ]);
         match Lane::current() {
             // There is nobody but root; the image's wish is not the caller's: docs/lanes.md.
             Lane::Single => {
@@ -70,10 +124,17 @@ fn the_images_user() {
             }
             Lane::Subids | Lane::Root => assert_eq!(text, expected, "{user}"),
         }
-        assert_eq!(home.run(["run", "--rm", "--user=root", &image, "id", "-u"]), "0");
+        assert_eq!(
+            home.run(["run", "--rm", "--user=root", &image, "id", "-u"]),
+            "0"
+        );
     }
     let image = configured(&home, &["--config.user=nobody-knows"]);
-    home.refused(["run", "--rm", &image, "true"], 126, "unable to find user nobody-knows");
+    home.refused(
+        ["run", "--rm", &image, "true"],
+        126,
+        "unable to find user nobody-knows",
+    );
 }
 
 #[test]

@@ -75,9 +75,25 @@ fn a_limit_above_the_hosts() {
     let home = Home::new();
     let image = home.image("tiny");
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let hard = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().nth(4).unwrap();
+    let hard = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap()
+        .split_whitespace()
+        .nth(4)
+        .unwrap();
     let above = hard.parse::<u64>().unwrap() + 1;
-    home.refused(["run", "--rm", &format!("--ulimit=nofile={above}:{above}"), &image, "true"], 126, "ulimit");
+    home.refused(
+        [
+            "run",
+            "--rm",
+            &format!("--ulimit=nofile={above}:{above}"),
+            &image,
+            "true",
+        ],
+        126,
+        "ulimit",
+    );
 }
 
 #[test]
@@ -103,16 +119,34 @@ fn environment_from_options_and_files() {
     let image = home.image("tiny");
     let dir = scratch();
     let file = dir.path().join("env");
-    std::fs::write(&file, "# comment\nFROM_FILE=1\nBOTH=file\nQUOTED=\"as is\"\nFROM_CALLER\nNOT_SET\n\nEMPTY=\n").unwrap();
+    std::fs::write(
+        &file,
+        "# comment\nFROM_FILE=1\nBOTH=file\nQUOTED=\"as is\"\nFROM_CALLER\nNOT_SET\n\nEMPTY=\n",
+    )
+    .unwrap();
     let script = "echo $FROM_FILE $BOTH $QUOTED $FROM_CALLER ${NOT_SET-unset} ${EMPTY-unset}. $SPACED; echo $PATH; env | grep -c CARGO";
     let output = home
-        .command(["run", "--rm", "--env-file", file.to_str().unwrap(), "--env=BOTH=option", "-e", "SPACED=a  b", "-e", "PATH=/bin"])
+        .command([
+            "run",
+            "--rm",
+            "--env-file",
+            file.to_str().unwrap(),
+            "--env=BOTH=option",
+            "-e",
+            "SPACED=a  b",
+            "-e",
+            "PATH=/bin",
+        ])
         .args([&image, "sh", "-c", script])
         .env("FROM_CALLER", "caller's")
         .env("CARGO_SECRET", "not for sandboxes")
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 option \"as is\" caller's unset . a b\n/bin\n0\n", "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "1 option \"as is\" caller's unset . a b\n/bin\n0\n",
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -120,7 +154,20 @@ fn users() {
     require!(userns, image "tiny");
     let home = Home::new();
     let image = home.image("tiny");
-    let id = |user: &str| home.shedbox(["run", "--rm", "--user", user, &image, "sh", "-c", "id -u; id -g; pwd"]).output().unwrap();
+    let id = |user: &str| {
+        home.shedbox([
+            "run",
+            "--rm",
+            "--user",
+            user,
+            &image,
+            "sh",
+            "-c",
+            "id -u; id -g; pwd",
+        ])
+        .output()
+        .unwrap()
+    };
     if Lane::current() == Lane::Single {
         // Who asks for somebody in particular does not get somebody else: docs/lanes.md.
         for user in ["app", "1000", "0:1000"] {
@@ -132,8 +179,17 @@ fn users() {
         assert!(id("root").status.success());
         return;
     }
-    for (user, expected) in [("app", "1000\n1000\n/\n"), ("1000", "1000\n1000\n/\n"), ("4242:100", "4242\n100\n/\n"), ("0:1000", "0\n1000\n/\n")] {
-        assert_eq!(String::from_utf8_lossy(&id(user).stdout), expected, "{user}");
+    for (user, expected) in [
+        ("app", "1000\n1000\n/\n"),
+        ("1000", "1000\n1000\n/\n"),
+        ("4242:100", "4242\n100\n/\n"),
+        ("0:1000", "0\n1000\n/\n"),
+    ] {
+        assert_eq!(
+            String::from_utf8_lossy(&id(user).stdout),
+            expected,
+            "{user}"
+        );
     }
 }
 
@@ -144,11 +200,26 @@ fn labels_and_identity() {
     let image = home.image("tiny");
     let dir = scratch();
     let file = dir.path().join("id");
-    let id = home.run(["run", "--detach", "--name=box", "--label=a=b", "-l", "flag", "--cidfile", file.to_str().unwrap(), &image, "sleep", "1000"]);
+    let id = home.run([
+        "run",
+        "--detach",
+        "--name=box",
+        "--label=a=b",
+        "-l",
+        "flag",
+        "--cidfile",
+        file.to_str().unwrap(),
+        &image,
+        "sleep",
+        "1000",
+    ]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), id);
     let text = home.run(["inspect", "box"]);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value[0]["labels"], serde_json::json!({"a": "b", "flag": "", "shedbox.test": "tiny"}));
+    assert_eq!(
+        value[0]["labels"],
+        serde_json::json!({"a": "b", "flag": "", "shedbox.test": "tiny"})
+    );
     assert_eq!(value[0]["id"], id.as_str());
     // A prefix of an id will do.
     assert_eq!(home.run(["exec", &id[..6], "echo", "found"]), "found");
@@ -174,11 +245,26 @@ fn the_stop_signal() {
         said
     };
     assert_eq!(run(&[]), ("up\nterm".into(), "8".into()));
-    assert_eq!(run(&["--stop-signal=USR1"]), ("up\nusr1".into(), "7".into()));
-    assert_eq!(run(&["--stop-signal=SIGUSR1"]), ("up\nusr1".into(), "7".into()));
+    assert_eq!(
+        run(&["--stop-signal=USR1"]),
+        ("up\nusr1".into(), "7".into())
+    );
+    assert_eq!(
+        run(&["--stop-signal=SIGUSR1"]),
+        ("up\nusr1".into(), "7".into())
+    );
     // One that takes its signal and stays: SIGKILL after the grace.
     let began = std::time::Instant::now();
-    home.run(["run", "--detach", "--name=box", "--stop-timeout=1", &image, "sh", "-c", "trap 'echo no' TERM; echo up; while :; do sleep 0.05; done"]);
+    home.run([
+        "run",
+        "--detach",
+        "--name=box",
+        "--stop-timeout=1",
+        &image,
+        "sh",
+        "-c",
+        "trap 'echo no' TERM; echo up; while :; do sleep 0.05; done",
+    ]);
     crate::support::eventually("it is up", || home.run(["logs", "box"]).starts_with("up"));
     home.run(["stop", "box"]);
     assert_eq!(home.run(["wait", "box"]), "137");
@@ -186,10 +272,22 @@ fn the_stop_signal() {
     assert_eq!(home.run(["logs", "box"]), "up\nno");
     home.run(["rm", "box"]);
     // One that is deaf to it from the start would only be waited for.
-    home.run(["run", "--detach", "--name=box", "--stop-timeout=30", &image, "sleep", "1000"]);
+    home.run([
+        "run",
+        "--detach",
+        "--name=box",
+        "--stop-timeout=30",
+        &image,
+        "sleep",
+        "1000",
+    ]);
     let began = std::time::Instant::now();
     home.run(["stop", "box"]);
-    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     home.run(["rm", "box"]);
 }
 
@@ -198,8 +296,18 @@ fn a_lifetime() {
     require!(userns, image "tiny");
     let home = Home::new();
     let image = home.image("tiny");
-    home.run(["run", "--detach", "--ttl=1s", "--name=brief", &image, "sleep", "1000"]);
-    crate::support::eventually("its time is over", || home.run(["ps", "--all", "--quiet"]).is_empty());
+    home.run([
+        "run",
+        "--detach",
+        "--ttl=1s",
+        "--name=brief",
+        &image,
+        "sleep",
+        "1000",
+    ]);
+    crate::support::eventually("its time is over", || {
+        home.run(["ps", "--all", "--quiet"]).is_empty()
+    });
 }
 
 #[test]
@@ -208,7 +316,18 @@ fn an_idle_sandbox_has_no_main_process() {
     let home = Home::new();
     let image = home.image("tiny");
     home.run(["run", "--idle", "--name=box", &image]);
-    assert_eq!(home.run(["exec", "box", "sh", "-c", "ps -o comm= | sort | uniq -c | wc -l; cat /proc/1/comm"]).lines().last(), Some("shedbox-init"));
+    assert_eq!(
+        home.run([
+            "exec",
+            "box",
+            "sh",
+            "-c",
+            "ps -o comm= | sort | uniq -c | wc -l; cat /proc/1/comm"
+        ])
+        .lines()
+        .last(),
+        Some("shedbox-init")
+    );
     home.run(["stop", "box"]);
     home.run(["start", "box"]);
     home.run(["exec", "box", "true"]);

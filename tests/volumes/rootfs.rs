@@ -17,7 +17,10 @@ impl Rootfs {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         std::fs::copy("/bin/busybox", dir.path().join("bin/busybox")).unwrap();
-        for name in ["sh", "cat", "ls", "stat", "readlink", "test", "echo", "sleep", "mkdir", "mv", "ln", "rm", "true"] {
+        for name in [
+            "sh", "cat", "ls", "stat", "readlink", "test", "echo", "sleep", "mkdir", "mv", "ln",
+            "rm", "true",
+        ] {
             symlink("busybox", dir.path().join("bin").join(name)).unwrap();
         }
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
