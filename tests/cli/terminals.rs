@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 
-use shedbox_linux::{path, process, pty};
+use shedbox_linux::{process, pty};
 
 use crate::require;
 use crate::support::{Home, eventually, unique};
@@ -23,8 +23,11 @@ struct Screen {
 
 impl Screen {
     fn start(home: &Home, arguments: &[&str]) -> Self {
-        let pts = path::open_dir(Path::new("/dev/pts")).unwrap();
-        let (master, slave) = pty::open(&pts).unwrap();
+        // /dev/pts/ptmx is closed to users on most hosts; O_NOCTTY is 0o400.
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).custom_flags(0o400);
+        let master = OwnedFd::from(options.open("/dev/ptmx").unwrap());
+        let slave = pty::slave_of(&master).unwrap();
         pty::set_size(&master, 30, 100).unwrap();
         let stream = || slave.try_clone().unwrap();
         let child = home

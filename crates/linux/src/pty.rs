@@ -14,13 +14,16 @@ use crate::errno::{Context, Result};
 pub fn open(pts: impl AsFd) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let master = openat(pts, "ptmx", flags, Mode::empty()).call("openat", || "pts/ptmx".into())?;
-    unlockpt(&master).call("ioctl", || "TIOCSPTLCK".into())?;
-    let slave = ioctl_tiocgptpeer(
-        &master,
-        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
-    )
-    .call("ioctl", || "TIOCGPTPEER".into())?;
+    let slave = slave_of(&master)?;
     Ok((master, slave))
+}
+
+/// The slave side of an open master.
+pub fn slave_of(master: impl AsFd) -> Result<OwnedFd> {
+    let master = master.as_fd();
+    unlockpt(master).call("ioctl", || "TIOCSPTLCK".into())?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    ioctl_tiocgptpeer(master, flags).call("ioctl", || "TIOCGPTPEER".into())
 }
 
 /// Sets the size of a terminal in character cells; its foreground processes get SIGWINCH when it changes.
