@@ -118,9 +118,6 @@ pub enum Request {
         /// What execs in flight are told.
         reason: DieReason,
     },
-    /// The user namespace above this sandbox's, for a daemon that lost both its keeper and its memory.
-    /// Answered by `Done` with that namespace as a descriptor.
-    ParentNamespace,
 }
 
 /// Why a generation ends.

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use shedbox_linux::seqpacket::Frame;
-use shedbox_linux::{fd, pty, userns};
+use shedbox_linux::{fd, pty};
 use shedbox_spec::Error;
 use shedbox_spec::control::DieReason;
 use shedbox_spec::control::{Attach, FollowUp, InitStatus, PROTOCOL_VERSION, Reply, Request};
@@ -125,13 +125,6 @@ impl Init {
             Request::Die { reason } => {
                 self.set_role(id, Role::Stopper);
                 self.die(reason);
-            }
-            Request::ParentNamespace => {
-                let parent = userns::own().and_then(userns::parent);
-                match parent {
-                    Ok(parent) => self.connections.reply(id, &Reply::Done, &[parent.as_fd()]),
-                    Err(error) => self.refuse(id, Error::internal(error.to_string())),
-                }
             }
         }
     }
