@@ -12,5 +12,7 @@ mod model;
 mod owner;
 #[path = "crash/restart.rs"]
 mod restart;
+#[path = "crash/task.rs"]
+mod task;
 #[path = "crash/timed.rs"]
 mod timed;

@@ -1,29 +1,22 @@
 //! The loop: create, exec, reset, pull, load, copy, stop, start, remove; and a kill at a random moment of each round.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use shedbox_client::Client;
 use shedbox_client::spec::api::Status;
+use shedbox_linux::pidfd;
 
 use super::invariants;
 use super::model::{Content, Deed, Slot};
+use super::task::{Ground, IMAGES, Task, reference};
 use super::timed::{Beside, let_pass, told};
 use crate::require;
-use crate::support::{Home, Kinship, Lane, Random, Registry, eventually, images, seed, unique};
+use crate::support::{Kin, Kinship, Lane, Random, eventually, seed, unique};
 
 /// Names in play.
 const SLOTS: usize = 6;
-/// Images that come and go: name, and a command with its output that only a whole image gives.
-const IMAGES: [(&str, &str, &str); 2] = [
-    ("deep", "cat /deep/last; ls /deep | wc -l", "127\n127"),
-    (
-        "manylayers",
-        "cat /etc/image",
-        "built by scripts/test-images",
-    ),
-];
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,27 +41,16 @@ const VICTIMS: [Victim; 8] = [
     Victim::Servants,
 ];
 
-/// What is under way in a round.
-enum Task {
-    /// On the sandbox of a slot, with the token it writes.
-    Slot(usize, Deed, String),
-    Pull(usize),
-    Load(usize),
-    Unload(usize),
-    /// `run --rm`, which must leave nothing whatever happens.
-    Passing(String),
-}
-
 struct Storm {
-    home: Home,
+    ground: Ground,
     kin: Kinship,
     random: Random,
     slots: Vec<Slot>,
-    tiny: String,
     /// Whether each of [`IMAGES`] is in the store; `None` when either is possible.
     images: [Option<bool>; 2],
-    scratch: tempfile::TempDir,
     round: usize,
+    /// How long each kind of task takes when nobody is killed.
+    typical: BTreeMap<&'static str, Duration>,
     /// Commands that were under way, and those of them that were not answered.
     commands: usize,
     cut_short: usize,
@@ -85,6 +67,7 @@ fn killed_at_random_moments() {
         |text| text.parse().expect("SHEDBOX_TEST_KILLS is a number"),
     );
     let mut storm = Storm::begin();
+    storm.calibrate();
     for round in 0..rounds {
         storm.round = round;
         storm.one_round();
@@ -96,38 +79,81 @@ impl Storm {
     fn begin() -> Self {
         let random = Random(seed());
         let kin = Kinship::begin();
-        let home = Home::new();
-        let tiny = home.image("tiny");
+        let ground = Ground::new();
         let slots = (0..SLOTS).map(|_| Slot::new(unique("storm"))).collect();
         Self {
-            home,
+            ground,
             kin,
             random,
             slots,
-            tiny,
             images: [Some(false); 2],
-            scratch: crate::support::scratch(),
             round: 0,
+            typical: BTreeMap::new(),
             commands: 0,
             cut_short: 0,
         }
     }
 
+    /// Each kind of task once, undisturbed.
+    fn calibrate(&mut self) {
+        let token = || "calibration".to_owned();
+        let mut tasks = vec![
+            Task::Pull(0),
+            Task::Load(1),
+            Task::Unload(0),
+            Task::Passing(unique("passing")),
+        ];
+        for deed in [
+            Deed::Run,
+            Deed::Write,
+            Deed::CopyIn,
+            Deed::Reset,
+            Deed::Stop,
+            Deed::Start,
+            Deed::Remove,
+            Deed::Create,
+            Deed::Remove,
+        ] {
+            tasks.push(Task::Slot(0, deed, token()));
+        }
+        for task in tasks {
+            let (output, took) = Beside::start(task.command(&self.ground, &self.slots)).end_timed();
+            assert!(
+                output.status.success(),
+                "{}: {}",
+                task.kind(),
+                told(&output)
+            );
+            self.typical.insert(task.kind(), took);
+        }
+        println!("{:?}", self.typical);
+    }
+
     fn one_round(&mut self) {
         let tasks = self.choose_tasks();
         let victim = *self.random.pick(&VICTIMS);
+        // Found now, because looking takes longer than what is to be hit.
+        let targets = self.find(victim);
         let moment = self.choose_moment(&tasks);
+        let began = Instant::now();
         let mut running: Vec<(Task, Beside)> = tasks
             .into_iter()
             .map(|task| {
-                let beside = Beside::start(self.command(&task));
+                let beside = Beside::start(task.command(&self.ground, &self.slots));
                 (task, beside)
             })
             .collect();
-        let_pass(moment);
-        self.strike(victim, &mut running);
-        for (task, beside) in running {
-            self.learn(task, beside, victim);
+        let_pass(moment.saturating_sub(began.elapsed()));
+        let over: Vec<bool> = running
+            .iter_mut()
+            .map(|(_, beside)| beside.has_ended())
+            .collect();
+        self.strike(victim, &targets, &mut running);
+        for ((task, beside), over) in running.into_iter().zip(over) {
+            self.learn(task, beside, over, victim);
+        }
+        if victim == Victim::Client {
+            self.settle();
         }
         let few = self.round % 8 != 7;
         self.look(few);
@@ -163,62 +189,52 @@ impl Storm {
         tasks
     }
 
-    /// A moment within what the longest of the tasks takes, as a rule; early moments are as likely as late ones.
+    /// A moment while one of the tasks is under way, as a rule its second half: before it, little but the client's own
+    /// start happens. At times after its end, when the daemon tidies up and builds spares.
     fn choose_moment(&mut self, tasks: &[Task]) -> Duration {
-        let longest = tasks.iter().map(|task| match task {
-            Task::Slot(..) => 60_000,
-            Task::Passing(_) => 90_000,
-            Task::Pull(_) | Task::Load(_) => 900_000,
-            Task::Unload(_) => 80_000,
-        });
-        let limit = longest.max().unwrap_or(60_000);
-        let limit = match self.random.below(3) {
-            0 => limit.min(20_000),
-            1 => limit.min(60_000),
-            _ => limit,
+        let typical = match tasks.len() as u64 {
+            0 => Duration::from_millis(5),
+            count => {
+                let kind = tasks[self.random.below(count) as usize].kind();
+                self.typical.get(kind).copied().unwrap_or_default()
+            }
         };
-        Duration::from_micros(self.random.below(limit))
+        let percent = match self.random.below(10) {
+            0 | 1 => self.random.below(30),
+            2 | 3 => 100 + self.random.below(60),
+            _ => 30 + self.random.below(70),
+        };
+        typical * percent as u32 / 100
     }
 
-    fn command(&self, task: &Task) -> std::process::Command {
-        let home = &self.home;
-        match task {
-            Task::Slot(index, deed, token) => {
-                let name = self.slots[*index].name.as_str();
-                match deed {
-                    Deed::Create => {
-                        home.command(["create", "--name", name, &self.tiny, "sleep", "1000000"])
-                    }
-                    Deed::Run => home.command([
-                        "run", "--detach", "--name", name, &self.tiny, "sleep", "1000000",
-                    ]),
-                    Deed::Write => {
-                        let script = format!("printf {token} > /next && mv /next /file");
-                        home.command(["exec", name, "sh", "-c", &script])
-                    }
-                    Deed::CopyIn => {
-                        let file = self.scratch.path().join(token);
-                        std::fs::write(&file, token).expect("write the file to copy");
-                        home.command(["cp", &text(file), &format!("{name}:/file")])
-                    }
-                    Deed::Reset => home.command(["reset", name]),
-                    Deed::Stop => home.command(["stop", name]),
-                    Deed::Start => home.command(["start", name]),
-                    Deed::Remove => home.command(["rm", "-f", name]),
-                }
+    /// Who may be hit, of those that are there.
+    fn find(&mut self, victim: Victim) -> Vec<(Kin, OwnedFd)> {
+        let daemon = || self.kin.daemon(&self.ground.home).into_iter().collect();
+        let found: Vec<Kin> = match victim {
+            Victim::Client => Vec::new(),
+            Victim::Daemon => daemon(),
+            Victim::Keeper => self.kin.keepers(),
+            Victim::Servants => {
+                let daemon: Vec<Kin> = daemon();
+                daemon.into_iter().chain(self.kin.keepers()).collect()
             }
-            Task::Pull(index) => home.command(["pull", "--quiet", &reference(*index)]),
-            Task::Load(index) => {
-                home.command(["load", "--input", &text(images::layout(IMAGES[*index].0))])
-            }
-            Task::Unload(index) => home.command(["rmi", "--force", &reference(*index)]),
-            Task::Passing(name) => {
-                home.command(["run", "--rm", "--name", name, &self.tiny, "echo", "passed"])
-            }
-        }
+            Victim::Init => self.kin.inits(),
+        };
+        found
+            .into_iter()
+            .filter_map(|kin| {
+                let pidfd = kin.pidfd()?;
+                Some((kin, pidfd))
+            })
+            .collect()
     }
 
-    fn strike(&mut self, victim: Victim, running: &mut [(Task, Beside)]) {
+    fn strike(
+        &mut self,
+        victim: Victim,
+        targets: &[(Kin, OwnedFd)],
+        running: &mut [(Task, Beside)],
+    ) {
         match victim {
             Victim::Client => {
                 if !running.is_empty() {
@@ -226,45 +242,62 @@ impl Storm {
                     running[index].1.kill();
                 }
             }
-            Victim::Daemon => self.kill_daemon(),
-            Victim::Keeper => self
-                .kin
-                .keepers()
-                .iter()
-                .for_each(crate::support::Kin::kill),
-            Victim::Servants => {
-                self.kill_daemon();
-                self.kin
-                    .keepers()
-                    .iter()
-                    .for_each(crate::support::Kin::kill);
-            }
-            Victim::Init => {
-                let inits = self.kin.inits();
-                if !inits.is_empty() {
-                    let init = self.random.pick(&inits).clone();
-                    init.kill();
-                    eventually("a killed init is gone", || {
-                        !self.kin.inits().contains(&init)
-                    });
-                    // Whose it was is not known: it may be that of any sandbox, or a spare.
-                    self.slots.iter_mut().for_each(Slot::lost_its_init);
+            Victim::Daemon | Victim::Keeper | Victim::Servants => {
+                for (_, pidfd) in targets {
+                    // It may have left by itself.
+                    let _ = pidfd::kill(pidfd.as_fd());
                 }
             }
+            Victim::Init => self.strike_an_init(targets),
         }
     }
 
-    fn kill_daemon(&self) {
-        if let Some(daemon) = self.kin.daemon(&self.home) {
-            daemon.kill();
+    /// One that was there before the tasks began, or, half of the time, one that is there now.
+    fn strike_an_init(&mut self, targets: &[(Kin, OwnedFd)]) {
+        let fresh: Vec<(Kin, OwnedFd)>;
+        let mut targets = targets;
+        if self.random.below(2) == 0 {
+            fresh = self.find(Victim::Init);
+            targets = &fresh;
+        }
+        if targets.is_empty() {
+            return;
+        }
+        let (init, pidfd) = self.random.pick(targets);
+        // It may have ended with its generation.
+        let _ = pidfd::kill(pidfd.as_fd());
+        eventually("a killed init is gone", || !self.kin.inits().contains(init));
+        // Whose it was is not known: it may be that of any sandbox, or a spare.
+        self.slots.iter_mut().for_each(Slot::lost_its_init);
+    }
+
+    /// What a killed client has asked for may still be under way. A daemon that is told to leave finishes it first, or
+    /// leaves it as a crash would; afterwards nothing moves.
+    fn settle(&self) {
+        if let Some(daemon) = self.kin.daemon(&self.ground.home) {
+            // It may have ended with the round.
+            let _ = shedbox_linux::process::signal(daemon.pid, 15);
+            invariants::soon(Duration::from_secs(30), "the daemon leaves", || match self
+                .kin
+                .daemon(&self.ground.home)
+            {
+                Some(still) if still.pid == daemon.pid => Err(format!("{still:?}")),
+                _ => Ok(()),
+            });
         }
     }
 
-    fn learn(&mut self, task: Task, beside: Beside, victim: Victim) {
-        let output = beside.end();
+    /// `over`: it had ended before the strike.
+    fn learn(&mut self, task: Task, beside: Beside, over: bool, victim: Victim) {
+        let (output, took) = beside.end_timed();
         let answered = output.status.success();
         self.commands += 1;
         self.cut_short += usize::from(!answered);
+        if answered && !over {
+            // The machine may be busier by now.
+            let typical = self.typical.entry(task.kind()).or_insert(took);
+            *typical = (*typical * 3 + took) / 4;
+        }
         let what = told(&output);
         let round = self.round;
         match task {
@@ -299,7 +332,7 @@ impl Storm {
     /// Compares what is there with what may be; with `few` only those sandboxes of which something is unknown.
     fn look(&mut self, few: bool) {
         // Starts the daemon when it was killed.
-        let client = self.home.client();
+        let client = self.ground.home.client();
         let mut infos = Vec::new();
         // The daemon hears of the end of an init a moment after it.
         eventually("what is said to run has an init", || {
@@ -316,7 +349,7 @@ impl Storm {
                 continue;
             }
             if slot.runs == Some(false) {
-                self.home.run(["start", &slot.name]);
+                self.ground.home.run(["start", &slot.name]);
                 slot.runs = Some(true);
             }
             let content = read_file(&client, &slot.name);
@@ -325,8 +358,8 @@ impl Storm {
         self.look_at_images(&client);
         if !few {
             self.passing_sandboxes_have_gone(&client);
-            invariants::disk(&self.home);
-            invariants::listings(&self.home, &client);
+            invariants::disk(&self.ground.home);
+            invariants::listings(&self.ground.home, &client);
         }
     }
 
@@ -339,7 +372,7 @@ impl Storm {
             self.images[index] = Some(there);
             if there {
                 let (_, script, expected) = IMAGES[index];
-                let text = self.home.run([
+                let text = self.ground.home.run([
                     "run",
                     "--rm",
                     "--pull",
@@ -381,32 +414,30 @@ impl Storm {
         );
         // Otherwise the moments are badly chosen and the test shows nothing.
         assert!(
-            self.cut_short * 10 > self.commands,
+            self.cut_short * 50 > self.commands,
             "kills hit too few commands"
         );
         for slot in &self.slots {
             if slot.there == Some(true) {
-                self.home.run(["reset", &slot.name]);
+                self.ground.home.run(["reset", &slot.name]);
                 assert_eq!(
-                    self.home.run(["exec", &slot.name, "ls", "/bin/busybox"]),
+                    self.ground
+                        .home
+                        .run(["exec", &slot.name, "ls", "/bin/busybox"]),
                     "/bin/busybox"
                 );
             }
         }
         let began = Instant::now();
-        self.home.remove_sandboxes();
+        self.ground.home.remove_sandboxes();
         assert!(
             began.elapsed() < Duration::from_secs(30),
             "removal takes {:?}",
             began.elapsed()
         );
-        invariants::disk(&self.home);
-        invariants::nothing_is_left(&self.home, &self.kin);
+        invariants::disk(&self.ground.home);
+        invariants::nothing_is_left(&self.ground.home, &self.kin);
     }
-}
-
-fn reference(index: usize) -> String {
-    Registry::shared().reference(&format!("{}:latest", IMAGES[index].0))
 }
 
 fn read_file(client: &std::sync::Arc<Client>, name: &str) -> Content {
@@ -418,10 +449,4 @@ fn read_file(client: &std::sync::Arc<Client>, name: &str) -> Content {
         .status
         .success()
         .then(|| String::from_utf8(output.stdout).expect("tokens are UTF-8"))
-}
-
-fn text(path: PathBuf) -> String {
-    path.into_os_string()
-        .into_string()
-        .expect("scratch paths are UTF-8")
 }

@@ -38,6 +38,22 @@ pub(crate) enum Deed {
     Remove,
 }
 
+impl Deed {
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Run => "run",
+            Self::Write => "exec",
+            Self::CopyIn => "cp",
+            Self::Reset => "reset",
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Remove => "rm",
+        }
+    }
+}
+
 impl Slot {
     pub(crate) fn new(name: String) -> Self {
         Self {

@@ -5,6 +5,7 @@
 //! those in between are killed.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Home;
@@ -99,6 +100,11 @@ impl Kin {
     /// SIGKILL. It may have just ended.
     pub(crate) fn kill(&self) {
         let _ = shedbox_linux::process::signal(self.pid, 9);
+    }
+
+    /// A descriptor of it, so that it can be killed later and nobody else in its place. `None` when it has ended.
+    pub(crate) fn pidfd(&self) -> Option<OwnedFd> {
+        shedbox_linux::pidfd::open(self.pid).ok()
     }
 
     /// Its open descriptors, when they may be counted: those of another dumpable process of the same user, or any for
