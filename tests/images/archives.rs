@@ -283,3 +283,31 @@ fn no_half_archive_stays_behind() {
     );
     assert_eq!(std::fs::read_to_string(&place).unwrap(), "kept");
 }
+
+#[test]
+fn a_layout_without_a_name_is_called_after_its_directory() {
+    require!(userns, image "tiny");
+    let home = Home::new();
+    let dir = scratch();
+    std::os::unix::fs::symlink(images::layout("tiny"), dir.path().join("My-App")).unwrap();
+    for (cwd, path) in [
+        (dir.path(), "My-App"),
+        (dir.path(), "./My-App/"),
+        (&dir.path().join("My-App"), "."),
+    ] {
+        let output = home
+            .command(["load", "--quiet", "--input", path])
+            .current_dir(cwd)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{path}: {output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        // `.` can only be where the link leads to.
+        let name = if path == "." {
+            "localhost/tiny-"
+        } else {
+            "localhost/my-app:latest"
+        };
+        assert!(said.contains(name), "{path}: {said}");
+    }
+}

@@ -27,8 +27,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let mut on_event = |event: &_| progress.show(event);
     let images = match args.input.as_deref() {
         Some(path) if path != "-" => {
-            let whole =
-                std::fs::canonicalize(path).with_context(|| format!("cannot read {path}"))?;
+            // Links are not resolved: the directory of a layout may name its image.
+            let whole = std::fs::metadata(path)
+                .and_then(|_| std::path::absolute(path))
+                .with_context(|| format!("cannot read {path}"))?;
             let whole = whole.into_os_string().into_string().map_err(|path| {
                 Error::invalid(format!("the path {} is not UTF-8", path.display()))
             })?;

@@ -42,8 +42,8 @@ impl ImageService {
             what: format!("read `{}`", path.display()),
             source,
         };
-        let name = path.canonicalize().map_err(fail)?;
-        let name = fallback_name(&name);
+        // As it was written: a link's own name counts.
+        let name = fallback_name(&std::path::absolute(path).map_err(fail)?);
         if path.is_dir() {
             let mut members = directory::Directory::open(self, path, &events)?;
             return self.load_members(&mut members, name.as_deref(), &events);
