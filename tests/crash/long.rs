@@ -135,6 +135,7 @@ impl Storm {
         // Found now, because looking takes longer than what is to be hit.
         let targets = self.find(victim);
         let moment = self.choose_moment(&tasks);
+        self.note(victim, &targets, &tasks);
         let began = Instant::now();
         let mut running: Vec<(Task, Beside)> = tasks
             .into_iter()
@@ -157,6 +158,13 @@ impl Storm {
         }
         let few = self.round % 8 != 7;
         self.look(few);
+    }
+
+    /// For the messages of a failure: what everybody is about to see.
+    fn note(&mut self, victim: Victim, targets: &[(Kin, OwnedFd)], tasks: &[Task]) {
+        let pids: Vec<i32> = targets.iter().map(|(kin, _)| kin.pid).collect();
+        let kinds: Vec<&str> = tasks.iter().map(Task::kind).collect();
+        println!("round {}: {kinds:?} under {victim:?} {pids:?}", self.round);
     }
 
     /// One to three tasks on different sandboxes and images.
@@ -266,7 +274,10 @@ impl Storm {
         let (init, pidfd) = self.random.pick(targets);
         // It may have ended with its generation.
         let _ = pidfd::kill(pidfd.as_fd());
-        eventually("a killed init is gone", || !self.kin.inits().contains(init));
+        // Not before its whole pid namespace has gone.
+        let gone =
+            pidfd::wait(pidfd.as_fd(), Some(Duration::from_secs(20))).expect("wait for init");
+        assert!(gone, "a killed init stays: {init:?}");
         // Whose it was is not known: it may be that of any sandbox, or a spare.
         self.slots.iter_mut().for_each(Slot::lost_its_init);
     }
@@ -437,6 +448,18 @@ impl Storm {
         );
         invariants::disk(&self.ground.home);
         invariants::nothing_is_left(&self.ground.home, &self.kin);
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.ground.home.root().join("daemon.log"));
+            let log = log.unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(60).collect();
+            println!("round {}; the last words of the daemon:", self.round);
+            last.iter().rev().for_each(|line| println!("    {line}"));
+        }
     }
 }
 

@@ -116,6 +116,10 @@ impl Slot {
                 self.there = None;
             }
             self.contents.extend(contents);
+            if deed == Deed::CopyIn {
+                // The file is replaced in two steps, as docker cp does it.
+                self.contents.extend([None, Some(String::new())]);
+            }
         }
     }
 
