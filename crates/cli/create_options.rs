@@ -14,11 +14,15 @@ use shedbox_spec::hosts::ExtraHost;
 use shedbox_spec::mount::{self, Mount};
 use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
+use shedbox_spec::security::Security;
 use shedbox_spec::ulimit::Ulimit;
 use shedbox_spec::user::UserSpec;
 use shedbox_spec::{Error, signal, size};
 
 use crate::exec_env;
+use crate::landlock_options::LandlockOptions;
+use crate::limit_options::LimitOptions;
+use crate::security_options::SecurityOptions;
 
 /// When to ask a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -132,6 +136,12 @@ pub(crate) struct CreateOptions {
     /// Cap on the log of the main process, for example `10m`
     #[arg(long, value_name = "BYTES")]
     log_max_size: Option<String>,
+    #[command(flatten)]
+    security: SecurityOptions,
+    #[command(flatten)]
+    landlock: LandlockOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// Show no progress of a pull
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -200,6 +210,11 @@ impl CreateOptions {
             platform: self.platform.clone(),
             log_max_bytes: bytes(self.log_max_size.as_deref())?,
             extra_hosts: self.add_host.clone(),
+            security: Security {
+                landlock: self.landlock.spec()?,
+                ..self.security.spec()?
+            },
+            limits: self.limits.spec()?,
         })
     }
 

@@ -11,9 +11,12 @@ mod env;
 mod exec_env;
 mod foreground;
 mod generate;
+mod landlock_options;
+mod limit_options;
 mod progress;
 mod render;
 mod report;
+mod security_options;
 mod time;
 
 use std::process::ExitCode;

@@ -172,6 +172,11 @@ impl Engine {
             gid_map: self.host.gid_map.clone(),
             deny_setgroups: self.host.deny_setgroups,
             seccomp: self.host.seccomp.clone(),
+            seccomp_command: Vec::new(),
+            no_new_privileges: spec.security.no_new_privileges,
+            landlock: spec.security.landlock.clone(),
+            masked: spec.security.masked.clone(),
+            oom_score_adj: spec.limits.oom_score_adj,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::landlock::LandlockSpec;
 use crate::mount::Mount;
 use crate::network::Network;
 use crate::ulimit::Ulimit;
@@ -58,8 +59,22 @@ pub struct GenerationSpec {
     pub gid_map: Vec<(u32, u32)>,
     /// setgroups(2) is denied (single-id map without subordinate ids).
     pub deny_setgroups: bool,
-    /// seccomp filter as `struct sock_filter` packed in u64, little-endian; empty for none.
+    /// seccomp filter as `struct sock_filter` packed in u64, little-endian; empty for none. Init installs it in itself
+    /// once, and every command inherits it.
     pub seccomp: Vec<u64>,
+    /// A further filter that each command installs in itself: one that init could not live with.
+    #[serde(default)]
+    pub seccomp_command: Vec<u64>,
+    /// No program gains privileges by being executed.
+    pub no_new_privileges: bool,
+    /// The Landlock domain that init enters and every command inherits.
+    pub landlock: LandlockSpec,
+    /// Paths inside that are hidden on top of the usual ones.
+    #[serde(default)]
+    pub masked: Vec<String>,
+    /// Added to the badness of every command when memory runs out.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
 }
 
 /// The lower layers and the upper directory of a generation.

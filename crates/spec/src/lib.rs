@@ -5,6 +5,7 @@
 
 pub mod api;
 mod builder;
+pub mod capability;
 pub mod config;
 pub mod control;
 pub mod detach_keys;
@@ -15,6 +16,8 @@ pub mod exec;
 pub mod generation;
 pub mod hosts;
 pub mod id;
+pub mod landlock;
+pub mod limits;
 pub mod mount;
 pub mod network;
 pub mod paths;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::StdinMode;
+use crate::limits::Limits;
 use crate::mount::Mount;
 use crate::network::Network;
+use crate::security::Security;
 use crate::ulimit::Ulimit;
 
 /// Default size of `/dev/shm`, in bytes: Docker's 64 MiB.
@@ -91,6 +93,11 @@ pub struct SandboxSpec {
     pub log_max_bytes: Option<u64>,
     /// Added to /etc/hosts, `name:address`.
     pub extra_hosts: Vec<String>,
+    /// Its walls.
+    pub security: Security,
+    /// Its share of the host.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 impl Default for SandboxSpec {
@@ -121,6 +128,8 @@ impl Default for SandboxSpec {
             platform: None,
             log_max_bytes: None,
             extra_hosts: Vec::new(),
+            security: Security::default(),
+            limits: Limits::default(),
         }
     }
 }

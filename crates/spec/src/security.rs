@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::capability::Capability;
+pub use crate::landlock::{LandlockLevel, LandlockSpec};
+
 /// The capabilities that a root process in a sandbox has inside the sandbox's own user namespace: Podman's eleven less
 /// SYS_CHROOT (a chroot made inside is a way to confuse path checks, and package managers do not need it).
 ///
@@ -45,37 +48,71 @@ pub const READ_ONLY_PATHS: &[&str] = &[
     "/proc/sysrq-trigger",
 ];
 
-/// A capability by its number in `linux/capability.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[repr(u8)]
-#[allow(
-    missing_docs,
-    reason = "the names are the kernel's; capabilities(7) explains them"
-)]
-pub enum Capability {
-    Chown = 0,
-    DacOverride = 1,
-    Fowner = 3,
-    Fsetid = 4,
-    Kill = 5,
-    Setgid = 6,
-    Setuid = 7,
-    Setpcap = 8,
-    NetBindService = 10,
-    NetAdmin = 12,
-    NetRaw = 13,
-    SysChroot = 18,
-    SysPtrace = 19,
-    SysAdmin = 21,
-    Mknod = 27,
-    AuditWrite = 29,
-    Setfcap = 31,
+/// What was asked for of a sandbox's walls. The default is all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Capabilities added to [`DEFAULT_CAPABILITIES`], by name with or without `CAP_`; `ALL` for every one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cap_add: Vec<String>,
+    /// Capabilities taken away, in the same words. `ALL` first, then `cap_add`, as Docker does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cap_drop: Vec<String>,
+    /// No program gains privileges by being executed (setuid, file capabilities).
+    pub no_new_privileges: bool,
+    /// The system call filter.
+    pub seccomp: Seccomp,
+    /// The Landlock domain.
+    pub landlock: LandlockSpec,
+    /// Paths of the image that are hidden, on top of [`MASKED_PATHS`]: hidden tests, history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
 }
 
-impl Capability {
-    /// Its bit in a capability set.
-    pub fn bit(self) -> u64 {
-        1 << (self as u8)
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            no_new_privileges: true,
+            seccomp: Seccomp::default(),
+            landlock: LandlockSpec::default(),
+            masked: Vec::new(),
+        }
     }
+}
+
+/// Which system call filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// One of ours.
+    Profile(SeccompProfile),
+    /// The text of a profile in Docker's or OCI's JSON.
+    Custom(String),
+    /// Denies nothing and records what [`SeccompProfile::Default`] would have denied.
+    Log,
+}
+
+impl Default for Seccomp {
+    fn default() -> Self {
+        Self::Profile(SeccompProfile::Default)
+    }
+}
+
+/// Profiles that come with shedbox; `vendor/seccomp` has the data and the reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeccompProfile {
+    /// The default without what build tools and test suites hardly need: ptrace, foreign ABIs, NETLINK.
+    Strict,
+    /// The allowlist of every sandbox.
+    #[default]
+    Default,
+    /// The default and what debuggers and profilers need: perf events, process_vm calls, personality.
+    Dev,
+    /// The default and user namespaces with what is mounted in them: for browsers and an agent's own sandbox.
+    Nested,
+    /// No filter.
+    Unconfined,
 }
