@@ -19,6 +19,8 @@ mod files;
 pub mod filter;
 mod generation;
 mod host_rootfs;
+#[cfg(test)]
+mod hostile_init_tests;
 mod images;
 mod init;
 mod inspect;
