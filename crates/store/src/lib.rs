@@ -52,6 +52,8 @@ mod error;
 mod gc;
 mod header;
 #[cfg(test)]
+mod hostile_entries_tests;
+#[cfg(test)]
 mod hostile_tests;
 mod image;
 mod layer;
