@@ -21,6 +21,7 @@ mod samples;
 mod scale;
 mod shed;
 mod table;
+mod walls;
 
 use anyhow::Context;
 use options::Options;
@@ -31,6 +32,9 @@ fn main() -> anyhow::Result<()> {
     let shed = shed::Shed::new(&options).context("shedbox")?;
     if options.wants("rounds") {
         rounds::run(&options, &shed, &mut report)?;
+    }
+    if options.wants("walls") {
+        walls::run(&options, &shed, &mut report)?;
     }
     if options.wants("full") {
         rounds::full_upperdir(&options, &shed, &mut report)?;

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Sandboxes alive at once.
     pub(crate) many: usize,
-    /// Parts to run: rounds, full, scale, pull; all when empty.
+    /// Parts to run: rounds, walls, full, scale, pull; all when empty.
     only: Vec<String>,
     /// The floor program.
     pub(crate) floor: PathBuf,
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) docker: Option<PathBuf>,
     /// Compare with podman.
     pub(crate) podman: bool,
+    /// The program of system call loops.
+    pub(crate) loops: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,6 +45,7 @@ impl Options {
             dir: PathBuf::from("/var/tmp"),
             docker: None,
             podman: false,
+            loops: None,
         };
         while let Some(option) = words.next() {
             let mut value = || {
@@ -60,6 +63,7 @@ impl Options {
                 "--big-layout" => options.big_layout = Some(value()?.into()),
                 "--dir" => options.dir = value()?.into(),
                 "--docker" => options.docker = Some(value()?.into()),
+                "--loops" => options.loops = Some(value()?.into()),
                 "--podman" => options.podman = true,
                 other => bail!("unknown option {other}; this is run by scripts/bench"),
             }

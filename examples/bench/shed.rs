@@ -51,9 +51,17 @@ impl Shed {
 
     /// A sandbox with a private network namespace; an exec is possible when this returns.
     pub(crate) fn create(&self) -> anyhow::Result<Shelter> {
-        Ok(Shelter(
-            self.client.create(SandboxSpec::image(&self.image))?,
-        ))
+        self.create_from(self.spec())
+    }
+
+    /// What [`create`](Self::create) makes.
+    pub(crate) fn spec(&self) -> SandboxSpec {
+        SandboxSpec::image(&self.image)
+    }
+
+    /// Any sandbox.
+    pub(crate) fn create_from(&self, spec: SandboxSpec) -> anyhow::Result<Shelter> {
+        Ok(Shelter(self.client.create(spec)?))
     }
 
     /// Fetches an image that is not in the store.
@@ -138,6 +146,11 @@ impl Shelter {
 
     /// Runs a command that must succeed.
     pub(crate) fn exec(&self, argv: &[&str]) -> anyhow::Result<()> {
+        self.output(argv).map(drop)
+    }
+
+    /// The same, and what it says.
+    pub(crate) fn output(&self, argv: &[&str]) -> anyhow::Result<String> {
         let output = self.0.command(argv[0]).args(&argv[1..]).output()?;
         if !output.status.success() {
             bail!(
@@ -146,7 +159,7 @@ impl Shelter {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The same through the command line program, as a whole process.
