@@ -1,6 +1,5 @@
 //! What the walls cost: with all of them against without filter and Landlock, and work inside against bare bubblewrap.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use shedbox_client::spec::landlock::{LandlockLevel, LandlockSpec};
 use shedbox_client::spec::security::{Seccomp, SeccompProfile, Security};
 
 use crate::options::Options;
-use crate::samples::{Samples, Summary, timed};
-use crate::shed::{Shed, Shelter};
+use crate::samples::{Samples, timed};
+use crate::shed::Shed;
 use crate::table::{Report, Target};
 
 const WITH: &str = "with";
