@@ -36,10 +36,8 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     list
 }
 
-#[test]
-fn the_demonstration_mends_the_project_and_leaves_it_alone() {
-    require!(userns, program "python3", program "patch");
-    let home = Home::new();
+/// Runs the demonstration: it ends well, the project on the host is as it was, and no sandbox is left.
+fn demonstrate(home: &Home, image: &str) {
     let work = scratch();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo");
     let copied = Command::new("cp")
@@ -52,7 +50,7 @@ fn the_demonstration_mends_the_project_and_leaves_it_alone() {
     let before = contents(&project);
     let mut command = Command::new(example("demo"));
     command
-        .arg("--project")
+        .args(["--image", image, "--project"])
         .arg(&project)
         .arg("--patch")
         .arg(work.path().join("fix.patch"))
@@ -65,6 +63,20 @@ fn the_demonstration_mends_the_project_and_leaves_it_alone() {
     assert_eq!(contents(&project), before);
     // Handles own their sandboxes: nothing is left when the program has ended.
     assert_eq!(home.run(["ps", "--all", "--quiet"]), "");
+}
+
+#[test]
+fn the_demonstration_mends_the_project_and_leaves_it_alone() {
+    require!(userns, program "python3", program "patch");
+    demonstrate(&Home::new(), "host");
+}
+
+#[test]
+fn the_same_on_a_pulled_image() {
+    require!(userns, image "debian");
+    let home = Home::new();
+    let reference = home.image("debian");
+    demonstrate(&home, &reference);
 }
 
 #[test]
