@@ -17,6 +17,7 @@
 //! | `SHEDBOX_TEST_HOME` | the home that [`Case`]s share | a private home for each |
 //! | `SHEDBOX_TEST_REGISTRY` | `host:port` of the read-only registry of the run | one for each process |
 //! | `SHEDBOX_TEST_IMAGES` | what `scripts/test-images` built | target/test-images |
+//! | `SHEDBOX_TEST_GUEST` | 1: in a guest of `scripts/test-vm`, emulated and slow | on the machine itself |
 //! | `SHEDBOX_TEST_SEED` | seed of the randomised tests | drawn and printed |
 #![allow(
     dead_code,
@@ -48,7 +49,7 @@ pub(crate) use kin::{Kin, Kinship};
 pub(crate) use lane::{Lane, Need};
 pub(crate) use name::unique;
 pub(crate) use registry::Registry;
-pub(crate) use wait::{Random, eventually, seed};
+pub(crate) use wait::{Random, eventually, patience, seed};
 
 use std::path::PathBuf;
 

@@ -2,13 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-/// Looks at `condition` until it is true. Fails with `what` after ten seconds.
+/// Looks at `condition` until it is true. Fails with `what` after ten seconds; see [`patience`].
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let limit = patience(Duration::from_secs(10));
+    let end = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < end, "not after ten seconds: {what}");
+        assert!(Instant::now() < end, "not after {limit:?}: {what}");
         pause();
     }
+}
+
+/// A time limit for whatever must happen at some point: ten times as long in an emulated guest
+/// (`SHEDBOX_TEST_GUEST=1`), which is that much slower.
+pub(crate) fn patience(limit: Duration) -> Duration {
+    let guest = std::env::var_os("SHEDBOX_TEST_GUEST").is_some_and(|value| value == "1");
+    if guest { limit * 10 } else { limit }
 }
 
 /// The time between two looks.

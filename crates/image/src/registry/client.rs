@@ -107,25 +107,34 @@ impl Clients {
             })
             .transpose()?;
 
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(self.timeout)
-            .tls_danger_accept_invalid_certs(transport.insecure);
-        if transport.local {
-            builder = builder.no_proxy();
-        }
-        if let Some(pem) = &ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+        let certificates = match &ca {
+            Some(pem) => reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
                 fail(format!("ca_file: {}", shedbox_spec::error::chain(&error)))
-            })?;
-            if certificates.is_empty() {
-                return Err(fail("ca_file holds no certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
+            })?,
+            None => Vec::new(),
+        };
+        if ca.is_some() && certificates.is_empty() {
+            return Err(fail("ca_file holds no certificate".to_owned()));
         }
-        let http = builder
-            .build()
-            .map_err(|error| fail(shedbox_spec::error::chain(&error)))?;
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(self.timeout)
+                .tls_danger_accept_invalid_certs(transport.insecure)
+                .tls_certs_merge(certificates.clone());
+            if transport.local {
+                builder.no_proxy()
+            } else {
+                builder
+            }
+        };
+        let made = match builder().build() {
+            // A machine without root certificates (no ca-certificates installed) can still speak plain HTTP. Where that
+            // leads on to HTTPS, nobody is trusted.
+            Err(_) if transport.plain_http => builder().tls_certs_only([]).build(),
+            made => made,
+        };
+        let http = made.map_err(|error| fail(shedbox_spec::error::chain(&error)))?;
 
         Ok(Client {
             http,
