@@ -255,7 +255,8 @@ impl Home {
         if self.checked && self.runtime.join("docker.sock").exists() {
             self.remove_sandboxes();
             // Trash is emptied after the answer, at idle priority.
-            let end = std::time::Instant::now() + super::patience(std::time::Duration::from_secs(60));
+            let end =
+                std::time::Instant::now() + super::patience(std::time::Duration::from_secs(60));
             leaks = self.leaks();
             while !leaks.is_empty() && std::time::Instant::now() < end {
                 super::wait::pause();
@@ -266,7 +267,8 @@ impl Home {
             for process in self.processes() {
                 let _ = shedbox_linux::process::signal(process.pid, number);
             }
-            let end = std::time::Instant::now() + super::patience(std::time::Duration::from_secs(5));
+            let end =
+                std::time::Instant::now() + super::patience(std::time::Duration::from_secs(5));
             while !self.processes().is_empty() && std::time::Instant::now() < end {
                 super::wait::pause();
             }
