@@ -106,19 +106,8 @@ pub(crate) fn status(ending: &Ending) -> u8 {
         }
         Ending::GaveUp(signal) => (128 + signal) as u8,
         Ending::Ended(result) => {
-            use shedbox_client::End;
-            match result.end {
-                End::TimedOut { .. } => crate::report::say("shedbox: the command ran out of time"),
-                End::Reset => {
-                    crate::report::say("shedbox: the sandbox was reset under the command");
-                }
-                End::Stopped => {
-                    crate::report::say("shedbox: the sandbox was stopped under the command");
-                }
-                End::Removed => {
-                    crate::report::say("shedbox: the sandbox was removed under the command");
-                }
-                End::Exited { .. } | End::Signaled { .. } | End::NotStarted { .. } => {}
+            if let Some(why) = result.end.explanation() {
+                crate::report::say(&format!("shedbox: {why}"));
             }
             result.end.status()
         }

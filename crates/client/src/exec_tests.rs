@@ -66,6 +66,7 @@ fn ended(end: End) -> Reply {
         user_us: 2,
         system_us: 3,
         max_rss: 4,
+        used: None,
     })
 }
 
@@ -125,7 +126,10 @@ fn run(connection: SeqPacket) {
     });
     let status = child.wait().unwrap();
     let end = match std::os::unix::process::ExitStatusExt::signal(&status) {
-        Some(signal) => End::Signaled { signal },
+        Some(signal) => End::Signaled {
+            signal,
+            by: shedbox_spec::exec::Killer::Unknown,
+        },
         None => End::Exited {
             code: status.code().unwrap() as u8,
         },

@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use shedbox_linux::seqpacket::SeqPacket;
+use shedbox_spec::api::IdMapKind;
 use shedbox_spec::exec::StdinMode;
 use shedbox_spec::generation::{GenerationSpec, MainProcess, Rootfs};
 use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
-use shedbox_spec::security::DEFAULT_CAPABILITIES;
 use shedbox_store::upper;
 
 use crate::Engine;
+use crate::capabilities;
 use crate::error::{Doing, Result, on_path};
+use crate::filter::filters_for;
 use crate::init::Init;
 use crate::record::Record;
 use crate::sandbox::{Sandbox, Turn};
@@ -138,6 +140,14 @@ impl Engine {
         let spec = &record.spec;
         let resolved = &record.resolved;
         let (etc_hosts, etc_resolv_conf) = etc_files(record)?;
+        let capabilities = capabilities::of(&spec.security)?;
+        let filters = filters_for(
+            &spec.security.seccomp,
+            capabilities,
+            self.id_map == IdMapKind::Single,
+            false,
+        )
+        .map_err(shedbox_spec::Error::from)?;
         Ok(GenerationSpec {
             sandbox: record.id.as_str().to_owned(),
             generation,
@@ -152,9 +162,7 @@ impl Engine {
             shm_size: spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             network: spec.network,
             ulimits: spec.ulimits.clone(),
-            capabilities: DEFAULT_CAPABILITIES
-                .iter()
-                .fold(0, |set, capability| set | capability.bit()),
+            capabilities,
             env: resolved.env.clone(),
             workdir: resolved.workdir.clone(),
             user: resolved.user.clone(),
@@ -171,12 +179,17 @@ impl Engine {
             uid_map: self.host.uid_map.clone(),
             gid_map: self.host.gid_map.clone(),
             deny_setgroups: self.host.deny_setgroups,
-            seccomp: self.host.seccomp.clone(),
-            seccomp_command: Vec::new(),
+            seccomp: filters.init.clone(),
+            seccomp_command: filters.command.clone(),
             no_new_privileges: spec.security.no_new_privileges,
             landlock: spec.security.landlock.clone(),
+            mounts_inside: crate::validate::mounts_inside(&spec.security),
             masked: spec.security.masked.clone(),
+            pids: None,
+            address_space: None,
+            disk: None,
             oom_score_adj: spec.limits.oom_score_adj,
+            cgroup: None,
         })
     }
 

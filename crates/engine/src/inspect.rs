@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shedbox_spec::api::{SandboxInfo, Status};
+use shedbox_spec::exec::End;
 use shedbox_spec::{Error, Result as SpecResult};
 
 use crate::Engine;
@@ -133,6 +134,11 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
         socket: sandbox.socket.display().to_string(),
         dir: sandbox.layout.dir.display().to_string(),
         expires_at: record.expires_at.map(|at| at.to_string()),
+        oom_killed: life
+            .result
+            .as_ref()
+            .is_some_and(|result| matches!(result.end, End::OutOfMemory { .. })),
+        disk: None,
     }
 }
 
@@ -168,6 +174,8 @@ mod tests {
             socket: String::new(),
             dir: String::new(),
             expires_at: None,
+            oom_killed: false,
+            disk: None,
         }
     }
 

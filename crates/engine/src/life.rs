@@ -149,6 +149,7 @@ pub(crate) fn cut_short(end: End) -> ExecResult {
         user_us: 0,
         system_us: 0,
         max_rss: 0,
+        used: None,
     }
 }
 

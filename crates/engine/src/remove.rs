@@ -63,7 +63,7 @@ impl Engine {
         }
         if let Some(init) = &live {
             self.watcher.forget(init);
-            init.die(DieReason::Remove)?;
+            init.die(why_removed(sandbox))?;
             init.destroy();
         }
         turn.end_files();
@@ -121,6 +121,25 @@ impl Engine {
             }
         }
         Ok(pruned)
+    }
+}
+
+/// What commands in flight are told.
+fn why_removed(sandbox: &Sandbox) -> DieReason {
+    let record = &sandbox.record;
+    let disowned = sandbox.disowned.load(std::sync::atomic::Ordering::Acquire);
+    if record
+        .owner
+        .is_some_and(|owner| !disowned && owner.open().is_none())
+    {
+        DieReason::Owner
+    } else if record
+        .expires_at
+        .is_some_and(|at| at <= jiff::Timestamp::now())
+    {
+        DieReason::Lifetime
+    } else {
+        DieReason::Remove
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shedbox_linux::fd;
 use shedbox_linux::process::Ended;
-use shedbox_spec::exec::{End, ExecResult};
+use shedbox_spec::exec::{End, ExecResult, Killer};
 
 use crate::tree::{self, Tag};
 
@@ -22,8 +22,17 @@ pub(crate) struct Exec {
     pub(crate) deadline: Option<Instant>,
     pub(crate) grace: Duration,
     pub(crate) timed_out: bool,
+    /// The last signal that its client asked for.
+    pub(crate) asked: Option<Asked>,
     /// Init's copy of the terminal's master side: keeps the terminal when the client detaches.
     pub(crate) master: Option<OwnedFd>,
+}
+
+/// A signal that was sent on somebody's behalf: when the process ends by it, we know by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) signal: i32,
+    pub(crate) by: Killer,
 }
 
 /// All of them.
@@ -120,10 +129,10 @@ impl Exec {
     pub(crate) fn result(&self, ended: &Ended) -> ExecResult {
         let end = if self.timed_out {
             End::TimedOut {
-                status: plain_end(ended).status(),
+                status: plain_end(ended, None).status(),
             }
         } else {
-            plain_end(ended)
+            plain_end(ended, self.asked)
         };
         result(end, self.started, Some(ended))
     }
@@ -135,12 +144,24 @@ impl Exec {
 }
 
 /// The end of a process by itself or by a signal.
-pub(crate) fn plain_end(ended: &Ended) -> End {
+pub(crate) fn plain_end(ended: &Ended, asked: Option<Asked>) -> End {
     match (ended.code(), ended.signal()) {
         (Some(code), _) => End::Exited { code },
-        (None, Some(signal)) => End::Signaled { signal },
+        (None, Some(signal)) => End::Signaled {
+            signal,
+            by: killer(signal, asked),
+        },
         // wait4 reports nothing else without WUNTRACED.
         (None, None) => End::Exited { code: 255 },
+    }
+}
+
+fn killer(signal: i32, asked: Option<Asked>) -> Killer {
+    match asked {
+        Some(asked) if asked.signal == signal => asked.by,
+        _ if signal == 9 => Killer::Unknown,
+        // The kernel sends no other signal to a process that has done nothing to deserve it.
+        _ => Killer::Inside,
     }
 }
 
@@ -152,5 +173,6 @@ pub(crate) fn result(end: End, started: Instant, ended: Option<&Ended>) -> ExecR
         user_us: ended.map_or(0, |ended| ended.user_us),
         system_us: ended.map_or(0, |ended| ended.system_us),
         max_rss: ended.map_or(0, |ended| ended.max_rss),
+        used: None,
     }
 }

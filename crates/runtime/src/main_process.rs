@@ -10,6 +10,7 @@ use shedbox_linux::poll::Interest;
 use shedbox_linux::{Result, fd};
 use shedbox_spec::exec::ExecResult;
 
+use crate::exec::Asked;
 use crate::log::LogWriter;
 use crate::sink::Sink;
 
@@ -35,6 +36,8 @@ pub(crate) struct MainProcess {
     /// The master side of its terminal; also among `outputs`.
     pub(crate) master: Option<OwnedFd>,
     followers: Vec<Follower>,
+    /// The last signal that somebody asked for.
+    pub(crate) asked: Option<Asked>,
     /// How it ended.
     pub(crate) result: Option<ExecResult>,
 }
@@ -81,6 +84,7 @@ impl MainProcess {
             input_ends: false,
             master,
             followers: Vec::new(),
+            asked: None,
             result: None,
         })
     }

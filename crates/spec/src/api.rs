@@ -32,6 +32,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecResult;
+use crate::limits::DiskBacking;
 use crate::sandbox::SandboxSpec;
 use crate::{Digest, Error, SandboxId};
 
@@ -317,6 +318,30 @@ pub struct SandboxInfo {
     pub dir: String,
     /// RFC 3339: when it will be removed by itself.
     pub expires_at: Option<String>,
+    /// The main process ran out of memory: Docker's `State.OOMKilled`.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// How the disk limit is enforced, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskUse>,
+}
+
+/// A disk limit in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUse {
+    /// What enforces it; never `auto`.
+    pub backing: DiskBacking,
+    /// Bytes allowed.
+    pub limit_bytes: u64,
+    /// Files and directories allowed, when they are limited.
+    #[serde(default)]
+    pub limit_inodes: Option<u64>,
+    /// Bytes taken when we last looked; absent when we have not, or cannot from here.
+    #[serde(default)]
+    pub used_bytes: Option<u64>,
+    /// Files and directories at that time.
+    #[serde(default)]
+    pub used_inodes: Option<u64>,
 }
 
 /// What a reset did.

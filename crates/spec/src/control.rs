@@ -10,11 +10,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::exec::{ExecRequest, ExecResult, TtySize};
+use crate::exec::{DiskUnit, ExecRequest, ExecResult, TtySize};
 use crate::generation::GenerationSpec;
+use crate::landlock::LandlockInForce;
 
 /// Version of all messages in this module. A daemon refuses a keeper or an init of another version.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The cgroup below a generation's own that init is in. Processes are only in such leaves: the kernel lets none be in a
+/// cgroup whose children have controllers.
+pub const INIT_LEAF: &str = "init";
 
 /// To the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +27,18 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub enum KeeperRequest {
     /// Who are you? Answered by `Hello` with the keeper's user namespace as a descriptor.
     Hello,
+    /// Make a cgroup namespace whose root is a cgroup. Descriptor: the cgroup's directory; no controller is enabled
+    /// for its children yet. Answered by `Namespace`.
+    CgroupNamespace,
     /// Clone a generation. Descriptors: [control socket of init, listening sandbox socket, directory of the log,
+    /// then, when `cgroup` is set, directory of the generation's cgroup and a cgroup namespace whose root it is,
     /// then, when `join` is set, a pidfd of the living init whose user and network namespaces are shared].
     Spawn {
         /// What the generation is made of.
         spec: Box<GenerationSpec>,
+        /// Init starts in [`INIT_LEAF`] of a cgroup.
+        #[serde(default)]
+        cgroup: bool,
         /// Join the user and network namespaces of another init.
         join: bool,
     },
@@ -43,6 +55,8 @@ pub enum KeeperReply {
         /// Its pid, in the pid namespace of the daemon.
         pid: i32,
     },
+    /// The cgroup namespace, as a descriptor.
+    Namespace,
     /// Cloned. Descriptor: a pidfd of init.
     Spawned {
         /// Pid of init, in the pid namespace of the daemon.
@@ -71,6 +85,8 @@ pub enum InitEvent {
     Ready {
         /// What could not be had and was done without.
         warnings: Vec<String>,
+        /// The Landlock domain that init and its commands are in.
+        landlock: LandlockInForce,
     },
     /// The set-up failed; init has gone.
     Failed(Failure),
@@ -100,6 +116,12 @@ pub enum Request {
     Stats,
     /// What this init is.
     Status,
+    /// Start nothing from now on, or start again: the daemon freezes and thaws the cgroups of the commands. Needs a
+    /// cgroup.
+    Pause {
+        /// Which.
+        paused: bool,
+    },
     /// Send a signal to the main process.
     Kill {
         /// Number of the signal.
@@ -130,6 +152,19 @@ pub enum DieReason {
     Stop,
     /// The sandbox is being removed.
     Remove,
+    /// The same, because its time to live is over.
+    Lifetime,
+    /// The same, because the process that owns it has ended.
+    Owner,
+    /// Its files take more than its disk limit allows.
+    DiskLimit {
+        /// What ran out.
+        unit: DiskUnit,
+        /// How much of it is taken.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
 }
 
 /// Which streams of the main process a client takes part in.
@@ -231,6 +266,12 @@ pub struct InitStatus {
     /// Connections on the sandbox socket, the asking one among them.
     #[serde(default)]
     pub clients: u32,
+    /// The Landlock domain that init and its commands are in.
+    #[serde(default)]
+    pub landlock: LandlockInForce,
+    /// See [`Request::Pause`].
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// Use of resources of a whole sandbox, read from its own /proc.

@@ -80,6 +80,78 @@ pub struct ExecResult {
     pub system_us: u64,
     /// Peak resident memory of the largest of these processes, in bytes.
     pub max_rss: u64,
+    /// What the whole tree of the command used, background processes included; absent without a cgroup of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<ExecUse>,
+}
+
+/// What all processes of one exec used together, as its cgroup counted. Source: cgroup-v2.rst.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecUse {
+    /// User CPU time in microseconds (`cpu.stat`).
+    pub user_us: u64,
+    /// System CPU time in microseconds.
+    pub system_us: u64,
+    /// Time in which a CPU limit of its own cgroup held it up, in microseconds.
+    pub throttled_us: u64,
+    /// Most memory at once in bytes, page cache included (`memory.peak`, Linux 5.19; 0 before).
+    pub memory_peak: u64,
+    /// Processes that the kernel killed for want of memory (`memory.events`).
+    pub oom_kills: u64,
+    /// Most processes and threads at once (`pids.peak`, Linux 6.1; 0 before).
+    pub pids_peak: u64,
+    /// Forks that a limit refused (`pids.events`).
+    pub forks_refused: u64,
+    /// Bytes read from block devices (`io.stat`).
+    pub read_bytes: u64,
+    /// Bytes written to block devices.
+    pub write_bytes: u64,
+    /// Time in which some process waited for a CPU, for memory, for a disk, in microseconds (`*.pressure`).
+    pub pressure: Stalls,
+}
+
+/// Pressure stall totals in microseconds: the time in which at least one process waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stalls {
+    /// For a CPU.
+    pub cpu_us: u64,
+    /// For memory.
+    pub memory_us: u64,
+    /// For a disk.
+    pub io_us: u64,
+}
+
+/// Who ended a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Killer {
+    /// SIGKILL from nobody that we know of: a process of the sandbox, or the kernel when the host has no memory left.
+    /// The two are alike unless the command has a cgroup.
+    #[default]
+    Unknown,
+    /// The sandbox itself: a process inside, or a fault of the command's own.
+    Inside,
+    /// A client, by a signal that it asked for.
+    Client,
+    /// A stop of the sandbox.
+    Stop,
+    /// The end of the sandbox's time to live.
+    Lifetime,
+    /// The end of the process that owned the sandbox.
+    Owner,
+}
+
+/// What a disk limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskUnit {
+    /// Bytes on the disk.
+    #[default]
+    Bytes,
+    /// Files and directories.
+    Inodes,
 }
 
 /// How a command ended.
@@ -95,18 +167,55 @@ pub enum End {
     Signaled {
         /// The signal's number.
         signal: i32,
+        /// Who sent it.
+        #[serde(default)]
+        by: Killer,
     },
     /// It ran out of time and was ended.
     TimedOut {
         /// The exit status or 128 + signal that it ended with.
         status: u8,
     },
+    /// The kernel ended it, or a process that it had started, because the memory limit was reached.
+    OutOfMemory {
+        /// The exit status or 128 + signal that it ended with.
+        status: u8,
+        /// The limit in bytes, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// It failed, and the pids limit refused a fork while it ran.
+    PidsLimit {
+        /// The exit status or 128 + signal that it ended with.
+        status: u8,
+        /// The limit, in processes and threads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// It failed on a disk limit that had no room left, or was ended because the sandbox was above it.
+    DiskLimit {
+        /// The exit status or 128 + signal that it ended with.
+        status: u8,
+        /// What ran out.
+        #[serde(default)]
+        unit: DiskUnit,
+        /// How much of it was taken.
+        #[serde(default)]
+        used: u64,
+        /// The limit.
+        #[serde(default)]
+        limit: u64,
+    },
     /// The sandbox was reset under it.
     Reset,
     /// The sandbox was stopped under it.
     Stopped,
     /// The sandbox was removed under it.
-    Removed,
+    Removed {
+        /// Why.
+        #[serde(default = "Killer::client")]
+        by: Killer,
+    },
     /// It could not be started.
     NotStarted {
         /// 127 when the program was not found, 126 when it could not be run.
@@ -116,16 +225,75 @@ pub enum End {
     },
 }
 
+impl Killer {
+    fn client() -> Self {
+        Self::Client
+    }
+}
+
 impl End {
     /// The exit status that a shell would see: the command's own, 128 + n for a signal, 124 after a time-out, 126 or
-    /// 127 when it could not be started, 137 when the sandbox was taken away under it.
+    /// 127 when it could not be started, 137 when it ran out of memory or the sandbox was taken away under it.
     pub fn status(&self) -> u8 {
         match self {
             End::Exited { code } | End::NotStarted { code, .. } => *code,
-            End::Signaled { signal } => (128 + signal) as u8,
+            End::Signaled { signal, .. } => (128 + signal) as u8,
             End::TimedOut { .. } => 124,
-            End::Reset | End::Stopped | End::Removed => 137,
+            // Docker's number, also when the process that the kernel chose was a child.
+            End::OutOfMemory { .. } | End::Reset | End::Stopped | End::Removed { .. } => 137,
+            End::PidsLimit { status, .. } | End::DiskLimit { status, .. } => *status,
         }
+    }
+
+    /// One sentence about an end that is not the command's own, for people; `None` for one that speaks for itself.
+    pub fn explanation(&self) -> Option<String> {
+        use crate::size::format_bytes_binary as human_bytes;
+        let bytes = |limit: &Option<u64>| {
+            limit.map_or_else(String::new, |limit| {
+                format!(": limit {}", human_bytes(limit))
+            })
+        };
+        Some(match self {
+            End::Exited { .. } | End::NotStarted { .. } => return None,
+            End::Signaled { by, .. } => match by {
+                Killer::Unknown | Killer::Inside | Killer::Client => return None,
+                Killer::Stop => "ended by a stop of the sandbox".to_owned(),
+                Killer::Lifetime => "the sandbox's time to live is over".to_owned(),
+                Killer::Owner => "the process that owned the sandbox has ended".to_owned(),
+            },
+            End::TimedOut { .. } => "the command ran out of time".to_owned(),
+            End::OutOfMemory { limit, .. } => format!("out of memory{}", bytes(limit)),
+            End::PidsLimit { limit, .. } => {
+                let limit = limit.map_or_else(String::new, |limit| format!(": limit {limit}"));
+                format!("no more processes{limit}")
+            }
+            End::DiskLimit {
+                unit: DiskUnit::Bytes,
+                used,
+                limit,
+                ..
+            } => format!(
+                "disk limit: {} used of {}",
+                human_bytes(*used),
+                human_bytes(*limit)
+            ),
+            End::DiskLimit {
+                unit: DiskUnit::Inodes,
+                used,
+                limit,
+                ..
+            } => format!("disk limit: {used} files used of {limit}"),
+            End::Reset => "the sandbox was reset under the command".to_owned(),
+            End::Stopped => "the sandbox was stopped under the command".to_owned(),
+            End::Removed {
+                by: Killer::Lifetime,
+            } => "the sandbox's time to live is over; it was removed under the command".to_owned(),
+            End::Removed { by: Killer::Owner } => {
+                "the process that owned the sandbox has ended; it was removed under the command"
+                    .to_owned()
+            }
+            End::Removed { .. } => "the sandbox was removed under the command".to_owned(),
+        })
     }
 }
 

@@ -69,12 +69,41 @@ pub struct GenerationSpec {
     pub no_new_privileges: bool,
     /// The Landlock domain that init enters and every command inherits.
     pub landlock: LandlockSpec,
+    /// Programs may mount in namespaces of their own: the domain leaves files alone, because one that handles files
+    /// forbids every mount.
+    #[serde(default)]
+    pub mounts_inside: bool,
     /// Paths inside that are hidden on top of the usual ones.
     #[serde(default)]
     pub masked: Vec<String>,
+    /// Processes and threads that the sandbox may have, enforced without a cgroup as far as the kernel can; absent for
+    /// no limit.
+    #[serde(default)]
+    pub pids: Option<u64>,
+    /// Address space of every process in bytes: stands in for a memory limit where there is no cgroup.
+    #[serde(default)]
+    pub address_space: Option<u64>,
+    /// Room for what the sandbox writes, when it is limited.
+    #[serde(default)]
+    pub disk: Option<DiskRoom>,
     /// Added to the badness of every command when memory runs out.
     #[serde(default)]
     pub oom_score_adj: Option<i32>,
+    /// Directory of the generation's own cgroup on the host, when it has one; shown read-only at `/sys/fs/cgroup`.
+    #[serde(default)]
+    pub cgroup: Option<String>,
+}
+
+/// The room for upper directories, as init has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRoom {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files and directories; absent for no limit of its own.
+    #[serde(default)]
+    pub inodes: Option<u64>,
+    /// Init puts the upper directories into a memory file system of this size.
+    pub in_memory: bool,
 }
 
 /// The lower layers and the upper directory of a generation.

@@ -33,7 +33,7 @@ impl ExitStatus {
     /// The signal that ended it.
     pub fn signal(&self) -> Option<i32> {
         match self.0 {
-            End::Signaled { signal } => Some(signal),
+            End::Signaled { signal, .. } => Some(signal),
             _ => None,
         }
     }
@@ -43,9 +43,24 @@ impl ExitStatus {
         matches!(self.0, End::TimedOut { .. })
     }
 
+    /// The kernel ended it, or a child of it, because the memory limit was reached.
+    pub fn out_of_memory(&self) -> bool {
+        matches!(self.0, End::OutOfMemory { .. })
+    }
+
+    /// It failed on the pids limit.
+    pub fn pids_limit(&self) -> bool {
+        matches!(self.0, End::PidsLimit { .. })
+    }
+
+    /// It failed on the disk limit.
+    pub fn disk_limit(&self) -> bool {
+        matches!(self.0, End::DiskLimit { .. })
+    }
+
     /// The sandbox was reset, stopped or removed under it.
     pub fn interrupted(&self) -> bool {
-        matches!(self.0, End::Reset | End::Stopped | End::Removed)
+        matches!(self.0, End::Reset | End::Stopped | End::Removed { .. })
     }
 
     /// The status that a shell would see, see [`End::status`].
@@ -63,11 +78,14 @@ impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             End::Exited { code } => write!(f, "exit status {code}"),
-            End::Signaled { signal } => write!(f, "ended by {}", signal::name(*signal)),
+            End::Signaled { signal, .. } => write!(f, "ended by {}", signal::name(*signal)),
             End::TimedOut { .. } => f.write_str("timed out"),
+            end @ (End::OutOfMemory { .. } | End::PidsLimit { .. } | End::DiskLimit { .. }) => {
+                f.write_str(end.explanation().as_deref().unwrap_or_default())
+            }
             End::Reset => f.write_str("ended by a reset of the sandbox"),
             End::Stopped => f.write_str("ended by a stop of the sandbox"),
-            End::Removed => f.write_str("ended by the removal of the sandbox"),
+            End::Removed { .. } => f.write_str("ended by the removal of the sandbox"),
             End::NotStarted { message, .. } => write!(f, "not started: {message}"),
         }
     }

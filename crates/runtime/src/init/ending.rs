@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use shedbox_linux::process::{self, Ended};
 use shedbox_spec::control::{DieReason, InitEvent, Reply};
-use shedbox_spec::exec::{End, ExecResult};
+use shedbox_spec::exec::{End, ExecResult, Killer};
 
 use super::{Init, Role, report};
-use crate::exec::{plain_end, result};
+use crate::exec::{Asked, plain_end, result};
 
 /// A stop in progress, or a main process whose last output is on its way.
 pub(super) struct Stopping {
@@ -19,14 +19,15 @@ impl Init {
     /// Asks the main process to end. What does not handle the signal gets SIGKILL at once: nothing could come of the
     /// grace, and keep-alive processes (`sleep`, `tail -f /dev/null`) are most of what is ever stopped.
     pub(super) fn stop(&mut self, signal: i32, grace: Duration) {
-        let running = self
-            .main
-            .as_ref()
-            .filter(|main| main.result.is_none())
-            .map(|main| main.pid);
-        let Some(pid) = running else {
+        let running = self.main.as_mut().filter(|main| main.result.is_none());
+        let Some(main) = running else {
             return self.end(&End::Stopped);
         };
+        let pid = main.pid;
+        main.asked = Some(Asked {
+            signal,
+            by: Killer::Stop,
+        });
         let deadline = Instant::now().checked_add(grace);
         self.stopping = Some(Stopping { deadline });
         let sent = process::signal(pid, signal).is_ok();
@@ -53,7 +54,11 @@ impl Init {
         if let Some(stopping) = &mut self.stopping {
             stopping.deadline = None;
         }
-        if let Some(main) = self.main.as_ref().filter(|main| main.result.is_none()) {
+        if let Some(main) = self.main.as_mut().filter(|main| main.result.is_none()) {
+            main.asked = Some(Asked {
+                signal: 9,
+                by: Killer::Stop,
+            });
             let _ = process::signal(main.pid, 9); // it may have just ended
         }
     }
@@ -63,7 +68,17 @@ impl Init {
         let end = match reason {
             DieReason::Reset => End::Reset,
             DieReason::Stop => End::Stopped,
-            DieReason::Remove => End::Removed,
+            DieReason::Remove => End::Removed { by: Killer::Client },
+            DieReason::Lifetime => End::Removed {
+                by: Killer::Lifetime,
+            },
+            DieReason::Owner => End::Removed { by: Killer::Owner },
+            DieReason::DiskLimit { unit, used, limit } => End::DiskLimit {
+                status: 137,
+                unit,
+                used,
+                limit,
+            },
         };
         self.end(&end);
     }
@@ -89,10 +104,9 @@ impl Init {
 
     /// The main process has ended by itself or by a signal: so does the generation.
     pub(super) fn main_ended(&mut self, ended: &Ended) {
-        let Some(started) = self.main.as_ref().map(|main| main.started) else {
-            return;
-        };
-        self.finish(result(plain_end(ended), started, Some(ended)));
+        let Some(main) = &self.main else { return };
+        let end = plain_end(ended, main.asked);
+        self.finish(result(end, main.started, Some(ended)));
     }
 
     /// The main process could not be started: the generation has no purpose.
@@ -180,12 +194,13 @@ impl Init {
 
 /// Kills and reaps every process of this pid namespace but init.
 fn end_everything() {
-    // kill(-1) reaches all of them at once: a fork in progress sees the signal and fails.
+    // kill(-1) reaches all of them at once: a fork in progress sees the signal and fails. It goes through every process
+    // of the host, so as many as have ended by then are reaped before the next one.
     while process::signal(-1, 9).is_ok() {
-        match process::reap(true) {
-            Ok(_) => {}
-            Err(_) => return, // ECHILD: nothing is left
+        if process::reap(true).is_err() {
+            return; // ECHILD: nothing is left
         }
+        while let Ok(Some(_)) = process::reap(false) {}
     }
     while process::reap(true).is_ok() {}
 }

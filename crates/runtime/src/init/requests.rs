@@ -8,10 +8,10 @@ use shedbox_linux::{fd, pty};
 use shedbox_spec::Error;
 use shedbox_spec::control::DieReason;
 use shedbox_spec::control::{Attach, FollowUp, InitStatus, PROTOCOL_VERSION, Reply, Request};
-use shedbox_spec::exec::{DEFAULT_GRACE_MS, End, ExecRequest, StdinMode, TtySize};
+use shedbox_spec::exec::{DEFAULT_GRACE_MS, End, ExecRequest, Killer, StdinMode, TtySize};
 
 use super::{Init, Role};
-use crate::exec::{Exec, result};
+use crate::exec::{Asked, Exec, result};
 use crate::launch::{Launch, Streams, launch};
 use crate::main_process::{Follower, MainProcess, STDERR, STDOUT};
 use crate::sink::Sink;
@@ -81,7 +81,22 @@ impl Init {
         if self.stopping.is_some() && !matches!(request, Request::Die { .. } | Request::Status) {
             return self.refuse(id, Error::conflict("the sandbox is stopping"));
         }
+        if self.paused && matches!(request, Request::Exec(_) | Request::StartMain(_)) {
+            let error =
+                Error::conflict("the sandbox is paused, unpause it before running a command")
+                    .with_hint("`shedbox unpause` and the name of the sandbox");
+            return self.refuse(id, error);
+        }
         match request {
+            Request::Pause { paused } => {
+                let reply = if self.cgroup.is_some() {
+                    self.paused = paused;
+                    Reply::Done
+                } else {
+                    Reply::Failed(Error::conflict("the sandbox has no cgroup to freeze"))
+                };
+                self.connections.reply(id, &reply, &[]);
+            }
             Request::Activate => {
                 let ready = fd::set_nonblocking(&self.listener);
                 self.active = ready.is_ok();
@@ -104,11 +119,11 @@ impl Init {
                 self.connections.reply(id, &Reply::Status(status), &[]);
             }
             Request::Kill { signal } => {
-                let pid = self
-                    .main
-                    .as_ref()
-                    .filter(|main| main.result.is_none())
-                    .map(|main| main.pid);
+                let main = self.main.as_mut().filter(|main| main.result.is_none());
+                let pid = main.map(|main| {
+                    main.asked = Some(by_client(signal));
+                    main.pid
+                });
                 let reply = match pid.map(|pid| shedbox_linux::process::signal(pid, signal)) {
                     None => Reply::Failed(Error::conflict("there is no main process that runs")),
                     Some(Err(errno)) => {
@@ -143,7 +158,9 @@ impl Init {
             main_pid: self.main.as_ref().map(|main| main.pid),
             main_result: self.main.as_ref().and_then(|main| main.result.clone()),
             execs: self.execs.count() as u32,
+            landlock: self.around.landlock.clone(),
             clients: self.connections.list.len().saturating_sub(1) as u32,
+            paused: self.paused,
         }
     }
 
@@ -202,6 +219,7 @@ impl Init {
                         .map(|timeout| started + Duration::from_millis(timeout)),
                     grace: Duration::from_millis(request.grace_ms.unwrap_or(DEFAULT_GRACE_MS)),
                     timed_out: false,
+                    asked: None,
                     master,
                 });
             }
@@ -211,12 +229,21 @@ impl Init {
     fn follow_up(&mut self, id: u32, role: Role, follow_up: &FollowUp) {
         let main = self
             .main
-            .as_ref()
+            .as_mut()
             .filter(|main| role == Role::Follower && main.result.is_none());
-        let exec_pid = self.execs.of_connection(id).map(|exec| exec.pid);
         match follow_up {
             FollowUp::Signal { signal } => {
-                if let Some(pid) = exec_pid.or(main.map(|main| main.pid)) {
+                let asked = Some(by_client(*signal));
+                let pid = if let Some(exec) = self.execs.of_connection(id) {
+                    exec.asked = asked;
+                    Some(exec.pid)
+                } else {
+                    main.map(|main| {
+                        main.asked = asked;
+                        main.pid
+                    })
+                };
+                if let Some(pid) = pid {
                     let _ = shedbox_linux::process::signal(pid, *signal); // it may have just ended
                 }
             }
@@ -378,7 +405,7 @@ impl Init {
         }
         if self.expires.is_some_and(|expires| expires <= now) {
             self.expires = None;
-            self.die(DieReason::Remove);
+            self.die(DieReason::Lifetime);
         }
     }
 
@@ -430,6 +457,13 @@ impl Init {
                 );
             }
         }
+    }
+}
+
+fn by_client(signal: i32) -> Asked {
+    Asked {
+        signal,
+        by: Killer::Client,
     }
 }
 
