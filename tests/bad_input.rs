@@ -1,6 +1,12 @@
 //! Bad input: each is an error that says what and where, with a status that tells whose fault it is, and leaves nothing
 //! behind.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"

@@ -1,5 +1,13 @@
 //! kill -9 of anything at any moment: nothing half-done stays, nothing that was answered is lost.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it did"
+)]
+
 mod support;
 
 #[path = "crash/invariants.rs"]

@@ -1,5 +1,12 @@
 //! A full disk: a clear error, a store that is intact, and everything works again when room returns.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 #[path = "disk_full/pull.rs"]

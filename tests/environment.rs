@@ -1,5 +1,12 @@
 //! The ground that the other tests stand on: the lane, the images, the registry.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 use std::process::Command;
@@ -76,7 +83,6 @@ fn layouts_are_there() {
     assert!(images::layout("tiny").join("oci-layout").is_file());
 }
 
-#[expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 fn inspect(reference: &str) -> String {
     let output = Command::new("skopeo")
         .args(["inspect", "--raw", "--tls-verify=false"])

@@ -1,5 +1,12 @@
 //! The programs in `examples/` do what they say.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +15,6 @@ use std::process::Command;
 use support::{Home, scratch};
 
 /// What cargo built beside the programs under test.
-#[expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 fn example(name: &str) -> PathBuf {
     let program = support::program();
     let path = program
@@ -21,7 +27,6 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// Every file below a directory with its content, by path.
-#[expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut list = Vec::new();
     for entry in std::fs::read_dir(dir).expect("read a directory") {

@@ -1,5 +1,12 @@
 //! Exec: the primitive that everything else stands on.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 #[path = "exec/ends.rs"]

@@ -3,6 +3,13 @@
 //!
 //! All numbers come from one seed, which is printed. `SHEDBOX_TEST_CASES` multiplies the number of cases.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 #[path = "hostile/http.rs"]

@@ -1,5 +1,11 @@
 //! Images: in from registries and archives, listed, removed, out again, and what a sandbox sees of them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"

@@ -2,6 +2,13 @@
 //!
 //! docs/lanes.md says what differs and why.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 #[path = "lanes/emulation.rs"]

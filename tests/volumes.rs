@@ -1,6 +1,12 @@
 //! What a sandbox is given beside its image: volumes, files copied in and out, options of `run`, and what the image's own
 //! configuration asks for.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"

@@ -296,7 +296,7 @@ fn help() {
     let mut text = command.render_long_help().to_string();
     for sub in command.get_subcommands_mut() {
         let help = sub.render_long_help();
-        text.push_str(&format!("\n==== {}\n\n{help}", sub.get_name()));
+        text.extend(["\n==== ", sub.get_name(), "\n\n", &help.to_string()]);
     }
     insta::assert_snapshot!("help", text);
 }

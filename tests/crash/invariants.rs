@@ -74,7 +74,7 @@ pub(crate) fn listings(home: &Home, client: &Client) {
 pub(crate) fn nothing_is_left(home: &Home, kin: &Kinship) {
     soon(
         // The trash is emptied at idle priority.
-        Duration::from_secs(120),
+        Duration::from_mins(2),
         "nothing of a sandbox is left",
         || {
             let inside = kin.inside();

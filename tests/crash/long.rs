@@ -375,14 +375,13 @@ impl Storm {
     }
 
     fn look_at_images(&mut self, client: &Client) {
-        for index in 0..IMAGES.len() {
+        for (index, (name, script, expected)) in IMAGES.iter().enumerate() {
             if self.images[index].is_some() {
                 continue;
             }
             let there = client.image(&reference(index)).is_ok();
             self.images[index] = Some(there);
             if there {
-                let (_, script, expected) = IMAGES[index];
                 let text = self.ground.home.run([
                     "run",
                     "--rm",
@@ -393,7 +392,7 @@ impl Storm {
                     "-c",
                     script,
                 ]);
-                assert_eq!(text, expected, "image {}", IMAGES[index].0);
+                assert_eq!(text, *expected, "image {name}");
             }
         }
     }

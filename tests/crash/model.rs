@@ -94,9 +94,8 @@ impl Slot {
     pub(crate) fn done(&mut self, deed: Deed, token: &str, answered: bool) {
         let (there, runs, contents): (bool, Option<bool>, Option<Content>) = match deed {
             Deed::Create => (true, Some(false), Some(None)),
-            Deed::Run => (true, Some(true), Some(None)),
+            Deed::Run | Deed::Reset => (true, Some(true), Some(None)),
             Deed::Write | Deed::CopyIn => (true, self.runs, Some(Some(token.to_owned()))),
-            Deed::Reset => (true, Some(true), Some(None)),
             Deed::Stop => (true, Some(false), None),
             Deed::Start => (true, Some(true), None),
             Deed::Remove => (false, Some(false), Some(None)),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use shedbox_linux::pidfd;
 
 /// No command may take longer, whatever was killed under it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Lets time pass: the moment of a kill is what is tested.
 #[expect(

@@ -138,8 +138,8 @@ impl SmallDisk {
             std::fs::File::create(self.path().join("filler")).expect("create the filler");
         let block = vec![0xaa; 64 << 10];
         let error = loop {
-            match file.write(&block) {
-                Ok(_) => {}
+            match file.write_all(&block) {
+                Ok(()) => {}
                 Err(error) => break error,
             }
         };

@@ -160,7 +160,7 @@ fn a_terminal_when_asked_for() {
     ]);
     let mut line = format!("{:?}", program.get_program());
     for argument in program.get_args() {
-        line.push_str(&format!(" '{}'", argument.to_string_lossy()));
+        line.extend([" '", &argument.to_string_lossy(), "'"]);
     }
     let mut script = std::process::Command::new("script");
     script

@@ -209,7 +209,7 @@ os.setsid()
 f=open('/var/tmp/lock','w'); fcntl.flock(f,fcntl.LOCK_EX); os.unlink('/var/tmp/lock')
 g=open('/etc/passwd'); fcntl.flock(g,fcntl.LOCK_EX)
 time.sleep(1000)";
-    let held = "import fcntl,glob,os
+    let probe = "import fcntl,glob,os
 try: fcntl.flock(open('/etc/passwd'),fcntl.LOCK_EX|fcntl.LOCK_NB); lock='free'
 except OSError: lock='held'
 links=[]
@@ -220,10 +220,10 @@ print(lock, sum('(deleted)' in l and 'lock' in l for l in links))";
     Case::image("debian")
         .exec(["python3", "-c", hold])
         .ok()
-        .exec(["python3", "-c", held])
+        .exec(["python3", "-c", probe])
         .stdout("held 1")
         .reset()
-        .exec(["python3", "-c", held])
+        .exec(["python3", "-c", probe])
         .stdout("free 0");
 }
 
