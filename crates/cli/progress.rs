@@ -176,7 +176,7 @@ mod tests {
     fn one_line_per_change() {
         let digest = Digest::from_bytes(&[0xab; 32]);
         let mut lines = Lines::default();
-        let mut line = |state| {
+        let line = |state| {
             lines.line(&PullEvent::Layer {
                 digest: digest.clone(),
                 state,
@@ -200,7 +200,7 @@ mod tests {
             progress(3),
             LayerState::Done,
         ]
-        .map(|state| line(state))
+        .map(line)
         .into();
         let shown: Vec<&str> = shown.iter().flatten().map(String::as_str).collect();
         assert_eq!(
