@@ -92,6 +92,8 @@ fn messages_read_as_what_they_are_or_not_at_all() {
             main_result: None,
             execs: 0,
             clients: 0,
+            paused: false,
+            landlock: shedbox_spec::landlock::LandlockInForce::default(),
         }),
     ]
     .iter()

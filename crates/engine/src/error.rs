@@ -186,6 +186,12 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
             Kind::Denied,
             hint("a volume must be readable by the user that runs the daemon"),
         ),
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP if stage == "landlock" => (
+            Kind::Invalid,
+            hint(
+                "a path of `--landlock-ro` or `--landlock-rw` must exist inside the sandbox; `--workdir` makes a directory",
+            ),
+        ),
         Errno::EINVAL | Errno::EPERM | Errno::ENODEV if stage == "overlay" => (
             Kind::Unsupported,
             hint(

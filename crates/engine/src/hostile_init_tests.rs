@@ -77,6 +77,8 @@ fn messages() -> Vec<Vec<u8>> {
             main_result: None,
             execs: u32::MAX,
             clients: 0,
+            paused: false,
+            landlock: shedbox_spec::landlock::LandlockInForce::default(),
         }),
     ];
     let failed = InitEvent::Failed(Failure {

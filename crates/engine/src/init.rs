@@ -11,6 +11,7 @@ use shedbox_linux::pidfd;
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_spec::control::{Attach, DieReason, InitEvent, InitStatus, Reply, Request};
 use shedbox_spec::exec::ExecResult;
+use shedbox_spec::landlock::LandlockInForce;
 
 use crate::error::{Doing, EngineError, Result};
 
@@ -30,6 +31,8 @@ pub(crate) struct Init {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) warnings: Vec<String>,
+    /// The Landlock domain that it and its commands are in.
+    pub(crate) landlock: LandlockInForce,
     /// The watcher's name for this init.
     pub(crate) token: u64,
     /// Whoever holds it reads what init says. The watcher reads events; before an operation converses, it takes the
@@ -66,12 +69,14 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            landlock: LandlockInForce::default(),
             token,
             control: Mutex::new(control),
         };
         let outcome = match init.receive(Instant::now() + READY_TIMEOUT) {
-            Ok(Some(Message::Event(InitEvent::Ready { warnings }))) => {
+            Ok(Some(Message::Event(InitEvent::Ready { warnings, landlock }))) => {
                 init.warnings = warnings;
+                init.landlock = landlock;
                 return Ok(init);
             }
             Ok(Some(Message::Event(InitEvent::Failed(failure)))) => EngineError::Generation {
@@ -98,6 +103,7 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            landlock: LandlockInForce::default(),
             token,
             control: Mutex::new(connection),
         }
@@ -339,6 +345,7 @@ mod tests {
     fn events_and_replies_are_told_apart() {
         let event = serde_json::to_string(&InitEvent::Ready {
             warnings: vec!["w".into()],
+            landlock: LandlockInForce::default(),
         })
         .unwrap();
         assert!(matches!(

@@ -183,12 +183,9 @@ impl Engine {
             status,
         } = found;
         let token = self.watcher.token();
-        let init = Arc::new(Init::adopt(
-            status.generation,
-            token,
-            (pid, pidfd),
-            connection,
-        ));
+        let mut init = Init::adopt(status.generation, token, (pid, pidfd), connection);
+        init.landlock = status.landlock;
+        let init = Arc::new(init);
         {
             let mut state = sandbox.state();
             if state.life.status != Status::Running || state.life.generation != status.generation {

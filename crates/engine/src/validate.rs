@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use shedbox_linux::probe;
+use shedbox_spec::landlock::LandlockLevel;
 use shedbox_spec::mount::{Access, Mount, validate_mounts};
 use shedbox_spec::sandbox::Source;
+use shedbox_spec::security::{Capability, Seccomp, SeccompProfile, Security};
 use shedbox_spec::{Error, Result, SandboxSpec};
+
+use crate::capabilities;
 
 /// Largest host name. Source: sethostname(2), HOST_NAME_MAX.
 const HOST_NAME_MAX: usize = 64;
@@ -49,6 +54,7 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
                 .with_hint("letters, digits, `-` and `.`, at most 64"));
         }
     }
+    landlock(&spec.security)?;
     if let Some(key) = spec.labels.keys().find(|key| key.is_empty()) {
         return Err(Error::invalid(format!("label `{key}` has no name")));
     }
@@ -62,8 +68,29 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
     Ok(())
 }
 
+/// Programs of the sandbox may mount, in namespaces of their own or as root inside.
+pub(crate) fn mounts_inside(security: &Security) -> Result<bool> {
+    Ok(security.seccomp == Seccomp::Profile(SeccompProfile::Nested)
+        || capabilities::of(security)? & Capability::SysAdmin.bit() != 0)
+}
+
+fn landlock(security: &Security) -> Result<()> {
+    let asked = &security.landlock;
+    asked.validate()?;
+    let files = asked.has_lists() || asked.level == LandlockLevel::Require;
+    if files && mounts_inside(security)? {
+        return Err(Error::invalid(
+            "the seccomp profile `nested` and the capability SYS_ADMIN are for mounting, which the kernel refuses \
+             everywhere in a Landlock domain over files",
+        )
+        .with_hint("leave out the lists of paths and `--landlock require`, or the profile and the capability"));
+    }
+    Ok(())
+}
+
 /// Checks that what the spec names on the host is there.
 pub(crate) fn host(spec: &SandboxSpec) -> Result<()> {
+    spec.security.landlock.check(probe::landlock_abi())?;
     if let Source::Rootfs(dir) = &spec.source
         && !Path::new(dir).is_dir()
     {

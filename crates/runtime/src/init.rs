@@ -25,6 +25,7 @@ use shedbox_spec::network::Network;
 
 use crate::exec::Execs;
 use crate::failure::{Staged, failure};
+use crate::landlock;
 use crate::log::LogWriter;
 use crate::main_process::{MainProcess, Place};
 use crate::rootfs;
@@ -43,6 +44,10 @@ pub(crate) struct Handed {
     pub(crate) log: OwnedFd,
     /// Says one byte when the id maps are written; absent when the user namespace is an older one.
     pub(crate) mapped: Option<OwnedFd>,
+    /// Directory of the generation's cgroup, when it has one. Init was born in its leaf `init` and may make others
+    /// beside it; the controllers are enabled for them. What is cloned goes right into a leaf
+    /// (`clone::borrow_process_in`), because moving a process waits for every processor of the host.
+    pub(crate) cgroup: Option<OwnedFd>,
 }
 
 /// Runs a generation in the process that was cloned for it.
@@ -59,9 +64,12 @@ fn start(spec: GenerationSpec, handed: Handed) -> i32 {
         listener,
         log,
         mapped,
+        cgroup,
     } = handed;
+    let has_map = mapped.is_some();
     let mut fds = vec![control.into(), listener, log];
     fds.extend(mapped);
+    fds.extend(cgroup);
     let Ok(fds) = fd::start_over_with(fds, FIRST_FD) else {
         return 1;
     };
@@ -70,13 +78,15 @@ fn start(spec: GenerationSpec, handed: Handed) -> i32 {
         return 1;
     };
     let control = SeqPacket::from(control);
-    match Init::prepare(spec, listener, log, fds.next()) {
+    let mapped = if has_map { fds.next() } else { None };
+    match Init::prepare(spec, listener, log, mapped, fds.next()) {
         Err(failure) => {
             report(&control, &InitEvent::Failed(failure));
             1
         }
         Ok((mut init, warnings)) => {
-            report(&control, &InitEvent::Ready { warnings });
+            let landlock = init.around.landlock.clone();
+            report(&control, &InitEvent::Ready { warnings, landlock });
             init.connections.add(control);
             init.serve();
             0
@@ -164,6 +174,10 @@ impl Connections {
 /// See the module.
 pub(crate) struct Init {
     around: Surroundings,
+    /// See [`Handed`].
+    cgroup: Option<OwnedFd>,
+    /// The daemon has frozen, or is about to freeze, every leaf of the cgroup but init's own: nothing may be started.
+    paused: bool,
     listener: OwnedFd,
     /// Directory of the log and of `exit.json`.
     log_dir: OwnedFd,
@@ -198,6 +212,7 @@ impl Init {
         listener: OwnedFd,
         log_dir: OwnedFd,
         mapped: Option<OwnedFd>,
+        cgroup: Option<OwnedFd>,
     ) -> Result<(Self, Vec<String>), Failure> {
         let stage = "init";
         let plain = |call: &'static str| move |errno| failure(stage, call.to_owned(), errno as i32);
@@ -221,20 +236,31 @@ impl Init {
             net::loopback_up().stage("network")?;
         }
         let warnings = rootfs::build(&spec)?;
+        let mut around = Surroundings::new(spec)?;
+        // What init will use outside the tree of the sandbox.
+        let own: Vec<_> = [Some(&log_dir), cgroup.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(AsFd::as_fd)
+            .collect();
         // Nothing that is started from here on can gain privileges or leave the capability set of the spec.
         process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
-        process::limit_bounding_set(spec.capabilities).map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
+        around.landlock = landlock::enter(&around.spec.landlock, around.spec.mounts_inside, &own)?;
+        process::limit_bounding_set(around.spec.capabilities)
+            .map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
         // The filter refuses nothing that init itself needs, and init never lifts a restriction.
-        if !spec.seccomp.is_empty() {
-            seccomp::install(&spec.seccomp).map_err(plain("seccomp"))?;
+        if !around.spec.seccomp.is_empty() {
+            seccomp::install(&around.spec.seccomp).map_err(plain("seccomp"))?;
         }
-        let log = LogWriter::open(log_dir.as_fd(), spec.log_max_bytes).stage("log")?;
-        let expires = spec
+        let log = LogWriter::open(log_dir.as_fd(), around.spec.log_max_bytes).stage("log")?;
+        let expires = around
+            .spec
             .ttl_ms
             .map(|ttl| Instant::now() + Duration::from_millis(ttl));
-        let around = Surroundings::new(spec)?;
         let init = Self {
             around,
+            cgroup,
+            paused: false,
             listener,
             log_dir,
             log,

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use shedbox_linux::errno::Errno;
 use shedbox_linux::inroot::{self, open_root};
 use shedbox_linux::meta::{self, FileKind, Stat};
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
+use shedbox_spec::landlock::LandlockInForce;
 use shedbox_spec::user::{ResolvedUser, UserSpec, resolve};
 
 use crate::dev;
@@ -33,6 +35,8 @@ pub(crate) struct Surroundings {
     pub(crate) root: OwnedFd,
     /// /proc.
     pub(crate) proc: OwnedFd,
+    /// The domain that init is in; none before it has entered it.
+    pub(crate) landlock: LandlockInForce,
     passwd: RefCell<Accounts>,
     group: RefCell<Accounts>,
 }
@@ -73,16 +77,22 @@ impl Surroundings {
             }
             set(&mut env, variable.clone().into_bytes());
         }
-        Ok(Self {
+        let surroundings = Self {
             spec,
             env,
             null,
             pts,
             root,
             proc,
+            landlock: LandlockInForce::default(),
             passwd: RefCell::default(),
             group: RefCell::default(),
-        })
+        };
+        if surroundings.spec.landlock.has_lists() {
+            // The lists may put the accounts out of init's own reach. What is wrong with them is told by a command.
+            let _ = surroundings.user(None);
+        }
+        Ok(surroundings)
     }
 
     /// Who a command runs as: `asked`, else the sandbox's own user.
@@ -126,12 +136,20 @@ impl Surroundings {
             .filter(|stat| stat.kind == FileKind::Regular);
         let mut known = known.borrow_mut();
         if version.is_none() || known.version != version {
-            let content = inroot::read_small(&self.root, path, ACCOUNTS_MAX)
-                .map_err(|error| error.to_string())?;
-            *known = Accounts {
-                version,
-                content: Rc::new(content.unwrap_or_default()),
-            };
+            match inroot::read_small(&self.root, path, ACCOUNTS_MAX) {
+                // Closed by the Landlock domain, so nobody inside has changed it.
+                Err(error) if error.errno == Errno::EACCES => {}
+                content => {
+                    *known = Accounts {
+                        version,
+                        content: Rc::new(
+                            content
+                                .map_err(|error| error.to_string())?
+                                .unwrap_or_default(),
+                        ),
+                    };
+                }
+            }
         }
         Ok(Rc::clone(&known.content))
     }

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use crate::exec::StdinMode;
+use crate::landlock::LandlockLevel;
 use crate::mount::{Access, Mount};
 use crate::network::Network;
 use crate::sandbox::{SandboxSpec, Source};
@@ -156,6 +157,45 @@ impl SandboxSpec {
         self
     }
 
+    /// Sets how much of Landlock there must be.
+    #[must_use]
+    pub fn landlock(mut self, level: LandlockLevel) -> Self {
+        self.security.landlock.level = level;
+        self
+    }
+
+    /// Lets files be read and executed beneath this path inside, by absolute path; with such paths given, nothing else
+    /// of the tree is in reach but what programs need to start.
+    #[must_use]
+    pub fn landlock_ro(mut self, path: impl Into<String>) -> Self {
+        self.security.landlock.ro.push(path.into());
+        self
+    }
+
+    /// The same, and written too.
+    #[must_use]
+    pub fn landlock_rw(mut self, path: impl Into<String>) -> Self {
+        self.security.landlock.rw.push(path.into());
+        self
+    }
+
+    /// Lets TCP connect to these ports and, with those given before, to no others.
+    #[must_use]
+    pub fn allow_tcp_connect(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
+        let allowed = &mut self.security.landlock.tcp_connect;
+        allowed.get_or_insert_default().extend(ports);
+        self
+    }
+
+    /// Lets TCP sockets be bound to these ports (0: those that the kernel chooses) and, with those given before, to no
+    /// others.
+    #[must_use]
+    pub fn allow_tcp_bind(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
+        let allowed = &mut self.security.landlock.tcp_bind;
+        allowed.get_or_insert_default().extend(ports);
+        self
+    }
+
     /// Sets the network mode.
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
@@ -215,6 +255,23 @@ mod tests {
             ..SandboxSpec::default()
         };
         assert_eq!(spec, expected);
+        let walled = SandboxSpec::host()
+            .landlock(LandlockLevel::Require)
+            .landlock_ro("/usr")
+            .landlock_rw("/tmp")
+            .allow_tcp_connect([80])
+            .allow_tcp_connect([443])
+            .allow_tcp_bind([]);
+        assert_eq!(
+            walled.security.landlock,
+            crate::landlock::LandlockSpec {
+                level: LandlockLevel::Require,
+                ro: vec!["/usr".into()],
+                rw: vec!["/tmp".into()],
+                tcp_connect: Some(vec![80, 443]),
+                tcp_bind: Some(vec![]),
+            }
+        );
         let with_main = SandboxSpec::host().command(["sleep", "1"]);
         assert_eq!(
             (with_main.idle, with_main.command),
