@@ -113,6 +113,7 @@ impl Keeper {
         let sandbox = spec.sandbox.get(..12).unwrap_or(&spec.sandbox).to_owned();
         let request = KeeperRequest::Spawn {
             spec: Box::new(spec),
+            cgroup: false,
             join: join.is_some(),
         };
         let fds: Vec<_> = [control, listener, log].into_iter().chain(join).collect();

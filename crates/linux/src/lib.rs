@@ -4,6 +4,7 @@
 //! no safe wrapper in nix or rustix.
 
 pub mod activation;
+pub mod cgroupns;
 pub mod clone;
 pub mod disk;
 pub mod epoll;

@@ -12,8 +12,8 @@ use shedbox_linux::clone::{self, Child, Side, Stack};
 use shedbox_linux::errno::Context;
 use shedbox_linux::poll::{Interest, poll};
 use shedbox_linux::seqpacket::{self, Frame, SeqPacket};
-use shedbox_linux::{fd, pidfd, process, userns};
-use shedbox_spec::control::{Failure, KeeperReply, KeeperRequest, PROTOCOL_VERSION};
+use shedbox_linux::{cgroupns, fd, path, pidfd, process, userns};
+use shedbox_spec::control::{Failure, INIT_LEAF, KeeperReply, KeeperRequest, PROTOCOL_VERSION};
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::network::Network;
 
@@ -22,6 +22,12 @@ use crate::init;
 
 /// Number of the listening socket that the daemon gives to the keeper.
 pub const LISTENER_FD: i32 = 3;
+
+/// Stage of what has to do with cgroups: a daemon that can do without one tries again without.
+const CGROUP: &str = "cgroup";
+
+/// How long a child that has nothing left to do may take to leave its cgroup.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time between looks at whether the keeper is still needed.
 const IDLE_CHECK: Duration = Duration::from_secs(2);
@@ -143,120 +149,175 @@ fn answer(frame: Frame, stack: &mut Stack) -> (KeeperReply, Option<OwnedFd>) {
                 None,
             ),
         },
-        KeeperRequest::Spawn { spec, join } => match spawn(*spec, join, frame.fds, stack) {
-            Ok(child) => (KeeperReply::Spawned { pid: child.pid }, Some(child.pidfd)),
+        KeeperRequest::CgroupNamespace => match cgroup_namespace(&frame.fds, stack) {
+            Ok(namespace) => (KeeperReply::Namespace, Some(namespace)),
             Err(failure) => (KeeperReply::Failed(failure), None),
         },
-    }
-}
-
-fn spawn(
-    spec: GenerationSpec,
-    join: bool,
-    fds: Vec<OwnedFd>,
-    stack: &mut Stack,
-) -> Result<Child, Failure> {
-    let expected = if join { 4 } else { 3 };
-    let count = fds.len();
-    let mut fds = fds.into_iter();
-    let (Some(control), Some(listener), Some(log), joined) =
-        (fds.next(), fds.next(), fds.next(), fds.next())
-    else {
-        return Err(failure(
-            "request",
-            format!("{count} descriptors instead of {expected}"),
-            0,
-        ));
-    };
-    if count != expected {
-        return Err(failure(
-            "request",
-            format!("{count} descriptors instead of {expected}"),
-            0,
-        ));
-    }
-    let handed = init::Handed {
-        control: control.into(),
-        listener,
-        log,
-        mapped: None,
-    };
-    match joined {
-        None => spawn_first(spec, handed),
-        Some(live) => spawn_beside(spec, handed, &live, stack),
-    }
-}
-
-/// The first generation of a sandbox: new user and network namespaces.
-fn spawn_first(spec: GenerationSpec, mut handed: init::Handed) -> Result<Child, Failure> {
-    let mut flags = clone::NEWUSER
-        | clone::NEWNS
-        | clone::NEWPID
-        | clone::NEWIPC
-        | clone::NEWUTS
-        | clone::NEWCGROUP;
-    if spec.network == Network::None {
-        flags |= clone::NEWNET;
-    }
-    let (mapped_read, mapped_write) = fd::pipe().stage("namespaces")?;
-    handed.mapped = Some(mapped_read);
-    match clone::fork_into(flags).stage("namespaces")? {
-        Side::Child => {
-            drop(mapped_write);
-            init::run(spec, handed)
+        KeeperRequest::Spawn { spec, cgroup, join } => {
+            match Order::read(*spec, cgroup, join, frame.fds).and_then(|order| order.spawn(stack)) {
+                Ok(child) => (KeeperReply::Spawned { pid: child.pid }, Some(child.pidfd)),
+                Err(failure) => (KeeperReply::Failed(failure), None),
+            }
         }
-        Side::Parent(child) => {
-            let mapped = userns::write_nested_maps(
-                child.pid,
-                &spec.uid_map,
-                &spec.gid_map,
+    }
+}
+
+/// A child makes the namespace from inside the cgroup and is gone again: the kernel gives controllers to the children
+/// of a cgroup only while no process is in it.
+fn cgroup_namespace(fds: &[OwnedFd], stack: &mut Stack) -> Result<OwnedFd, Failure> {
+    let [cgroup] = fds else {
+        return Err(descriptors(fds.len(), 1));
+    };
+    let mut made = None;
+    let child = clone::borrow_process_in(cgroup.as_fd(), stack, true, &mut || {
+        made = Some(cgroupns::unshare());
+        0
+    })
+    .stage(CGROUP)?;
+    pidfd::wait(child.pidfd.as_fd(), Some(LEAVES_WITHIN)).stage(CGROUP)?;
+    made.ok_or_else(|| failure(CGROUP, "clone".to_owned(), 0))?
+        .stage(CGROUP)
+}
+
+/// A request to clone, taken apart.
+struct Order {
+    spec: GenerationSpec,
+    handed: init::Handed,
+    /// Leaf that init is born in, and the namespace it sees cgroups from.
+    cgroup: Option<(OwnedFd, OwnedFd)>,
+    /// A living init whose user and network namespaces are shared.
+    live: Option<OwnedFd>,
+}
+
+impl Order {
+    fn read(
+        spec: GenerationSpec,
+        cgroup: bool,
+        join: bool,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Self, Failure> {
+        let expected = 3 + 2 * usize::from(cgroup) + usize::from(join);
+        let count = fds.len();
+        let wrong = || descriptors(count, expected);
+        if count != expected {
+            return Err(wrong());
+        }
+        let mut fds = fds.into_iter();
+        let mut next = || fds.next().ok_or_else(wrong);
+        let (control, listener, log) = (next()?, next()?, next()?);
+        let (directory, cgroup) = if cgroup {
+            let directory = next()?;
+            let leaf = path::open_dir_at(&directory, INIT_LEAF).stage(CGROUP)?;
+            (Some(directory), Some((leaf, next()?)))
+        } else {
+            (None, None)
+        };
+        let live = if join { Some(next()?) } else { None };
+        Ok(Self {
+            spec,
+            handed: init::Handed {
+                control: control.into(),
+                listener,
+                log,
+                mapped: None,
+                cgroup: directory,
+            },
+            cgroup,
+            live,
+        })
+    }
+
+    /// Clones init. The first generation of a sandbox gets new user and network namespaces, which a further one joins.
+    ///
+    /// A process can neither join the namespaces of another one and clone into new ones, nor be born in a cgroup below
+    /// a namespace that it does not see yet, in one step: then a vfork child goes first, and clones init with
+    /// CLONE_PARENT, so that init is the keeper's own child.
+    fn spawn(self, stack: &mut Stack) -> Result<Child, Failure> {
+        let Self {
+            spec,
+            mut handed,
+            cgroup,
+            live,
+        } = self;
+        let network = spec.network == Network::None;
+        let mut flags = clone::NEWNS | clone::NEWPID | clone::NEWIPC | clone::NEWUTS;
+        if cgroup.is_none() {
+            flags |= clone::NEWCGROUP;
+        }
+        let mut map = None;
+        if live.is_none() {
+            flags |= clone::NEWUSER;
+            if network {
+                flags |= clone::NEWNET;
+            }
+            let (read, write) = fd::pipe().stage("namespaces")?;
+            handed.mapped = Some(read);
+            let ids = (
+                spec.uid_map.clone(),
+                spec.gid_map.clone(),
                 spec.deny_setgroups,
-            )
-            .and_then(|()| fd::write_all(&mapped_write, b"m"))
-            .stage("id map");
+            );
+            map = Some((write, ids));
+        }
+        let child = if cgroup.is_none() && live.is_none() {
+            fork_init(flags, &mut Some((spec, handed)))?
+        } else {
+            let mut parts = Some((spec, handed));
+            let mut outcome = Err(failure("namespaces", "clone".to_owned(), 0));
+            let mut first = || {
+                let mut go = || {
+                    if let Some((_, namespace)) = &cgroup {
+                        cgroupns::join(namespace.as_fd()).stage(CGROUP)?;
+                    }
+                    if let Some(live) = &live {
+                        userns::join_user_and_network(live.as_fd(), network).stage("namespaces")?;
+                    }
+                    fork_init(flags | clone::PARENT, &mut parts)
+                };
+                outcome = go();
+                0
+            };
+            match &cgroup {
+                Some((leaf, _)) => {
+                    clone::borrow_process_in(leaf.as_fd(), stack, true, &mut first).stage(CGROUP)
+                }
+                None => clone::borrow_process(stack, true, &mut first).stage("namespaces"),
+            }?;
+            outcome?
+        };
+        if let Some((write, (uids, gids, deny_setgroups))) = map {
+            let mapped = userns::write_nested_maps(child.pid, &uids, &gids, deny_setgroups)
+                .and_then(|()| fd::write_all(&write, b"m"))
+                .stage("id map");
             if let Err(failure) = mapped {
                 let _ = pidfd::kill(child.pidfd.as_fd()); // it ends by itself at the closed pipe as well
                 return Err(failure);
             }
-            Ok(child)
         }
+        Ok(child)
     }
 }
 
-/// A further generation: the user and network namespaces of the living one.
-///
-/// A vfork child enters them and clones init with CLONE_PARENT, so that init is the keeper's own child.
-fn spawn_beside(
-    spec: GenerationSpec,
-    handed: init::Handed,
-    live: &OwnedFd,
-    stack: &mut Stack,
+/// In the child this is where init begins; it closes what it was not handed.
+fn fork_init(
+    flags: u64,
+    parts: &mut Option<(GenerationSpec, init::Handed)>,
 ) -> Result<Child, Failure> {
-    let network = spec.network == Network::None;
-    let mut parts = Some((spec, handed));
-    let mut outcome: Result<Child, Failure> = Err(failure("namespaces", "clone".to_owned(), 0));
-    clone::borrow_process(stack, true, &mut || {
-        outcome = userns::join_user_and_network(live.as_fd(), network)
-            .stage("namespaces")
-            .and_then(|()| {
-                let flags = clone::PARENT
-                    | clone::NEWNS
-                    | clone::NEWPID
-                    | clone::NEWIPC
-                    | clone::NEWUTS
-                    | clone::NEWCGROUP;
-                match clone::fork_into(flags).stage("namespaces")? {
-                    Side::Child => match parts.take() {
-                        Some((spec, handed)) => init::run(spec, handed),
-                        None => clone::exit_now(1),
-                    },
-                    Side::Parent(child) => Ok(child),
-                }
-            });
-        0
-    })
-    .stage("namespaces")?;
-    outcome
+    match clone::fork_into(flags).stage("namespaces")? {
+        Side::Child => match parts.take() {
+            Some((spec, handed)) => init::run(spec, handed),
+            None => clone::exit_now(1),
+        },
+        Side::Parent(child) => Ok(child),
+    }
+}
+
+fn descriptors(count: usize, expected: usize) -> Failure {
+    failure(
+        "request",
+        format!("{count} descriptors instead of {expected}"),
+        0,
+    )
 }
 
 /// Runs the keeper on a listener at `path`: for tests and for a host without memfd execution.
