@@ -12,6 +12,7 @@ use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_spec::api::IdMapKind;
 use shedbox_spec::exec::StdinMode;
 use shedbox_spec::generation::{GenerationSpec, MainProcess, Rootfs};
+use shedbox_spec::limits::Limits;
 use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
 use shedbox_store::upper;
@@ -183,14 +184,22 @@ impl Engine {
             seccomp_command: filters.command.clone(),
             no_new_privileges: spec.security.no_new_privileges,
             landlock: spec.security.landlock.clone(),
-            mounts_inside: crate::validate::mounts_inside(&spec.security),
+            mounts_inside: crate::validate::mounts_inside(&spec.security)?,
             masked: spec.security.masked.clone(),
-            pids: None,
+            pids: self.pids(&spec.limits),
             address_space: None,
             disk: None,
             oom_score_adj: spec.limits.oom_score_adj,
             cgroup: None,
         })
+    }
+
+    /// Processes that a sandbox may have: what was asked for, else what the configuration says.
+    pub(crate) fn pids(&self, limits: &Limits) -> Option<u64> {
+        match limits.pids {
+            Some(asked) => u64::try_from(asked).ok().filter(|pids| *pids > 0),
+            None => Some(self.config.pids_limit).filter(|pids| *pids > 0),
+        }
     }
 
     fn rootfs(&self, sandbox: &Sandbox, dir: &Path) -> Result<Rootfs> {

@@ -25,6 +25,7 @@ use shedbox_spec::network::Network;
 
 use crate::exec::Execs;
 use crate::failure::{Staged, failure};
+use crate::guards;
 use crate::landlock;
 use crate::log::LogWriter;
 use crate::main_process::{MainProcess, Place};
@@ -237,6 +238,7 @@ impl Init {
         }
         let warnings = rootfs::build(&spec)?;
         let mut around = Surroundings::new(spec)?;
+        guards::hold(&around.spec)?;
         // What init will use outside the tree of the sandbox.
         let own: Vec<_> = [Some(&log_dir), cgroup.as_ref()]
             .into_iter()

@@ -76,7 +76,7 @@ pub(crate) fn launch(
         )));
     }
     let cwd = CString::new(cwd_text).map_err(|_| refused("NUL in the working directory".into()))?;
-    let (tag, limits) = (what.tag, &around.spec.ulimits);
+    let (tag, limits) = (what.tag, &around.limits);
     let capabilities = if user.uid == 0 {
         around.spec.capabilities
     } else {

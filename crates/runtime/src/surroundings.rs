@@ -11,10 +11,11 @@ use shedbox_linux::meta::{self, FileKind, Stat};
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::landlock::LandlockInForce;
+use shedbox_spec::ulimit::Ulimit;
 use shedbox_spec::user::{ResolvedUser, UserSpec, resolve};
 
-use crate::dev;
 use crate::failure::{Staged, failure};
+use crate::{dev, guards};
 
 /// Largest passwd or group file that is read, in bytes.
 const ACCOUNTS_MAX: usize = 4 << 20;
@@ -27,6 +28,8 @@ pub(crate) struct Surroundings {
     pub(crate) spec: GenerationSpec,
     /// `NAME=VALUE` of every command.
     pub(crate) env: Vec<Vec<u8>>,
+    /// Resource limits that each command sets on itself.
+    pub(crate) limits: Vec<Ulimit>,
     /// /dev/null.
     pub(crate) null: OwnedFd,
     /// The root of devpts.
@@ -77,8 +80,10 @@ impl Surroundings {
             }
             set(&mut env, variable.clone().into_bytes());
         }
+        let limits = guards::of_commands(&spec);
         let surroundings = Self {
             spec,
+            limits,
             env,
             null,
             pts,

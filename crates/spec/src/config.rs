@@ -28,6 +28,8 @@ pub struct Config {
     pub registry_timeout_s: u64,
     /// Attempts per request to a registry.
     pub registry_attempts: u32,
+    /// Processes and threads of a sandbox that asks for no limit of its own; 0 for no limit.
+    pub pids_limit: u64,
     /// Free bytes below which pulls and creates are refused.
     pub min_free_bytes: u64,
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             spares: true,
             registry_timeout_s: 30,
             registry_attempts: 5,
+            pids_limit: 2048,
             min_free_bytes: 16 << 20,
         }
     }
