@@ -1,6 +1,7 @@
-//! Which processes belong to a home, found in /proc: by the environment that the command line program handed on, or by
-//! mounts that name the home's directory.
+//! Which processes belong to a home, found in /proc: by the environment that the command line program handed on, by
+//! mounts that name the home's directory, or by a parent that does. What runs inside a sandbox shows no path of the host.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 /// A living process of a home.
@@ -19,13 +20,37 @@ pub(crate) fn of_home(root: &Path) -> Vec<Process> {
     let root = root.to_str().expect("scratch paths are UTF-8");
     let variable = format!("SHEDBOX_ROOT={root}");
     let own = std::process::id() as i32;
-    std::fs::read_dir("/proc")
+    let parents: HashMap<i32, i32> = std::fs::read_dir("/proc")
         .expect("read /proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| *pid != own)
-        .filter(|pid| belongs(*pid, &variable, root))
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect();
+    let marked: Vec<i32> = parents
+        .keys()
+        .copied()
+        .filter(|pid| *pid != own && belongs(*pid, &variable, root))
+        .collect();
+    let descends = |pid: i32| {
+        std::iter::successors(Some(pid), |pid| parents.get(pid).copied())
+            .take_while(|pid| *pid != own)
+            .any(|pid| marked.contains(&pid))
+    };
+    parents
+        .keys()
+        .copied()
+        .filter(|pid| descends(*pid))
         .filter_map(describe)
         .collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn belongs(pid: i32, variable: &str, root: &str) -> bool {

@@ -34,6 +34,15 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// The same for mount(2).
+    pub fn flags(self) -> MountFlags {
+        let flag = |on: bool, flag: MountFlags| if on { flag } else { MountFlags::empty() };
+        flag(self.read_only, MountFlags::RDONLY)
+            | flag(self.no_suid, MountFlags::NOSUID)
+            | flag(self.no_dev, MountFlags::NODEV)
+            | flag(self.no_exec, MountFlags::NOEXEC)
+    }
+
     fn bits(self) -> u64 {
         let bit = |on: bool, flag: MountAttrFlags| if on { u64::from(flag.bits()) } else { 0 };
         bit(self.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY)
@@ -85,6 +94,46 @@ pub fn set_attributes(
     }
 }
 
+/// Sets attributes on the mount at `path` and, with `recursive`, on all below it. Linux 5.12.
+pub fn set_attributes_at(path: &CStr, attributes: Attributes, recursive: bool) -> Result<()> {
+    change_attributes(path, attributes.bits(), 0, recursive)
+}
+
+/// Makes the mount at `path` writable again that [`set_attributes_at`] has made read-only. Linux 5.12.
+pub fn set_writable_at(path: &CStr) -> Result<()> {
+    let read_only = Attributes {
+        read_only: true,
+        ..Attributes::default()
+    };
+    change_attributes(path, 0, read_only.bits(), false)
+}
+
+fn change_attributes(path: &CStr, set: u64, clear: u64, recursive: bool) -> Result<()> {
+    let attr = MountAttr {
+        attr_set: set,
+        attr_clr: clear,
+        ..MountAttr::default()
+    };
+    let flags = libc::AT_SYMLINK_NOFOLLOW | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a C string, `attr` has the size that is passed, both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        let detail = format!("{} set {set:#x} clear {clear:#x}", path.to_string_lossy());
+        Err(Error::new("mount_setattr", detail, Errno::last()))
+    }
+}
+
 /// A detached copy of the mount at `path` and of all mounts below it. Linux 5.2.
 pub fn clone_tree(path: &str, follow: bool) -> Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -132,28 +181,62 @@ pub enum FsOption<'a> {
     Value(&'a str, &'a str),
 }
 
-/// A detached mount of a new file system. Linux 5.2. The kernel's own words on a failure are part of the error.
+/// A file system that is being configured: a context of fsopen(2). Linux 5.2. The kernel's own words on a failure are
+/// part of the error.
+#[derive(Debug)]
+pub struct FileSystem {
+    kind: String,
+    context: OwnedFd,
+}
+
+impl FileSystem {
+    /// Opens a context.
+    pub fn open(kind: &str) -> Result<Self> {
+        let context =
+            mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen", || kind.to_owned())?;
+        Ok(Self {
+            kind: kind.to_owned(),
+            context,
+        })
+    }
+
+    /// Sets `key=value`.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        mount::fsconfig_set_string(&self.context, key, value).call("fsconfig", || {
+            explain(&self.context, &format!("{key}={value}"))
+        })
+    }
+
+    /// Sets a word of its own.
+    pub fn set_flag(&mut self, key: &str) -> Result<()> {
+        mount::fsconfig_set_flag(&self.context, key).call("fsconfig", || key.to_owned())
+    }
+
+    /// Makes the file system and a detached mount of it.
+    pub fn mount(self, attributes: Attributes) -> Result<OwnedFd> {
+        mount::fsconfig_create(&self.context).call("fsconfig", || {
+            explain(&self.context, &format!("create {}", self.kind))
+        })?;
+        let flags = MountAttrFlags::from_bits_retain(attributes.bits() as u32);
+        mount::fsmount(&self.context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+            .call("fsmount", || explain(&self.context, &self.kind))
+    }
+}
+
+/// A detached mount of a new file system, see [`FileSystem`].
 pub fn new_filesystem(
     kind: &str,
     options: &[FsOption<'_>],
     attributes: Attributes,
 ) -> Result<OwnedFd> {
-    let context =
-        mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen", || kind.to_owned())?;
+    let mut system = FileSystem::open(kind)?;
     for option in options {
         match option {
-            FsOption::Flag(key) => {
-                mount::fsconfig_set_flag(&context, *key).call("fsconfig", || (*key).to_owned())
-            }
-            FsOption::Value(key, value) => mount::fsconfig_set_string(&context, *key, *value)
-                .call("fsconfig", || explain(&context, &format!("{key}={value}"))),
+            FsOption::Flag(key) => system.set_flag(key),
+            FsOption::Value(key, value) => system.set(key, value),
         }?;
     }
-    mount::fsconfig_create(&context)
-        .call("fsconfig", || explain(&context, &format!("create {kind}")))?;
-    let flags = MountAttrFlags::from_bits_retain(attributes.bits() as u32);
-    mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
-        .call("fsmount", || explain(&context, kind))
+    system.mount(attributes)
 }
 
 /// What the kernel wrote into the log of a file system context. Source: fsopen(2), "message log".

@@ -42,6 +42,23 @@ pub fn open_dir_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
         .call("openat", || show(name))
 }
 
+/// Whether this process could open what is at `path` for reading or for writing; `None` when nothing is there.
+///
+/// Source: access(2), which takes the capabilities of a root process of this user namespace into account.
+pub fn may_open(path: &str) -> Result<Option<bool>> {
+    use rustix::fs::{Access, access};
+    for wanted in [Access::READ_OK, Access::WRITE_OK] {
+        match access(path, wanted) {
+            Ok(()) => return Ok(Some(true)),
+            Err(RawErrno::NOENT) => return Ok(None),
+            // A read-only mount refuses writing with EROFS whoever asks.
+            Err(RawErrno::ACCESS | RawErrno::PERM | RawErrno::ROFS) => {}
+            Err(errno) => return Err(errno).call("access", || show(path)),
+        }
+    }
+    Ok(Some(false))
+}
+
 /// A handle to whatever has this name, not opened for reading or writing (`O_PATH`).
 pub fn open_handle_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     let name = name.as_ref();

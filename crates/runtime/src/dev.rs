@@ -1,10 +1,10 @@
 //! /dev of a generation: a small tmpfs with the six harmless devices, a devpts of its own, shm and mqueue.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::fs::symlink;
 
 use shedbox_linux::errno::Context;
-use shedbox_linux::mount::{self, MountFlags};
+use shedbox_linux::mount::{self, Attributes, MountFlags};
 use shedbox_linux::path;
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::GenerationSpec;
@@ -14,6 +14,12 @@ use crate::failure::Staged;
 /// Where files that shedbox itself needs inside are kept: in the tmpfs of /dev, so that they cost no mount of their own
 /// and never reach the image's layers.
 pub(crate) const PRIVATE: &str = "/dev/.shedbox";
+/// The same for a kernel call.
+pub(crate) const PRIVATE_C: &CStr = c"/dev/.shedbox";
+/// What stands for a hidden file.
+pub(crate) const EMPTY_FILE: &str = "/dev/.shedbox/none";
+/// What stands for a hidden directory.
+pub(crate) const EMPTY_DIRECTORY: &str = "/dev/.shedbox/nothing";
 /// Files in [`PRIVATE`] that are bound into /etc.
 pub(crate) const ETC_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 /// The null device, inside.
@@ -35,10 +41,25 @@ const LINKS: [(&str, &str); 6] = [
 /// On a single-id map apt cannot change to its `_apt` user to fetch; it runs as root there.
 const APT_SETTINGS: &str = "APT::Sandbox::User \"root\";\n";
 
+/// Devices of the host: their owner there may be root here, who could change the mode of the host's own node.
+const DEVICE: Attributes = Attributes {
+    read_only: true,
+    no_suid: true,
+    no_dev: false,
+    no_exec: true,
+};
+
 /// Mounts and fills `dev` of the working directory, which must be the new root. Leaves the working directory in it.
 pub(crate) fn fill(spec: &GenerationSpec) -> Result<(), Failure> {
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount::mount_new("tmpfs", "dev", quiet, Some(c"mode=755,size=65536k")).stage(STAGE)?;
+    // The devices are mounts of their own.
+    mount::mount_new(
+        "tmpfs",
+        "dev",
+        quiet | MountFlags::NODEV,
+        Some(c"mode=755,size=65536k"),
+    )
+    .stage(STAGE)?;
     // From here on every path is relative to a file system that nobody else has ever seen.
     mount::work_in("dev").stage(STAGE)?;
     let here = mount::target(".").stage(STAGE)?;
@@ -51,9 +72,13 @@ pub(crate) fn fill(spec: &GenerationSpec) -> Result<(), Failure> {
             .call("symlink", || name.to_owned())
             .stage(STAGE)?;
     }
-    for name in ["pts", "shm", "mqueue", ".shedbox"] {
+    for name in ["pts", "shm", "mqueue", ".shedbox", ".shedbox/nothing"] {
         path::mkdir_at(&here, name, 0o755).stage(STAGE)?;
     }
+    private_files(spec)?;
+    // All devices in one call; the directory that they are in has to be written again.
+    mount::set_attributes_at(c".", DEVICE, true).stage(STAGE)?;
+    mount::set_writable_at(c".").stage(STAGE)?;
     // Group 5 is `tty` in every distribution; on a single-id map it does not exist.
     let has_tty_group = spec
         .gid_map
@@ -67,8 +92,7 @@ pub(crate) fn fill(spec: &GenerationSpec) -> Result<(), Failure> {
     mount::mount_new("devpts", "pts", quiet, Some(options)).stage("devpts")?;
     let shm = CString::new(format!("mode=1777,size={}", spec.shm_size)).unwrap_or_default(); // digits hold no NUL
     mount::mount_new("tmpfs", "shm", quiet | MountFlags::NODEV, Some(&shm)).stage("shm")?;
-    mount::mount_new("mqueue", "mqueue", quiet | MountFlags::NODEV, None).stage("mqueue")?;
-    private_files(spec)
+    mount::mount_new("mqueue", "mqueue", quiet | MountFlags::NODEV, None).stage("mqueue")
 }
 
 fn private_files(spec: &GenerationSpec) -> Result<(), Failure> {
@@ -77,6 +101,7 @@ fn private_files(spec: &GenerationSpec) -> Result<(), Failure> {
             .call("write", || name.to_owned())
             .stage(STAGE)
     };
+    write("none", "")?;
     write("hosts", &spec.etc_hosts)?;
     write("hostname", &format!("{}\n", spec.hostname))?;
     write("resolv.conf", &spec.etc_resolv_conf)?;

@@ -3,10 +3,10 @@
 //! `userxattr`: whiteout and opaque marks in `user.overlay.*`, the only ones a user namespace may write. `volatile`: no
 //! sync of a directory that a reset throws away.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use shedbox_linux::errno::{Errno, Error};
-use shedbox_linux::mount::{self, Attributes, FsOption, MountFlags};
+use shedbox_linux::mount::{self, Attributes, MountFlags};
 use shedbox_spec::control::Failure;
 
 use crate::failure::Staged;
@@ -21,48 +21,68 @@ pub(crate) struct Layers<'a> {
     pub(crate) work: &'a str,
 }
 
-/// A detached overlay mount over a single lower directory.
-pub(crate) fn detached(layers: &Layers<'_>) -> Result<OwnedFd, Failure> {
-    match with_lowerdir_plus(layers) {
-        Err(error) if lacks_lowerdir_plus(&error) => {
-            // Linux before 6.5: one option for all lower directories, with its separators escaped.
-            let lower = layers
-                .lower
-                .join("")
-                .replace('\\', "\\\\")
-                .replace(':', "\\:");
-            new(vec![FsOption::Value("lowerdir", &lower)], layers)
-        }
+/// A detached overlay mount over a single lower directory. Moves the working directory.
+pub(crate) fn detached(layers: &Layers<'_>, attributes: Attributes) -> Result<OwnedFd, Failure> {
+    match with_lowerdir_plus(layers, attributes) {
+        Err(error) if lacks_lowerdir_plus(&error) => legacy(layers, attributes),
         other => other,
     }
     .stage(STAGE)
 }
 
 /// Linux 6.5: takes any number of layers and any characters in their paths.
-fn with_lowerdir_plus(layers: &Layers<'_>) -> shedbox_linux::Result<OwnedFd> {
-    new(
-        layers
-            .lower
-            .iter()
-            .map(|lower| FsOption::Value("lowerdir+", lower))
-            .collect(),
-        layers,
-    )
+///
+/// The kernel resolves each name at once and shows it for ever in mountinfo, as it was given. So each directory becomes
+/// the working directory and is called `.`: what is inside learns nothing of where the host keeps it.
+fn with_lowerdir_plus(
+    layers: &Layers<'_>,
+    attributes: Attributes,
+) -> shedbox_linux::Result<OwnedFd> {
+    let mut overlay = mount::FileSystem::open("overlay")?;
+    for lower in layers.lower {
+        mount::work_in(lower)?;
+        overlay.set("lowerdir+", ".")?;
+    }
+    mount::work_in(layers.upper)?;
+    overlay.set("upperdir", ".")?;
+    mount::work_in(layers.work)?;
+    overlay.set("workdir", ".")?;
+    overlay.set_flag("userxattr")?;
+    overlay.set_flag("volatile")?;
+    overlay.mount(attributes)
 }
 
-fn new<'a>(mut options: Vec<FsOption<'a>>, layers: &Layers<'a>) -> shedbox_linux::Result<OwnedFd> {
-    options.push(FsOption::Value("upperdir", layers.upper));
-    options.push(FsOption::Value("workdir", layers.work));
-    options.push(FsOption::Flag("userxattr"));
-    options.push(FsOption::Flag("volatile"));
-    mount::new_filesystem("overlay", &options, Attributes::default())
+/// Linux before 6.5 for one lower directory: one option, and names that the kernel resolves when all are there. The
+/// descriptors are what the host's paths are called by.
+fn legacy(layers: &Layers<'_>, attributes: Attributes) -> shedbox_linux::Result<OwnedFd> {
+    let name = |path: &str| -> shedbox_linux::Result<(OwnedFd, String)> {
+        let directory = mount::target(path)?;
+        let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        Ok((directory, name))
+    };
+    let (_lower, lower) = name(&layers.lower.join(""))?;
+    let (_upper, upper) = name(layers.upper)?;
+    let (_work, work) = name(layers.work)?;
+    let mut overlay = mount::FileSystem::open("overlay")?;
+    overlay.set("lowerdir", &lower)?;
+    overlay.set("upperdir", &upper)?;
+    overlay.set("workdir", &work)?;
+    overlay.set_flag("userxattr")?;
+    overlay.set_flag("volatile")?;
+    overlay.mount(attributes)
 }
 
-/// Mounts an overlay on an existing directory.
-pub(crate) fn mount_on(layers: &Layers<'_>, place: &str) -> Result<(), Failure> {
-    match with_lowerdir_plus(layers) {
+/// Mounts an overlay on an existing directory. Moves the working directory.
+pub(crate) fn mount_on(
+    layers: &Layers<'_>,
+    attributes: Attributes,
+    place: &str,
+) -> Result<(), Failure> {
+    match with_lowerdir_plus(layers, attributes) {
         Ok(tree) => mount::attach_path(tree.as_fd(), place).stage(STAGE),
-        Err(error) if lacks_lowerdir_plus(&error) => classic(layers, place).stage(STAGE),
+        Err(error) if lacks_lowerdir_plus(&error) => {
+            classic(layers, attributes, place).stage(STAGE)
+        }
         Err(error) => Err(error).stage(STAGE),
     }
 }
@@ -75,7 +95,7 @@ fn lacks_lowerdir_plus(error: &Error) -> bool {
 
 /// mount(2), for kernels before 6.5. Its options must fit one page, and 127 layer paths do not: each layer gets a link
 /// with a short name in a memory file system, which is the working directory while the kernel reads the options.
-fn classic(layers: &Layers<'_>, place: &str) -> shedbox_linux::Result<()> {
+fn classic(layers: &Layers<'_>, attributes: Attributes, place: &str) -> shedbox_linux::Result<()> {
     use shedbox_linux::errno::Context;
     use std::os::unix::fs::symlink;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV;
@@ -96,5 +116,5 @@ fn classic(layers: &Layers<'_>, place: &str) -> shedbox_linux::Result<()> {
     let data = std::ffi::CString::new(data)
         .map_err(|_| Error::new("mount", "NUL in overlay options", Errno::EINVAL))?;
     // Over the links: the kernel has resolved them by then.
-    mount::mount_new("overlay", place, MountFlags::empty(), Some(&data))
+    mount::mount_new("overlay", place, attributes.flags(), Some(&data))
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. what comes from the host is cloned as detached mounts     2. the overlay becomes the working directory
 //! 3. /dev is filled     4. pivot_root     5. /proc and /sys     6. the old root goes
-//! 7. volumes, files in /etc, masks: all resolved inside
+//! 7. /sys is filled    8. volumes, files in /etc, masks: all resolved inside
 //!
 //! /proc has to be mounted before the old root goes: in a user namespace the kernel allows a new proc only where one is
 //! visible in full already. Targets of volumes are resolved after it has gone, so no path of the host is in reach.
@@ -18,17 +18,21 @@ use shedbox_spec::control::Failure;
 use shedbox_spec::generation::{GenerationSpec, Rootfs};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
-use shedbox_spec::security::{MASKED_PATHS, READ_ONLY_PATHS};
 
 use crate::failure::{Staged, failure};
 use crate::overlay::{self, Layers};
-use crate::{dev, target};
+use crate::{dev, guards, masks, sys, target};
 
+/// What is mounted from the host holds no devices of its own and gives no rights.
+const VOLUME: Attributes = Attributes {
+    read_only: false,
+    no_suid: true,
+    no_dev: true,
+    no_exec: false,
+};
 const READ_ONLY: Attributes = Attributes {
     read_only: true,
-    no_suid: false,
-    no_dev: false,
-    no_exec: false,
+    ..VOLUME
 };
 const HARMLESS: Attributes = Attributes {
     read_only: false,
@@ -67,52 +71,76 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
             pending.push(match access {
                 Access::Cow => copy_on_write(spec, index, source, target)?,
                 Access::Ro => bind(source, target, READ_ONLY, "volume")?,
-                Access::Rw => bind(source, target, Attributes::default(), "volume")?,
+                Access::Rw => bind(source, target, VOLUME, "volume")?,
             });
         }
     }
-    // Without a network namespace of our own a new sysfs is not allowed; the host's is shown instead.
-    let sys = match spec.network {
-        Network::None => None,
-        Network::Host => Some(bind("/sys", "/sys", READ_ONLY, "sys")?),
+    let cgroup = match &spec.cgroup {
+        Some(directory) => Some(own_cgroup(directory)?),
+        None => None,
     };
 
-    overlay::mount_on(&Layers { lower, upper, work }, &spec.mountpoint)?;
+    let layers = Layers { lower, upper, work };
+    let attributes = Attributes {
+        // With no_new_privileges a setuid program gains nothing anyway.
+        no_suid: spec.no_new_privileges,
+        no_dev: true,
+        ..Attributes::default()
+    };
+    overlay::mount_on(&layers, attributes, &spec.mountpoint)?;
     mount::work_in(&spec.mountpoint).stage("overlay")?;
     let root = mount::target(".").stage("overlay")?;
     for name in ["proc", "sys", "dev"] {
         real_directory(&root, name)?;
     }
     dev::fill(spec)?;
+    if spec.network == Network::Host {
+        process::change_directory_to(root.as_fd())
+            .map_err(|errno| failure("sys", "fchdir".into(), errno as i32))?;
+        // Without a network namespace of our own a new sysfs is not allowed.
+        sys::fill(sys::Source::Host)?;
+    }
     process::change_directory_to(root.as_fd())
         .map_err(|errno| failure("pivot", "fchdir".into(), errno as i32))?;
     mount::pivot_into_cwd().stage("pivot")?;
     let quiet = quiet();
     mount::mount_new("proc", "/proc", quiet, None).stage("proc")?;
-    if sys.is_none() {
+    if spec.network == Network::None {
         mount::mount_new("sysfs", "/sys", quiet | MountFlags::RDONLY, None).stage("sys")?;
     }
     mount::detach_old_root().stage("pivot")?;
     drop(root);
 
-    if let Some(sys) = sys {
-        attach(&sys, "sys")?;
+    if spec.network == Network::None {
+        sys::fill(sys::Source::Own)?;
+    }
+    if let Some(cgroup) = cgroup {
+        attach(&cgroup, "cgroup")?;
     }
     attach_all(spec, pending)?;
     etc_files()?;
     if spec.network == Network::None {
         network_settings(spec);
     }
-    hide(masked)?;
-    hide_kernel_paths()?;
-    protect_kernel_paths()?;
+    guards::bound_pids(spec);
+    masks::prepare()?;
+    masks::hide(masked)?;
+    masks::hide_kernel_paths()?;
+    masks::protect_kernel_paths()?;
     // The working directory is made when it is missing, as Docker does, and before the root turns read-only.
-    let warnings = match target::ensure(&spec.workdir, Kind::Directory) {
+    let mut warnings = match target::ensure(&spec.workdir, Kind::Directory) {
         Err(error) if error.errno == Errno::EROFS => {
             vec![format!("working directory {} cannot be made", spec.workdir)]
         }
         made => made.stage("working directory").map(|_| Vec::new())?,
     };
+    // What was asked to be hidden may be the working directory itself.
+    let absent = masks::hide(&spec.masked)?;
+    warnings.extend(
+        absent
+            .iter()
+            .map(|path| format!("nothing to hide at {path}: it is not there")),
+    );
     if spec.read_only {
         let root = inroot::open_root().stage("read-only root")?;
         mount::set_attributes(root.as_fd(), READ_ONLY, false).stage("read-only root")?;
@@ -156,6 +184,16 @@ fn bind<'a>(
     Ok(Pending { tree, target, kind })
 }
 
+/// The generation's own cgroup, to be read and not changed: programs look there for the limits they have. It is a part
+/// of the host's mount, because a new one would begin at the root of the namespace, which an older init owns.
+fn own_cgroup<'a>(directory: &str) -> Result<Pending<'a>, Failure> {
+    let attributes = Attributes {
+        read_only: true,
+        ..HARMLESS
+    };
+    bind(directory, "/sys/fs/cgroup", attributes, "cgroup")
+}
+
 /// An overlay over a host directory: writes go to the generation's own directory and are shed with it.
 fn copy_on_write<'a>(
     spec: &GenerationSpec,
@@ -166,11 +204,12 @@ fn copy_on_write<'a>(
     let dir = format!("{}/{index}", spec.cow_dir);
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
     let lower = [source.to_owned()];
-    let tree = overlay::detached(&Layers {
+    let layers = Layers {
         lower: &lower,
         upper: &upper,
         work: &work,
-    })?;
+    };
+    let tree = overlay::detached(&layers, VOLUME)?;
     Ok(Pending {
         tree,
         target,
@@ -264,59 +303,7 @@ fn network_settings(spec: &GenerationSpec) {
     );
 }
 
-/// Hides paths of the kernel's own file systems: a file behind /dev/null, a directory behind an empty one. What this
-/// kernel does not have needs no mask.
-///
-/// One call a path: nothing in /proc and /sys is a symbolic link of the image's making.
-fn hide_kernel_paths() -> Result<(), Failure> {
-    for path in MASKED_PATHS {
-        match mount::bind(dev::NULL, path) {
-            Err(error) if error.errno == Errno::ENOENT => {}
-            // A directory. The empty one is an empty memory file system, as in Docker.
-            Err(error) if error.errno == Errno::ENOTDIR => {
-                mount::mount_new("tmpfs", path, quiet() | MountFlags::RDONLY, None)
-                    .stage("masked paths")?;
-            }
-            other => other.stage("masked paths")?,
-        }
-    }
-    Ok(())
-}
-
-/// Makes paths of the kernel's own file systems read-only.
-fn protect_kernel_paths() -> Result<(), Failure> {
-    for path in READ_ONLY_PATHS {
-        match mount::bind(path, path) {
-            Err(error) if error.errno == Errno::ENOENT => continue,
-            other => other.stage("read-only paths")?,
-        }
-        mount::remount_read_only(path, quiet()).stage("read-only paths")?;
-    }
-    Ok(())
-}
-
-/// Hides paths of the image's file systems, where a link may stand on the way.
-fn hide(paths: &[String]) -> Result<(), Failure> {
-    let root = inroot::open_root().stage("masked paths")?;
-    for path in paths {
-        let Some(place) = inroot::open(&root, path).stage("masked paths")? else {
-            continue;
-        };
-        let tree = if mount::is_directory(&place).stage("masked paths")? {
-            let attributes = Attributes {
-                read_only: true,
-                ..HARMLESS
-            };
-            mount::new_filesystem("tmpfs", &[], attributes).stage("masked paths")?
-        } else {
-            mount::clone_tree(dev::NULL, false).stage("masked paths")?
-        };
-        mount::attach(tree.as_fd(), place.as_fd()).stage("masked paths")?;
-    }
-    Ok(())
-}
-
 /// Nothing in it is a device, a program or a way to other rights.
-fn quiet() -> MountFlags {
+pub(crate) fn quiet() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }

@@ -22,30 +22,67 @@ pub const DEFAULT_CAPABILITIES: &[Capability] = &[
     Capability::Setuid,
 ];
 
-/// Paths under which nothing is to be seen: files read as empty, directories are empty.
+/// Paths of /proc under which nothing is to be seen: files read as empty, directories (those that end in a slash) are
+/// empty; neither can be written. What nobody inside could open anyway is left as it is.
+///
+/// Docker's list and what it makes read-only, and more. /sys needs no list: it shows only what programs use.
 pub const MASKED_PATHS: &[&str] = &[
-    "/proc/acpi",
-    "/proc/asound",
+    // Hardware and its drivers: state of the host, and settings that root of the host may change.
+    "/proc/acpi/",
+    "/proc/asound/",
+    "/proc/bus/",
+    "/proc/driver/",
+    "/proc/fs/",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/irq/",
+    "/proc/mtrr",
+    "/proc/scsi/",
+    // Counters that tell what neighbours type and run (timing side channels).
     "/proc/interrupts",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/keys",
     "/proc/latency_stats",
     "/proc/sched_debug",
-    "/proc/scsi",
+    "/proc/schedstat",
+    "/proc/softirqs",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
+    // Addresses and the state of the kernel's memory: what exploits are built with.
+    "/proc/buddyinfo",
+    "/proc/dynamic_debug/",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/modules",
+    "/proc/pagetypeinfo",
+    "/proc/slabinfo",
+    "/proc/vmallocinfo",
+    "/proc/zoneinfo",
+    // Messages, keys and the command line of the host's kernel, which may hold secrets.
+    "/proc/bootconfig",
+    "/proc/cmdline",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmsg",
 ];
 
 /// Paths that are read-only.
 pub const READ_ONLY_PATHS: &[&str] = &[
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
+    // Programs read settings there.
     "/proc/sys",
+    // A write would be an order to the host's kernel; it must fail, not vanish.
     "/proc/sysrq-trigger",
+];
+
+/// What of /sys is there: the directory is a memory file system with these of the kernel's bound into it, read-only, and
+/// nothing else. Paths below /sys.
+pub const SYS_PATHS: &[&str] = &[
+    // Processors and memory nodes: nproc, lscpu, language runtimes, numeric libraries.
+    "devices/system/cpu",
+    "devices/system/node",
+    // Allocators and runtimes ask whether large pages come by themselves.
+    "kernel/mm/transparent_hugepage",
 ];
 
 /// What was asked for of a sandbox's walls. The default is all of them.
