@@ -63,7 +63,6 @@ pub(crate) struct Host {
     pub(crate) uid_map: Vec<(u32, u32)>,
     pub(crate) gid_map: Vec<(u32, u32)>,
     pub(crate) deny_setgroups: bool,
-    pub(crate) seccomp: Vec<u64>,
 }
 
 impl Engine {
@@ -75,7 +74,7 @@ impl Engine {
             id_map,
             log,
         } = options;
-        let host = Host::look(id_map)?;
+        let host = Host::look()?;
         let limits = UnpackLimits {
             max_layer_bytes: config.max_layer_bytes,
             max_entries: config.max_layer_entries,
@@ -242,7 +241,7 @@ impl Engine {
 }
 
 impl Host {
-    fn look(id_map: IdMapKind) -> Result<Self> {
+    fn look() -> Result<Self> {
         let extents = |path: &str| -> Result<Vec<(u32, u32)>> {
             let text = std::fs::read_to_string(path).doing(|| on_path("read", Path::new(path)))?;
             Ok(userns::parse_map(&text)
@@ -255,8 +254,6 @@ impl Host {
             uid_map: extents("/proc/self/uid_map")?,
             gid_map: extents("/proc/self/gid_map")?,
             deny_setgroups: setgroups.trim() == "deny",
-            seccomp: crate::filter::default_filter(id_map == IdMapKind::Single)
-                .map_err(shedbox_spec::Error::from)?,
         })
     }
 

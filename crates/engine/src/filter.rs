@@ -1,40 +1,51 @@
-//! seccomp filters: from the profiles in `vendor/seccomp` to the instructions that init installs.
+//! seccomp filters: from profiles to the instructions that init or a command installs.
 //!
-//! A profile is data: calls, conditions on their arguments, the answer, and why. Arguments are compared under a mask,
-//! because the kernel looks at 32 bits of an `int` and a filter that compares 64 can be passed by with high bits set.
-//! Each filter is compiled once per process: a few milliseconds with all the architectures of a machine.
+//! ```text
+//! profile   vendor/seccomp/*.json: rules with reasons; what a capability opens
+//! plan      the rules of one sandbox, those of its capabilities among them, for each call
+//! custom    a profile in Docker's JSON, with libseccomp's own meaning of it
+//! compile   libseccomp: one context an ABI, merged, exported; arguments: what it cannot say, put before
+//! ```
+//!
+//! Init installs the filter once and commands inherit it, so it costs nothing an exec: a filter of ours allows what init
+//! needs. One of the caller's may not, and is put on each command instead; so is one of ours where init has to use
+//! clone3, which no profile can let a command use.
+//!
+//! A filter is compiled at its first use, once per process for each profile, set of capabilities and id map.
 
-use std::io::Read;
-use std::sync::OnceLock;
+mod arguments;
+mod bpf;
+mod compile;
+mod custom;
+mod newer;
+mod plan;
+mod profile;
 
-use libseccomp::error::SeccompError;
-use libseccomp::{
-    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
-};
-use serde::Deserialize;
-use shedbox_linux::errno::Errno;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use shedbox_linux::seccomp::MAX_INSTRUCTIONS;
+use shedbox_spec::capability::Capability;
+use shedbox_spec::security::{Seccomp, SeccompProfile};
 use shedbox_spec::{Error, Kind};
 
-/// What no process of a sandbox may call.
-const DEFAULT: &str = include_str!("../../../vendor/seccomp/default.json");
-/// What is answered in place of the kernel where root is the only id.
-const ROOT_EMULATION: &str = include_str!("../../../vendor/seccomp/root-emulation.json");
-
-/// Size of `struct sock_filter` in bytes.
-const INSTRUCTION: usize = 8;
+use compile::{Mode, compile};
+use plan::Plan;
 
 /// A filter that cannot be made.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FilterError {
-    /// The profile is not a profile.
+    /// A profile of ours is not a profile.
     #[error("seccomp profile `{profile}` is not valid: {complaint}")]
     Profile {
         /// Which.
-        profile: &'static str,
+        profile: String,
         /// What is wrong with it.
         complaint: String,
     },
+    /// A profile of the caller's is not one.
+    #[error("the seccomp profile is not valid: {0}")]
+    Custom(String),
     /// libseccomp refused.
     #[error("cannot compile the seccomp filter: {action}: {complaint}")]
     Compile {
@@ -53,217 +64,157 @@ pub enum FilterError {
 
 impl From<FilterError> for Error {
     fn from(error: FilterError) -> Self {
-        let kind = match error {
-            FilterError::Architecture(_) => Kind::Unsupported,
-            _ => Kind::Internal,
+        let (kind, hint) = match error {
+            FilterError::Custom(_) | FilterError::TooLong(_) => (
+                Kind::Invalid,
+                "it has to be Docker's or OCI's seccomp JSON; shedbox's own are strict, default, dev, nested and unconfined",
+            ),
+            FilterError::Architecture(_) => (
+                Kind::Unsupported,
+                "give a profile of your own, or choose `seccomp=unconfined`",
+            ),
+            FilterError::Profile { .. } | FilterError::Compile { .. } => (
+                Kind::Internal,
+                "the profiles are part of the program: install an unmodified build for this machine",
+            ),
         };
-        Self::new(kind, error.to_string()).with_hint(
-            "the profiles are part of the program: install an unmodified build for this machine",
-        )
+        Self::new(kind, error.to_string()).with_hint(hint)
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Profile {
-    #[expect(dead_code, reason = "for people who read the file")]
-    description: String,
-    default: DefaultAction,
-    architectures: std::collections::BTreeMap<String, Vec<String>>,
-    rules: Vec<Rule>,
+/// What a generation installs, each as `struct sock_filter` packed in u64; empty for none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filters {
+    /// Init in itself, once; every command inherits it.
+    pub init: Vec<u64>,
+    /// Each command in itself besides.
+    pub command: Vec<u64>,
+    /// `init` asks about what it would deny: whoever installs it has to answer.
+    pub asks: bool,
 }
 
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-enum DefaultAction {
-    Allow,
+/// What decides about filters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    seccomp: Choice,
+    capabilities: u64,
+    single_map: bool,
+    init_uses_clone3: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rule {
-    calls: Vec<String>,
-    #[serde(default)]
-    arguments: Vec<Argument>,
-    /// Name of the error, or `0` for a success that does nothing.
-    errno: String,
-    reason: String,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Choice {
+    Profile(&'static str),
+    Custom(String),
+    Log,
+    None,
 }
 
-/// `argument & mask == value`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Argument {
-    index: u32,
-    mask: String,
-    value: String,
-}
+/// Filters kept in memory. More than this many different ones are unlikely, and 10 KiB each.
+const CACHE_SIZE: usize = 64;
 
-/// The filter of every sandbox, as `struct sock_filter` packed in u64. With `single_map` the calls that need more ids
-/// than root are answered in place of the kernel.
-pub fn default_filter(single_map: bool) -> Result<Vec<u64>, FilterError> {
-    static PLAIN: OnceLock<Result<Vec<u64>, FilterError>> = OnceLock::new();
-    static EMULATING: OnceLock<Result<Vec<u64>, FilterError>> = OnceLock::new();
-    if single_map {
-        EMULATING
-            .get_or_init(|| compile(&[("default", DEFAULT), ("root-emulation", ROOT_EMULATION)]))
-            .clone()
-    } else {
-        PLAIN
-            .get_or_init(|| compile(&[("default", DEFAULT)]))
-            .clone()
-    }
-}
+type Cache = HashMap<Key, Result<Arc<Filters>, FilterError>>;
 
-fn compile(profiles: &[(&'static str, &'static str)]) -> Result<Vec<u64>, FilterError> {
-    let mut context =
-        ScmpFilterContext::new(ScmpAction::Allow).map_err(failed(|| "new filter".into()))?;
-    for (name, text) in profiles {
-        let invalid = |complaint: String| FilterError::Profile {
-            profile: name,
-            complaint,
-        };
-        let profile: Profile =
-            serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-        if profile.default != DefaultAction::Allow {
-            return Err(invalid("its default is not `allow`".into()));
-        }
-        let architectures = profile
-            .architectures
-            .get(std::env::consts::ARCH)
-            .ok_or(FilterError::Architecture(std::env::consts::ARCH))?;
-        for architecture in architectures {
-            let architecture = architecture_of(architecture)
-                .ok_or_else(|| invalid(format!("unknown architecture `{architecture}`")))?;
-            // The native one is there already; for that and for a second profile this does nothing.
-            context
-                .add_arch(architecture)
-                .map_err(failed(|| format!("architecture {architecture:?}")))?;
-        }
-        for rule in &profile.rules {
-            add(&mut context, rule).map_err(|error| match error {
-                RuleError::Invalid(complaint) => invalid(complaint),
-                RuleError::Filter(error) => error,
-            })?;
-        }
-    }
-    pack(&export(&context)?)
-}
-
-enum RuleError {
-    Invalid(String),
-    Filter(FilterError),
-}
-
-fn add(context: &mut ScmpFilterContext, rule: &Rule) -> Result<(), RuleError> {
-    if rule.reason.is_empty() {
-        return Err(RuleError::Invalid(format!(
-            "a rule for {} has no reason",
-            rule.calls.join(", ")
-        )));
-    }
-    let errno = errno_of(&rule.errno)
-        .ok_or_else(|| RuleError::Invalid(format!("unknown errno `{}`", rule.errno)))?;
-    let conditions = rule
-        .arguments
-        .iter()
-        .map(|argument| {
-            let number = |text: &str| {
-                text.strip_prefix("0x")
-                    .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-                    .ok_or_else(|| {
-                        RuleError::Invalid(format!("`{text}` is not a hexadecimal number"))
-                    })
-            };
-            let mask = ScmpCompareOp::MaskedEqual(number(&argument.mask)?);
-            Ok(ScmpArgCompare::new(
-                argument.index,
-                mask,
-                number(&argument.value)?,
-            ))
-        })
-        .collect::<Result<Vec<_>, RuleError>>()?;
-    for call in &rule.calls {
-        let number = ScmpSyscall::from_name(call)
-            .map_err(|_| RuleError::Invalid(format!("unknown call `{call}`")))?;
-        // Not the exact form: a call that one of the architectures does not have is left out there.
-        context
-            .add_rule_conditional(ScmpAction::Errno(errno), number, &conditions)
-            .map_err(failed(|| format!("rule for {call}")))
-            .map_err(RuleError::Filter)?;
-    }
-    Ok(())
-}
-
-/// The filter as the kernel reads it. libseccomp writes it to a descriptor only; a pipe holds 64 KiB at most, so it is
-/// read at the same time.
-fn export(context: &ScmpFilterContext) -> Result<Vec<u8>, FilterError> {
-    let io = |error: std::io::Error| FilterError::Compile {
-        action: "export through a pipe".into(),
-        complaint: error.to_string(),
+/// The filters of a sandbox with these capabilities (a bit set).
+///
+/// With `single_map` the calls that need more ids than root are answered in place of the kernel. With
+/// `init_uses_clone3` the whole filter goes to the commands, and init gets a short one that it can live with.
+pub fn filters_for(
+    seccomp: &Seccomp,
+    capabilities: u64,
+    single_map: bool,
+    init_uses_clone3: bool,
+) -> Result<Arc<Filters>, FilterError> {
+    static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
+    let seccomp = match seccomp {
+        Seccomp::Profile(SeccompProfile::Unconfined) => Choice::None,
+        Seccomp::Profile(profile) => Choice::Profile(profile::name(*profile)),
+        Seccomp::Custom(text) => Choice::Custom(text.clone()),
+        Seccomp::Log => Choice::Log,
     };
-    let (mut read, write) = std::io::pipe().map_err(io)?;
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            let mut bytes = Vec::new();
-            read.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        let exported = context.export_bpf(&write);
-        drop(write);
-        let bytes = reader
-            .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the reader ended early")))
-            .map_err(io)?;
-        exported.map_err(failed(|| "export".into()))?;
-        Ok(bytes)
-    })
+    let key = Key {
+        // Only what a rule asks for: two sets that differ otherwise have one filter.
+        capabilities: match seccomp {
+            Choice::None => 0,
+            Choice::Custom(_) => capabilities,
+            Choice::Profile(_) | Choice::Log => capabilities & profile::capabilities_that_matter(),
+        },
+        seccomp,
+        single_map,
+        init_uses_clone3,
+    };
+    // Held while one is compiled: whoever wants the same waits for it instead of compiling it too.
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = cache.get(&key) {
+        return known.clone();
+    }
+    let made = make(&key).map(Arc::new);
+    if cache.len() >= CACHE_SIZE {
+        cache.clear();
+    }
+    cache.insert(key, made.clone());
+    made
 }
 
-fn pack(bytes: &[u8]) -> Result<Vec<u64>, FilterError> {
-    let (instructions, rest) = bytes.as_chunks::<INSTRUCTION>();
-    if instructions.is_empty() || !rest.is_empty() {
-        return Err(FilterError::Compile {
-            action: "export".into(),
-            complaint: format!("{} bytes are no list of instructions", bytes.len()),
-        });
+fn make(key: &Key) -> Result<Filters, FilterError> {
+    let capabilities = key.capabilities;
+    match &key.seccomp {
+        Choice::None => Ok(Filters {
+            init: emulation(key.single_map)?,
+            ..Filters::default()
+        }),
+        Choice::Custom(text) => Ok(Filters {
+            init: emulation(key.single_map)?,
+            command: custom::filter(text, capabilities)?,
+            asks: false,
+        }),
+        Choice::Log => Ok(Filters {
+            init: compile(
+                &Plan::of("default", capabilities, key.single_map)?,
+                Mode::Ask {
+                    clone3: key.init_uses_clone3,
+                },
+            )?,
+            command: Vec::new(),
+            asks: true,
+        }),
+        Choice::Profile(name) => {
+            let plan = Plan::of(name, capabilities, key.single_map)?;
+            let whole = compile(&plan, Mode::Enforce)?;
+            Ok(if key.init_uses_clone3 && !plan.allows_clone3() {
+                Filters {
+                    init: compile(&Plan::of("init", capabilities, false)?, Mode::Enforce)?,
+                    command: whole,
+                    asks: false,
+                }
+            } else {
+                Filters {
+                    init: whole,
+                    ..Filters::default()
+                }
+            })
+        }
     }
-    if instructions.len() > MAX_INSTRUCTIONS {
-        return Err(FilterError::TooLong(instructions.len()));
+}
+
+/// What is answered in place of the kernel where root is the only id, on its own.
+fn emulation(single_map: bool) -> Result<Vec<u64>, FilterError> {
+    if single_map {
+        compile(&Plan::of("root-emulation", 0, false)?, Mode::Enforce)
+    } else {
+        Ok(Vec::new())
     }
-    Ok(instructions
+}
+
+/// Whether a set of capabilities has one of these.
+fn has_one_of(set: u64, capabilities: &[Capability]) -> bool {
+    capabilities
         .iter()
-        .map(|bytes| u64::from_le_bytes(*bytes))
-        .collect())
-}
-
-fn failed(action: impl FnOnce() -> String) -> impl FnOnce(SeccompError) -> FilterError {
-    move |error| FilterError::Compile {
-        action: action(),
-        complaint: error.to_string(),
-    }
-}
-
-fn architecture_of(name: &str) -> Option<ScmpArch> {
-    Some(match name {
-        "x86_64" => ScmpArch::X8664,
-        "x86" => ScmpArch::X86,
-        "x32" => ScmpArch::X32,
-        "aarch64" => ScmpArch::Aarch64,
-        "arm" => ScmpArch::Arm,
-        _ => return None,
-    })
-}
-
-fn errno_of(name: &str) -> Option<i32> {
-    Some(match name {
-        "0" => 0,
-        "EPERM" => Errno::EPERM as i32,
-        "ENOSYS" => Errno::ENOSYS as i32,
-        "EAFNOSUPPORT" => Errno::EAFNOSUPPORT as i32,
-        _ => return None,
-    })
+        .any(|capability| set & capability.bit() != 0)
 }
 
 #[cfg(test)]
-#[path = "filter_tests.rs"]
+mod emulator;
+#[cfg(test)]
+#[path = "filter/filter_tests.rs"]
 mod tests;

@@ -10,6 +10,7 @@
 
 mod background;
 mod blanks;
+mod capabilities;
 mod create;
 mod disown;
 pub mod doctor;
