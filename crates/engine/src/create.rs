@@ -32,10 +32,13 @@ use crate::validate;
 impl Engine {
     /// Creates a sandbox; with `start` its first generation as well. Its image is here (see [`Engine::needed_pull`]).
     /// `caller` is the pid of who asked: an owned sandbox is removed when that process ends.
-    pub fn create(&self, request: CreateRequest, caller: Option<i32>) -> Result<SandboxInfo> {
+    pub fn create(&self, mut request: CreateRequest, caller: Option<i32>) -> Result<SandboxInfo> {
         let _activity = self.background.activity();
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
+        if let Some(limit) = &mut request.spec.limits.disk {
+            self.settle_disk_limit(limit)?;
+        }
         self.require_room()?;
         let owner = owner(&request, caller)?;
         let (record, pin) = self.new_record(request.spec, owner)?;
@@ -200,8 +203,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Timer and owner of a sandbox that is new to this daemon.
+    /// Timer, owner and disk limit of a sandbox that is new to this daemon.
     pub(crate) fn watch_lifetime(&self, sandbox: &Arc<Sandbox>) {
+        self.watch_disk(sandbox);
         if let Some(at) = sandbox.record.expires_at {
             let left = at.as_millisecond() - Timestamp::now().as_millisecond();
             let due = std::time::Instant::now()

@@ -14,6 +14,7 @@ use shedbox_store::{IdPolicy, Store, StoreOptions, UnpackLimits};
 
 use crate::background::{Background, Worker};
 use crate::blanks::Blanks;
+use crate::disk_limit::Watchdog;
 use crate::error::{Doing, Result, on_path};
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
@@ -45,13 +46,14 @@ pub struct Engine {
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) background: Arc<Background>,
     pub(crate) blanks: Blanks,
+    pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) host: Host,
     host_rootfs: Mutex<Option<HostRootfs>>,
     /// Second in the lock order, see [`crate::sandbox`].
     registry: Mutex<Registry<Sandbox>>,
     random: File,
     /// The directory of sandboxes, for a look at the room on its disk.
-    disk: File,
+    pub(crate) disk: File,
     /// This engine, for the threads it starts.
     own: OnceLock<Weak<Engine>>,
 }
@@ -93,6 +95,7 @@ impl Engine {
             watcher: Watcher::new()?,
             background: Background::new(),
             blanks: Blanks::new(paths.sandboxes()),
+            watchdog: Arc::default(),
             host_rootfs: Mutex::new(None),
             registry: Mutex::default(),
             own: OnceLock::new(),
@@ -112,6 +115,10 @@ impl Engine {
         engine.background.want_refill();
         let observer: Weak<dyn Observer> = weak.clone();
         engine.watcher.start(observer)?;
+        engine
+            .watchdog
+            .start(weak.clone())
+            .doing(|| "start a thread".to_owned())?;
         let worker: Weak<dyn Worker> = weak;
         engine
             .background

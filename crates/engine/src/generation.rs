@@ -18,6 +18,7 @@ use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
 use shedbox_store::upper;
 
 use crate::Engine;
+use crate::disk_limit;
 use crate::capabilities;
 use crate::error::{Doing, Result, on_path};
 use crate::filter::filters_for;
@@ -182,13 +183,15 @@ impl Engine {
             deny_setgroups: self.host.deny_setgroups,
             seccomp: filters.init.clone(),
             seccomp_command: filters.command.clone(),
+            seccomp_asks: filters.asks,
+            own_keyring: capabilities::leaves_keyrings_open(&spec.security),
             no_new_privileges: spec.security.no_new_privileges,
             landlock: spec.security.landlock.clone(),
             mounts_inside: crate::validate::mounts_inside(&spec.security)?,
             masked: spec.security.masked.clone(),
             pids: self.pids(&spec.limits),
             address_space: None,
-            disk: None,
+            disk: disk_limit::room(record),
             oom_score_adj: spec.limits.oom_score_adj,
             cgroup: None,
         })
@@ -196,10 +199,8 @@ impl Engine {
 
     /// Processes that a sandbox may have: what was asked for, else what the configuration says.
     pub(crate) fn pids(&self, limits: &Limits) -> Option<u64> {
-        match limits.pids {
-            Some(asked) => u64::try_from(asked).ok().filter(|pids| *pids > 0),
-            None => Some(self.config.pids_limit).filter(|pids| *pids > 0),
-        }
+        let pids = limits.pids.unwrap_or(self.config.pids_limit);
+        u64::try_from(pids).ok().filter(|pids| *pids > 0)
     }
 
     fn rootfs(&self, sandbox: &Sandbox, dir: &Path) -> Result<Rootfs> {

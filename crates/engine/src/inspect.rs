@@ -7,6 +7,7 @@ use shedbox_spec::exec::End;
 use shedbox_spec::{Error, Result as SpecResult};
 
 use crate::Engine;
+use crate::disk_limit::disk_use;
 use crate::error::Result;
 use crate::sandbox::Sandbox;
 
@@ -138,7 +139,7 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
             .result
             .as_ref()
             .is_some_and(|result| matches!(result.end, End::OutOfMemory { .. })),
-        disk: None,
+        disk: disk_use(sandbox, state.live.as_ref().map(|init| init.pid)),
     }
 }
 

@@ -11,7 +11,9 @@
 mod background;
 mod blanks;
 mod capabilities;
+pub mod cgroup;
 mod create;
+mod disk_limit;
 mod disown;
 pub mod doctor;
 mod engine;

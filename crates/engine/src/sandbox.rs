@@ -23,6 +23,7 @@ use shedbox_linux::seqpacket;
 use shedbox_spec::api::{Status, WaitResult};
 use shedbox_spec::generation::Rootfs;
 
+use crate::disk_limit::Gauge;
 use crate::error::{Doing, Result, on_path};
 use crate::init::Init;
 use crate::life::Life;
@@ -38,6 +39,8 @@ pub(crate) struct Sandbox {
     pub(crate) rootfs: OnceLock<Rootfs>,
     /// The owner in the record does not count any more; written with the turn.
     pub(crate) disowned: AtomicBool,
+    /// What it had written when the watchdog last looked.
+    pub(crate) gauge: Gauge,
     turn: Mutex<Turn>,
     state: Mutex<State>,
     /// Writers of `state.json` take turns.
@@ -102,6 +105,7 @@ impl Sandbox {
             socket,
             rootfs: OnceLock::new(),
             disowned: AtomicBool::new(false),
+            gauge: Gauge::default(),
             turn: Mutex::default(),
             saving: Mutex::default(),
             state: Mutex::new(State {

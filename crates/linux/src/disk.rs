@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::errno::{Context, Result};
+use crate::meta::{self, FileKind, Stat};
 
 /// Room on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,25 @@ pub fn room(fd: impl AsFd) -> Result<Room> {
         free_inodes: stat.f_favail,
         read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     })
+}
+
+/// What a link of `/proc/<pid>/fd` or `map_files` leads to, when that is a regular file of an overlay which has no name
+/// any more; `None` for everything else. The link is followed by the kernel to the open file itself, not to a path.
+///
+/// Source: proc_pid_fd(5), statfs(2) `OVERLAYFS_SUPER_MAGIC`.
+pub fn held_file(dir: impl AsFd, name: &str) -> Result<Option<Stat>> {
+    const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())
+        .call("openat", || name.to_owned())?;
+    let stat = meta::stat(&file)?;
+    if stat.links != 0 || stat.kind != FileKind::Regular {
+        return Ok(None);
+    }
+    let system = rustix::fs::fstatfs(&file).call("fstatfs", || name.to_owned())?;
+    #[allow(clippy::unnecessary_cast, reason = "the type differs by target")]
+    let overlay = system.f_type as u64 == OVERLAYFS_SUPER_MAGIC;
+    Ok(overlay.then_some(stat))
 }
 
 /// Writes everything that is dirty on the file system of `fd` to the disk and waits for it. Since Linux 5.8 it reports

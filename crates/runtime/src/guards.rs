@@ -65,7 +65,14 @@ pub(crate) fn hold(spec: &GenerationSpec) -> Result<(), Failure> {
 
 fn lower(resource: Resource, most: u64) -> Result<(), Errno> {
     let (soft, hard) = process::limit_of(0, resource as u32)?;
-    process::set_limit(resource as u32, soft.min(most), hard.min(most))
+    // Cores: the soft limit counts, and 0 is not less than 1 (see above).
+    let soft = if resource == Resource::Core {
+        most
+    } else {
+        soft
+    };
+    let hard = hard.min(most);
+    process::set_limit(resource as u32, soft.min(hard), hard)
 }
 
 /// What each command sets on itself: the guards that init must not have, then what was asked for.

@@ -28,8 +28,8 @@ pub struct Config {
     pub registry_timeout_s: u64,
     /// Attempts per request to a registry.
     pub registry_attempts: u32,
-    /// Processes and threads of a sandbox that asks for no limit of its own; 0 for no limit.
-    pub pids_limit: u64,
+    /// Processes and threads of a sandbox that asked for no number; 0 or -1 for no limit.
+    pub pids_limit: i64,
     /// Free bytes below which pulls and creates are refused.
     pub min_free_bytes: u64,
 }
