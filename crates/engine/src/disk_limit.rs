@@ -137,6 +137,11 @@ impl Engine {
     }
 }
 
+/// The upper directory is in a memory file system that nobody outside sees.
+pub(crate) fn is_in_memory(record: &Record) -> bool {
+    room(record).is_some_and(|room| room.in_memory)
+}
+
 /// The room of a generation, as init has to know it.
 pub(crate) fn room(record: &Record) -> Option<DiskRoom> {
     record.spec.limits.disk.as_ref().map(|limit| DiskRoom {

@@ -192,6 +192,12 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
                 "a path of `--landlock-ro` or `--landlock-rw` must exist inside the sandbox; `--workdir` makes a directory",
             ),
         ),
+        Errno::EOPNOTSUPP if stage == "disk limit" => (
+            Kind::Unsupported,
+            hint(
+                "an upper directory in memory needs Linux 6.6; `--disk SIZE,backing=watchdog` does without",
+            ),
+        ),
         Errno::EINVAL | Errno::EPERM | Errno::ENODEV if stage == "overlay" => (
             Kind::Unsupported,
             hint(

@@ -2,9 +2,11 @@
 
 use shedbox_spec::api::Change;
 use shedbox_spec::mount::Mount;
+use shedbox_spec::{Error, Kind};
 use shedbox_store::diff;
 
 use crate::Engine;
+use crate::disk_limit;
 use crate::error::Result;
 
 /// What init itself mounts or makes; no change of the sandbox's.
@@ -22,6 +24,17 @@ impl Engine {
     pub fn diff(&self, name: &str) -> Result<Vec<Change>> {
         let sandbox = self.find(name)?;
         let record = &sandbox.record;
+        if disk_limit::is_in_memory(record) {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!(
+                    "what `{}` has written is in memory, inside of it alone",
+                    sandbox.name()
+                ),
+            )
+            .with_hint("use another backing for its disk limit")
+            .into());
+        }
         let lowers = match &record.spec.source {
             shedbox_spec::sandbox::Source::Image(_) => self.lowers(record)?,
             shedbox_spec::sandbox::Source::Rootfs(dir) => vec![dir.into()],

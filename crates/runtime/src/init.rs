@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use shedbox_linux::clone::{Stack, exit_now};
-use shedbox_linux::errno::Context;
+use shedbox_linux::errno::{Context, Errno};
 use shedbox_linux::poll::{Interest, Readiness, poll};
 use shedbox_linux::process::{self, ChildSignals};
 use shedbox_linux::seqpacket::{self, SeqPacket};
@@ -23,6 +23,7 @@ use shedbox_spec::control::{Failure, InitEvent, Reply};
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::network::Network;
 
+use crate::denials::Denials;
 use crate::exec::Execs;
 use crate::failure::{Staged, failure};
 use crate::guards;
@@ -31,6 +32,12 @@ use crate::log::LogWriter;
 use crate::main_process::{MainProcess, Place};
 use crate::rootfs;
 use crate::surroundings::Surroundings;
+
+/// Children reaped, connections taken and messages read in one round of the loop: whoever floods one of them must not
+/// keep the others waiting.
+const AT_ONCE: usize = 256;
+/// How long no connection is taken after there was no descriptor left for one.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 /// First number of the descriptors that a generation starts with.
 const FIRST_FD: i32 = 3;
@@ -175,6 +182,8 @@ impl Connections {
 /// See the module.
 pub(crate) struct Init {
     around: Surroundings,
+    /// In the log mode of seccomp.
+    denials: Option<Denials>,
     /// See [`Handed`].
     cgroup: Option<OwnedFd>,
     /// The daemon has frozen, or is about to freeze, every leaf of the cgroup but init's own: nothing may be started.
@@ -193,6 +202,10 @@ pub(crate) struct Init {
     /// When the generation ends by itself.
     expires: Option<Instant>,
     stopping: Option<ending::Stopping>,
+    /// Children may have ended that were not reaped in the last round.
+    unreaped: bool,
+    /// Connections wait in the queue of the listener until then.
+    accepts_again: Option<Instant>,
     /// The loop ends.
     over: bool,
 }
@@ -204,6 +217,7 @@ enum Source {
     Connection(u32),
     Main(Place),
     Exec(u32),
+    Denials,
 }
 
 impl Init {
@@ -230,6 +244,12 @@ impl Init {
         let children = ChildSignals::new().map_err(plain("signalfd"))?;
         // Its own session: it has no terminal and never gets one.
         process::new_session().map_err(plain("setsid"))?;
+        if spec.own_keyring {
+            match process::new_session_keyring() {
+                Ok(()) | Err(process::Errno::ENOSYS) => {}
+                Err(errno) => return Err(plain("keyctl(KEYCTL_JOIN_SESSION_KEYRING)")(errno)),
+            }
+        }
         process::set_host_name(&spec.hostname)
             .call("sethostname", || spec.hostname.clone())
             .stage("host name")?;
@@ -245,13 +265,22 @@ impl Init {
             .flatten()
             .map(AsFd::as_fd)
             .collect();
-        // Nothing that is started from here on can gain privileges or leave the capability set of the spec.
-        process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
+        // Nothing that is started from here on can leave the capability set of the spec or, unless that was asked for,
+        // gain privileges. Landlock and the filter do without: init has CAP_SYS_ADMIN in its user namespace.
+        if around.spec.no_new_privileges {
+            process::no_new_privileges().map_err(plain("prctl(PR_SET_NO_NEW_PRIVS)"))?;
+        }
         around.landlock = landlock::enter(&around.spec.landlock, around.spec.mounts_inside, &own)?;
         process::limit_bounding_set(around.spec.capabilities)
             .map_err(plain("prctl(PR_CAPBSET_DROP)"))?;
         // The filter refuses nothing that init itself needs, and init never lifts a restriction.
-        if !around.spec.seccomp.is_empty() {
+        let mut denials = None;
+        if around.spec.seccomp_asks {
+            let listener = seccomp::install_asking(&around.spec.seccomp);
+            denials = Some(Denials::new(
+                listener.map_err(plain("seccomp(NEW_LISTENER)"))?,
+            ));
+        } else if !around.spec.seccomp.is_empty() {
             seccomp::install(&around.spec.seccomp).map_err(plain("seccomp"))?;
         }
         let log = LogWriter::open(log_dir.as_fd(), around.spec.log_max_bytes).stage("log")?;
@@ -261,6 +290,7 @@ impl Init {
             .map(|ttl| Instant::now() + Duration::from_millis(ttl));
         let init = Self {
             around,
+            denials,
             cgroup,
             paused: false,
             listener,
@@ -274,6 +304,8 @@ impl Init {
             active: false,
             expires,
             stopping: None,
+            unreaped: false,
+            accepts_again: None,
             over: false,
         };
         Ok((init, warnings))
@@ -281,9 +313,12 @@ impl Init {
 
     fn serve(&mut self) {
         while !self.over {
-            let timeout = self
-                .next_deadline()
-                .map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = if self.unreaped {
+                Some(Duration::ZERO)
+            } else {
+                self.next_deadline()
+                    .map(|at| at.saturating_duration_since(Instant::now()))
+            };
             let (sources, interests) = self.interests();
             let Ok(seen) = poll(&interests, timeout) else {
                 return;
@@ -301,7 +336,7 @@ impl Init {
             write: false,
         };
         let mut list = vec![(Source::Children, read(self.children.as_fd()))];
-        if self.active {
+        if self.active && self.accepts_again.is_none() {
             list.push((Source::Listener, read(self.listener.as_fd())));
         }
         for connection in &self.connections.list {
@@ -312,6 +347,9 @@ impl Init {
         }
         for (number, master) in self.execs.unattended_terminals() {
             list.push((Source::Exec(number), read(master)));
+        }
+        if let Some(denials) = &self.denials {
+            list.push((Source::Denials, read(denials.fd())));
         }
         if let Some(main) = &self.main {
             list.extend(
@@ -325,7 +363,7 @@ impl Init {
 
     fn dispatch(&mut self, sources: Vec<Source>, seen: &[Readiness]) {
         let mut main = Vec::new();
-        let mut children = false;
+        let mut children = self.unreaped;
         for (source, ready) in sources.into_iter().zip(seen) {
             if !ready.any() {
                 continue;
@@ -337,6 +375,11 @@ impl Init {
                 Source::Connection(id) => self.hear(id),
                 Source::Main(place) => main.push(place),
                 Source::Exec(number) => self.execs.discard_output(number),
+                Source::Denials => {
+                    if let Some(denials) = &mut self.denials {
+                        denials.serve();
+                    }
+                }
             }
         }
         if !main.is_empty()
@@ -352,7 +395,18 @@ impl Init {
     }
 
     fn accept(&mut self) {
-        while let Ok(Some(socket)) = seqpacket::accept(self.listener.as_fd()) {
+        for _ in 0..AT_ONCE {
+            let socket = match seqpacket::accept(self.listener.as_fd()) {
+                Ok(Some(socket)) => socket,
+                Ok(None) => return,
+                Err(error) => {
+                    // No descriptors or no memory; asking again at once would only burn a processor.
+                    if error.errno != Errno::EAGAIN {
+                        self.accepts_again = Instant::now().checked_add(NO_DESCRIPTORS);
+                    }
+                    return;
+                }
+            };
             // The owner of the sandbox is uid 0 inside; nobody else has a say, whatever the mode of the socket is.
             if socket.peer().is_ok_and(|(uid, _, _)| uid == 0) {
                 let id = self.connections.add(socket);
@@ -366,9 +420,14 @@ impl Init {
     }
 
     fn reap(&mut self) {
-        while let Ok(Some(ended)) = process::reap(false) {
+        for _ in 0..AT_ONCE {
+            let Ok(Some(ended)) = process::reap(false) else {
+                self.unreaped = false;
+                return;
+            };
             self.child_ended(&ended);
         }
+        self.unreaped = true;
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -376,7 +435,8 @@ impl Init {
             .stopping
             .as_ref()
             .and_then(|stopping| stopping.deadline);
-        [self.execs.next_deadline(), self.expires, stopping]
+        let accepts = self.accepts_again;
+        [self.execs.next_deadline(), self.expires, stopping, accepts]
             .into_iter()
             .flatten()
             .min()

@@ -3,9 +3,12 @@
 //! [`keeper`] clones a generation; the copy goes on as [`init`], which builds the [`rootfs`] and serves the sandbox
 //! socket. Every command is started by [`launch`] and nowhere else.
 
+pub mod confined;
+mod denials;
 mod dev;
 mod exec;
 mod failure;
+mod features;
 mod files;
 mod guards;
 mod init;
@@ -15,6 +18,7 @@ mod launch;
 pub mod log;
 mod main_process;
 mod masks;
+mod memory_upper;
 mod overlay;
 mod rootfs;
 mod sink;

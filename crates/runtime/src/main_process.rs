@@ -22,6 +22,9 @@ pub(crate) const STDERR: u8 = 2;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
+/// Chunks that are read from each output when all processes have ended: more than the largest pipe holds.
+const DRAINED_CHUNKS: usize = 1024;
+
 /// See the module.
 pub(crate) struct MainProcess {
     /// Pid inside.
@@ -216,7 +219,11 @@ impl MainProcess {
     pub(crate) fn drain(&mut self, log: &mut LogWriter) {
         let mut chunk = vec![0; CHUNK];
         for index in 0..self.outputs.len() {
-            while self.copy_output(index, &mut chunk, log) == Flow::More {}
+            // More than a pipe holds was written since, by somebody who got the pipe out of the sandbox.
+            let mut chunks = 0..DRAINED_CHUNKS;
+            while chunks.next().is_some() && self.copy_output(index, &mut chunk, log) == Flow::More
+            {
+            }
         }
         self.outputs.clear();
     }

@@ -21,7 +21,7 @@ use shedbox_spec::network::Network;
 
 use crate::failure::{Staged, failure};
 use crate::overlay::{self, Layers};
-use crate::{dev, guards, masks, sys, target};
+use crate::{dev, guards, masks, memory_upper, sys, target};
 
 /// What is mounted from the host holds no devices of its own and gives no rights.
 const VOLUME: Attributes = Attributes {
@@ -57,6 +57,15 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
         host_binds,
         masked,
     } = &spec.rootfs;
+    let in_memory = spec.disk.filter(|room| room.in_memory);
+    let (upper, work, cow_dir) = match in_memory {
+        Some(room) => {
+            memory_upper::mount(room, work, &cow_mounts(spec))?;
+            let below = |name: &str| format!("{work}/{name}");
+            (below("upper"), below("work"), below("cow"))
+        }
+        None => (upper.clone(), work.clone(), spec.cow_dir.clone()),
+    };
     let mut pending = Vec::new();
     for (source, target) in host_binds {
         pending.push(bind(source, target, READ_ONLY, "host directories")?);
@@ -69,7 +78,7 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
         } = volume
         {
             pending.push(match access {
-                Access::Cow => copy_on_write(spec, index, source, target)?,
+                Access::Cow => copy_on_write(&cow_dir, index, source, target)?,
                 Access::Ro => bind(source, target, READ_ONLY, "volume")?,
                 Access::Rw => bind(source, target, VOLUME, "volume")?,
             });
@@ -80,7 +89,11 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
         None => None,
     };
 
-    let layers = Layers { lower, upper, work };
+    let layers = Layers {
+        lower,
+        upper: &upper,
+        work: &work,
+    };
     let attributes = Attributes {
         // With no_new_privileges a setuid program gains nothing anyway.
         no_suid: spec.no_new_privileges,
@@ -194,14 +207,30 @@ fn own_cgroup<'a>(directory: &str) -> Result<Pending<'a>, Failure> {
     bind(directory, "/sys/fs/cgroup", attributes, "cgroup")
 }
 
+/// Indices in `mounts` of the copy-on-write binds.
+fn cow_mounts(spec: &GenerationSpec) -> Vec<usize> {
+    let cow = |mount: &Mount| {
+        matches!(
+            mount,
+            Mount::Bind {
+                access: Access::Cow,
+                ..
+            }
+        )
+    };
+    (0..spec.mounts.len())
+        .filter(|index| cow(&spec.mounts[*index]))
+        .collect()
+}
+
 /// An overlay over a host directory: writes go to the generation's own directory and are shed with it.
 fn copy_on_write<'a>(
-    spec: &GenerationSpec,
+    cow_dir: &str,
     index: usize,
     source: &str,
     target: &'a str,
 ) -> Result<Pending<'a>, Failure> {
-    let dir = format!("{}/{index}", spec.cow_dir);
+    let dir = format!("{cow_dir}/{index}");
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
     let lower = [source.to_owned()];
     let layers = Layers {

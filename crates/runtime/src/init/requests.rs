@@ -10,9 +10,10 @@ use shedbox_spec::control::DieReason;
 use shedbox_spec::control::{Attach, FollowUp, InitStatus, PROTOCOL_VERSION, Reply, Request};
 use shedbox_spec::exec::{DEFAULT_GRACE_MS, End, ExecRequest, Killer, StdinMode, TtySize};
 
-use super::{Init, Role};
+use super::{AT_ONCE, Init, Role};
+use crate::denials::Denials;
 use crate::exec::{Asked, Exec, result};
-use crate::launch::{Launch, Streams, launch};
+use crate::launch::{Launch, Streams, launch, probe};
 use crate::main_process::{Follower, MainProcess, STDERR, STDOUT};
 use crate::sink::Sink;
 use crate::{files, stats, tree};
@@ -20,7 +21,10 @@ use crate::{files, stats, tree};
 impl Init {
     /// Reads what a connection has to say, all of it.
     pub(super) fn hear(&mut self, id: u32) {
-        while let Some(connection) = self.connections.get(id) {
+        for _ in 0..AT_ONCE {
+            let Some(connection) = self.connections.get(id) else {
+                return;
+            };
             match connection.socket.try_recv() {
                 Ok(Some(frame)) => {
                     let role = connection.role;
@@ -81,7 +85,10 @@ impl Init {
         if self.stopping.is_some() && !matches!(request, Request::Die { .. } | Request::Status) {
             return self.refuse(id, Error::conflict("the sandbox is stopping"));
         }
-        if self.paused && matches!(request, Request::Exec(_) | Request::StartMain(_)) {
+        if self.paused && matches!(
+                request,
+                Request::Exec(_) | Request::StartMain(_) | Request::Features
+            ) {
             let error =
                 Error::conflict("the sandbox is paused, unpause it before running a command")
                     .with_hint("`shedbox unpause` and the name of the sandbox");
@@ -110,9 +117,14 @@ impl Init {
                     Err(error) => self.refuse(id, error),
                 }
             }
+            Request::Features => self.features(id),
             Request::Stats => {
                 let stats = stats::read(&self.around.proc);
                 self.connections.reply(id, &Reply::Stats(stats), &[]);
+            }
+            Request::Denials => {
+                let denials = self.denials.as_ref().map(Denials::list);
+                self.connections.reply(id, &Reply::Denials(denials), &[]);
             }
             Request::Status => {
                 let status = self.status();
@@ -224,6 +236,26 @@ impl Init {
                 });
             }
         }
+    }
+
+    /// A process is started as a command is, and looks at itself instead of executing a program. It is reaped as an
+    /// orphan is: nobody waits for it.
+    fn features(&mut self, id: u32) {
+        let (_, tag) = self.execs.next_tag();
+        let what = Launch {
+            argv: &[b"features".to_vec()],
+            env: &[],
+            cwd: None,
+            user: None,
+            streams: Streams::Separate([None, None, None]),
+            tag,
+        };
+        let reply = match probe(&what, &self.around, &mut self.stack) {
+            Ok(probe) => Reply::Features(Box::new(probe)),
+            Err(End::NotStarted { message, .. }) => Reply::Failed(Error::internal(message)),
+            Err(_) => Reply::Failed(Error::internal("the process that looks has not started")),
+        };
+        self.connections.reply(id, &reply, &[]);
     }
 
     fn follow_up(&mut self, id: u32, role: Role, follow_up: &FollowUp) {
@@ -396,6 +428,9 @@ impl Init {
     /// SIGTERM, SIGKILL and the end of the time to live.
     pub(super) fn keep_deadlines(&mut self, now: Instant) {
         self.execs.keep_deadlines(now, &self.around.proc);
+        if self.accepts_again.is_some_and(|at| at <= now) {
+            self.accepts_again = None;
+        }
         if self
             .stopping
             .as_ref()
