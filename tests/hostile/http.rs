@@ -108,7 +108,9 @@ fn requests_at_random() {
 /// The same processes, nothing made, no panic in the daemon's last words.
 fn still_well(home: &Home, before: &[crate::support::processes::Process]) {
     let pids = |list: &[crate::support::processes::Process]| -> Vec<i32> {
-        list.iter().map(|process| process.pid).collect()
+        let mut pids: Vec<i32> = list.iter().map(|process| process.pid).collect();
+        pids.sort_unstable();
+        pids
     };
     assert_eq!(pids(&home.servants()), pids(before));
     assert_eq!(home.run(["ps", "-aq"]), "");
