@@ -3,11 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{
-    attach, completion, copy, create, daemon, diff, docs, doctor, exec, images, inspect, keeper,
-    kill, load, logs, man, prune, ps, pull, remove, reset, rmi, run, save, start, stats, stop, top,
-    version, wait,
-};
+use crate::commands::{attach, completion, copy, create, daemon, diff, docs, doctor, exec, features, images, inspect, keeper, kill, load, logs, man, pause, pressure, prune, ps, pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update, version, wait};
 use crate::report::SHEDBOX_FAILED;
 
 /// Rootless sandboxes that shed what is written in them.
@@ -35,6 +31,9 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Kill(kill::Args),
     Reset(reset::Args),
+    Pause(pause::Args),
+    Unpause(pause::UnpauseArgs),
+    Update(update::Args),
     Rm(remove::Args),
     Attach(attach::Args),
     Wait(wait::Args),
@@ -43,8 +42,12 @@ pub(crate) enum Command {
     Diff(diff::Args),
     Ps(ps::Args),
     Inspect(inspect::Args),
+    Features(features::Args),
     Stats(stats::Args),
     Top(top::Args),
+    Seccomp(seccomp::Args),
+    Pressure(pressure::Args),
+    Reclaim(reclaim::Args),
     Pull(pull::Args),
     Images(images::Args),
     Rmi(rmi::Args),
@@ -83,6 +86,11 @@ impl Command {
             Self::Stop(args) => stop::run(&args),
             Self::Kill(args) => kill::run(&args),
             Self::Reset(args) => reset::run(&args),
+            Self::Pause(args) => pause::run(&args),
+            Self::Unpause(args) => pause::run_unpause(&args),
+            Self::Update(args) => update::run(&args),
+            Self::Pressure(args) => pressure::run(&args),
+            Self::Reclaim(args) => reclaim::run(&args),
             Self::Rm(args) => remove::run(&args),
             Self::Attach(args) => attach::run(&args),
             Self::Wait(args) => wait::run(&args),
@@ -91,8 +99,10 @@ impl Command {
             Self::Diff(args) => diff::run(&args),
             Self::Ps(args) => ps::run(&args),
             Self::Inspect(args) => inspect::run(&args),
+            Self::Features(args) => features::run(&args),
             Self::Stats(args) => stats::run(&args),
             Self::Top(args) => top::run(&args),
+            Self::Seccomp(args) => seccomp::run(&args),
             Self::Pull(args) => pull::run(&args),
             Self::Images(args) => images::run(&args),
             Self::Rmi(args) => rmi::run(&args),

@@ -3,9 +3,10 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
-use shedbox_client::{Client, Kind};
+use shedbox_client::{Client, Kind, Sandbox};
 use shedbox_spec::Error;
 use shedbox_spec::api::{ImageDetail, SandboxInfo};
+use shedbox_spec::features::Features;
 
 use crate::{render, report};
 
@@ -40,8 +41,16 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Found {
-    Sandbox(Box<SandboxInfo>),
+    Sandbox(Box<Inspected>),
     Image(Box<ImageDetail>),
+}
+
+/// A sandbox, and when it runs what is really in force in it.
+#[derive(Debug, Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    info: SandboxInfo,
+    features: Option<Features>,
 }
 
 /// Runs it.
@@ -59,12 +68,23 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(status)
 }
 
+fn look(sandbox: &Sandbox) -> shedbox_client::Result<Inspected> {
+    let info = sandbox.info()?;
+    let features = match sandbox.features() {
+        Ok(features) => Some(features),
+        // It does not run, or has just ended.
+        Err(error) if error.kind() == Kind::Conflict => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Inspected { info, features })
+}
+
 /// A sandbox of that name, else an image.
 fn inspect(name: &str, what: Option<What>) -> Result<Found> {
     let client = Client::shared();
     if what != Some(What::Image) {
-        match client.sandbox(name).and_then(|sandbox| sandbox.info()) {
-            Ok(info) => return Ok(Found::Sandbox(Box::new(info))),
+        match client.sandbox(name).and_then(|sandbox| look(&sandbox)) {
+            Ok(inspected) => return Ok(Found::Sandbox(Box::new(inspected))),
             Err(error)
                 if what.is_none() && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
             Err(error) => return Err(error.into()),

@@ -8,14 +8,20 @@ use std::time::Duration;
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::seqpacket::SeqPacket;
-use shedbox_spec::api::{Change, ResetReport, SandboxInfo, Status, WaitResult};
-use shedbox_spec::control::{Attach, Reply, Request, Stats};
+use shedbox_spec::api::{
+    Change, PressureReport, Reclaimed, ResetReport, SandboxInfo, SandboxStats, Status, Updated,
+    WaitResult,
+};
+use shedbox_spec::control::{Attach, Denial, Reply, Request, Stats};
 use shedbox_spec::exec::{End, ExecResult};
+use shedbox_spec::features::Features;
+use shedbox_spec::limits::Limits;
 use shedbox_spec::{Kind, SandboxId, SandboxSpec};
 
 use crate::exec::{Exec, Follow, Running, lost, parse, send};
 use crate::http::{Payload, Target};
 use crate::logs::{LogOptions, Logs};
+use crate::client::json;
 use crate::{Client, Error, Result, resolve};
 
 /// One sandbox.
@@ -217,6 +223,13 @@ impl Sandbox {
         Ok(())
     }
 
+    /// What is really in force in it: a process is started inside that looks at itself. It must be running.
+    pub fn features(&self) -> Result<Features> {
+        self.client
+            .pool
+            .json("GET", &self.target("features"), Payload::Empty)
+    }
+
     /// What differs from its image.
     pub fn diff(&self) -> Result<Vec<Change>> {
         self.client
@@ -233,10 +246,63 @@ impl Sandbox {
             .map(Logs::new)
     }
 
-    /// Its processes and what they use.
-    pub fn stats(&self) -> Result<Stats> {
+    /// Stops all of its processes where they are. Needs a cgroup.
+    pub fn pause(&self) -> Result<()> {
+        self.client
+            .pool
+            .done("POST", &self.target("pause"), Payload::Empty)
+    }
+
+    /// Lets them go on.
+    pub fn unpause(&self) -> Result<()> {
+        self.client
+            .pool
+            .done("POST", &self.target("unpause"), Payload::Empty)
+    }
+
+    /// Changes the limits that `change` names, at once and for later lives; `mode`, `disk` and `oom_score_adj` cannot
+    /// be changed.
+    pub fn update(&self, change: &Limits) -> Result<Updated> {
+        self.client
+            .pool
+            .json("POST", &self.target("update"), json(change)?)
+    }
+
+    /// Has it give back so many bytes of memory, or what there is to find.
+    pub fn reclaim(&self, bytes: u64) -> Result<Reclaimed> {
+        self.client.pool.json(
+            "POST",
+            &self.target("reclaim").query("bytes", bytes),
+            Payload::Empty,
+        )
+    }
+
+    /// What it uses and has used.
+    pub fn stats(&self) -> Result<SandboxStats> {
+        self.client
+            .pool
+            .json("GET", &self.target("stats"), Payload::Empty)
+    }
+
+    /// How long its processes had to wait for CPUs, memory and disks. Needs a cgroup.
+    pub fn pressure(&self) -> Result<PressureReport> {
+        self.client
+            .pool
+            .json("GET", &self.target("pressure"), Payload::Empty)
+    }
+
+    /// Its processes and what each of them uses now.
+    pub fn processes(&self) -> Result<Stats> {
         match self.ask(&Request::Stats, &[])? {
             Reply::Stats(stats) => Ok(stats),
+            other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
+        }
+    }
+
+    /// What the default filter would have denied since the generation began; `None` when it is not in the log mode.
+    pub fn denials(&self) -> Result<Option<Vec<Denial>>> {
+        match self.ask(&Request::Denials, &[])? {
+            Reply::Denials(denials) => Ok(denials),
             other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
         }
     }
@@ -267,7 +333,7 @@ impl Sandbox {
 
     fn connect_or_explain(&self) -> Result<SeqPacket> {
         let info = self.info()?;
-        if info.status == Status::Running
+        if matches!(info.status, Status::Running | Status::Paused)
             // It may have been started since.
             && let Some(socket) = self.try_connect()?
         {
@@ -335,7 +401,7 @@ fn not_running(info: &SandboxInfo) -> shedbox_spec::Error {
         Status::Removing => {
             shedbox_spec::Error::conflict(format!("sandbox {name} is being removed"))
         }
-        Status::Running => shedbox_spec::Error::new(
+        Status::Running | Status::Paused => shedbox_spec::Error::new(
             Kind::Unavailable,
             format!("sandbox {name} is said to run, but nobody listens at its socket"),
         )

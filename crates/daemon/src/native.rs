@@ -1,6 +1,7 @@
 //! Our own API: three lines a handler. Decode, call the engine on a thread that may block, encode.
 
 mod images;
+mod limits;
 mod sandboxes;
 
 use std::sync::Arc;
@@ -57,6 +58,9 @@ async fn dispatch(
         Route::List => sandboxes::list(engine, &query),
         Route::Prune => answer::ok(call(engine, Engine::prune).await),
         Route::Inspect(name) => answer::ok(call_now(engine, |engine| engine.inspect(&name))),
+        Route::Features(name) => {
+            answer::ok(call(engine, move |engine| engine.features(&name)).await)
+        }
         Route::Remove(name) => sandboxes::remove(engine, name, &query),
         Route::Start(name) => sandboxes::start(engine, name, &query),
         Route::Stop(name) => sandboxes::stop(engine, name, &query).await,
@@ -65,6 +69,15 @@ async fn dispatch(
         Route::Disown(name) => answer::empty(call_now(engine, |engine| engine.disown(&name))),
         Route::Wait(name) => sandboxes::wait(engine, &name, &query).await,
         Route::Logs(name) => sandboxes::logs(engine, name, &query).await,
+        Route::Pause(name) => answer::empty(call(engine, move |engine| engine.pause(&name)).await),
+        Route::Unpause(name) => {
+            answer::empty(call(engine, move |engine| engine.unpause(&name)).await)
+        }
+        Route::Update(name) => limits::update(engine, name, body).await,
+        Route::Reclaim(name) => limits::reclaim(engine, name, &query).await,
+        Route::Stats(name) => answer::ok(call_now(engine, |engine| engine.stats(&name))),
+        Route::Pressure(name) => answer::ok(call_now(engine, |engine| engine.pressure(&name))),
+        Route::HostPressure => answer::ok(call_now(engine, Engine::host_pressure)),
         Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),
         Route::Files(name) => answer::ok(call_now(engine, |engine| engine.files(&name))),
     }

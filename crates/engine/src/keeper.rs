@@ -101,32 +101,65 @@ impl Keeper {
         self.connected(&mut state).map(drop)
     }
 
-    /// Clones a generation; gives the pid and pidfd of its init.
+    /// Its pid.
+    pub(crate) fn pid(&self) -> Result<i32> {
+        match self.ask(&KeeperRequest::Hello, &[])? {
+            (KeeperReply::Hello { pid, .. }, _) => Ok(pid),
+            _ => Err(protocol("did not say who it is")),
+        }
+    }
+
+    /// Makes a cgroup namespace whose root is the group of a directory.
+    pub(crate) fn cgroup_namespace(&self, directory: BorrowedFd<'_>) -> Result<OwnedFd> {
+        match self.ask(&KeeperRequest::CgroupNamespace, &[directory])? {
+            (KeeperReply::Namespace, Some(namespace)) => Ok(namespace),
+            (KeeperReply::Failed(failure), _) => Err(EngineError::Generation {
+                sandbox: "in a cgroup".to_owned(),
+                failure,
+            }),
+            _ => Err(protocol("did not make a cgroup namespace")),
+        }
+    }
+
+    /// Clones a generation; gives the pid and pidfd of its init. `cgroup` is the directory of its group and the
+    /// namespace whose root that is.
     pub(crate) fn spawn(
         &self,
         spec: GenerationSpec,
-        control: BorrowedFd<'_>,
-        listener: BorrowedFd<'_>,
-        log: BorrowedFd<'_>,
+        [control, listener, log]: [BorrowedFd<'_>; 3],
+        cgroup: Option<[BorrowedFd<'_>; 2]>,
         join: Option<BorrowedFd<'_>>,
     ) -> Result<(i32, OwnedFd)> {
         let sandbox = spec.sandbox.get(..12).unwrap_or(&spec.sandbox).to_owned();
         let request = KeeperRequest::Spawn {
             spec: Box::new(spec),
-            cgroup: false,
+            cgroup: cgroup.is_some(),
             join: join.is_some(),
         };
-        let fds: Vec<_> = [control, listener, log].into_iter().chain(join).collect();
+        let fds: Vec<_> = [control, listener, log]
+            .into_iter()
+            .chain(cgroup.into_iter().flatten())
+            .chain(join)
+            .collect();
+        match self.ask(&request, &fds)? {
+            (KeeperReply::Spawned { pid }, Some(pidfd)) => Ok((pid, pidfd)),
+            (KeeperReply::Failed(failure), _) => Err(EngineError::Generation { sandbox, failure }),
+            _ => Err(protocol("did not answer a request to clone")),
+        }
+    }
+
+    /// Asks; should the keeper have died, another one.
+    fn ask(
+        &self,
+        request: &KeeperRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(KeeperReply, Option<OwnedFd>)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut retried = false;
         loop {
             let connection = self.connected(&mut state)?;
-            match converse(connection, &request, &fds) {
-                Ok((KeeperReply::Spawned { pid }, Some(pidfd))) => return Ok((pid, pidfd)),
-                Ok((KeeperReply::Failed(failure), _)) => {
-                    return Err(EngineError::Generation { sandbox, failure });
-                }
-                Ok(_) => return Err(protocol("did not answer a request to clone")),
+            match converse(connection, request, fds) {
+                Ok(answer) => return Ok(answer),
                 // Should it have cloned before it died: the caller's next attempt has another control socket, and an
                 // init whose control socket closes before it is activated leaves by itself.
                 Err(Trouble::Gone(error)) if !retried => {
@@ -203,6 +236,10 @@ impl Keeper {
     }
 }
 
+/// All that the keeper, and so every init, has of the daemon's environment: by it the owner can tell whose it is. Inside
+/// nobody can read it (init is not dumpable).
+const KEPT: [&str; 1] = ["SHEDBOX_ROOT"];
+
 /// Starts `$SHEDBOX_KEEPER`, else `shedbox-keeper` beside this program, else this program with the argument `keeper`.
 fn start_program(fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
     let explicit = std::env::var_os("SHEDBOX_KEEPER")
@@ -225,13 +262,13 @@ fn start_program(fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
     let content = std::fs::read(&path).doing(|| on_path("read the keeper's program", &path))?;
     let copy = seqpacket::sealed_memfd("shedbox-keeper", &content)
         .doing(|| "copy the keeper's program".to_owned())?;
-    match spawn::session(Program::Open(copy.as_fd()), &argv, fds) {
+    match spawn::session(Program::Open(copy.as_fd()), &argv, &KEPT, fds) {
         // vm.memfd_noexec, or a policy with the same effect.
         Err(error) if error.errno == Errno::EACCES => {
             tracing::warn!(
                 "this host runs nothing from memory files: the keeper runs from its own file"
             );
-            spawn::session(Program::Path(&path), &argv, fds)
+            spawn::session(Program::Path(&path), &argv, &KEPT, fds)
         }
         other => other,
     }

@@ -18,6 +18,7 @@ mod disown;
 pub mod doctor;
 mod engine;
 mod error;
+mod features;
 mod files;
 pub mod filter;
 mod generation;

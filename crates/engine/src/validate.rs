@@ -10,6 +10,7 @@ use shedbox_spec::security::{Capability, Seccomp, SeccompProfile, Security};
 use shedbox_spec::{Error, Result, SandboxSpec};
 
 use crate::capabilities;
+use crate::filter::filters_for;
 
 /// Largest host name. Source: sethostname(2), HOST_NAME_MAX.
 const HOST_NAME_MAX: usize = 64;
@@ -54,10 +55,12 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
                 .with_hint("letters, digits, `-` and `.`, at most 64"));
         }
     }
+    seccomp(&spec.security)?;
     landlock(&spec.security)?;
     if let Some(key) = spec.labels.keys().find(|key| key.is_empty()) {
         return Err(Error::invalid(format!("label `{key}` has no name")));
     }
+    masks(&spec.security.masked)?;
     if let Source::Rootfs(dir) = &spec.source
         && !dir.starts_with('/')
     {
@@ -74,6 +77,19 @@ pub(crate) fn mounts_inside(security: &Security) -> Result<bool> {
         || capabilities::of(security)? & Capability::SysAdmin.bit() != 0)
 }
 
+/// Capabilities that exist, and a filter that can be made of what was asked for.
+fn seccomp(security: &Security) -> Result<()> {
+    let capabilities = capabilities::of(security)?;
+    if let Seccomp::Custom(_) = security.seccomp {
+        filters_for(&security.seccomp, capabilities, false, false)?;
+    }
+    if security.masked.iter().any(|path| !path.starts_with('/')) {
+        return Err(Error::invalid("a masked path is not absolute")
+            .with_hint("paths inside the sandbox begin with a slash"));
+    }
+    Ok(())
+}
+
 fn landlock(security: &Security) -> Result<()> {
     let asked = &security.landlock;
     asked.validate()?;
@@ -84,6 +100,25 @@ fn landlock(security: &Security) -> Result<()> {
              everywhere in a Landlock domain over files",
         )
         .with_hint("leave out the lists of paths and `--landlock require`, or the profile and the capability"));
+    }
+    Ok(())
+}
+
+/// Paths to hide: absolute ones, and not the root, which would hide everything.
+fn masks(paths: &[String]) -> Result<()> {
+    for path in paths {
+        let shown = path.escape_debug();
+        if !path.starts_with('/') || path.contains('\0') {
+            return Err(Error::invalid(format!(
+                "path to hide `{shown}` is not an absolute path"
+            )));
+        }
+        let is_root = path.split('/').all(|part| matches!(part, "" | "." | ".."));
+        if is_root {
+            return Err(Error::invalid(format!(
+                "`{shown}` cannot be hidden: it is all of the sandbox"
+            )));
+        }
     }
     Ok(())
 }

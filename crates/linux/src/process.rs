@@ -180,6 +180,44 @@ pub fn new_session_keyring() -> Result<()> {
     }
 }
 
+/// Takes off what a parent may have left on this process and what passes to children: a place before others when memory
+/// runs out or processors are short, and the execution domain of a foreign system.
+///
+/// Source: `proc_pid_oom_score_adj(5)`, sched(7), setpriority(2), prctl(2) `PR_SET_TIMERSLACK`, personality(2).
+pub fn without_privileges_of_parent() -> Result<()> {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let score = std::fs::read_to_string(SCORE).unwrap_or_default();
+    if score.trim().parse().is_ok_and(|score: i32| score < 0) {
+        // Raising it is everybody's right.
+        std::fs::write(SCORE, "0").map_err(|error| io_errno(&error))?;
+    }
+    // SAFETY: takes plain numbers; acts on this thread.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if policy == libc::SCHED_FIFO || policy == libc::SCHED_RR || policy == libc::SCHED_DEADLINE {
+        let ordinary = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the parameter is read during the call.
+        check(libc::c_long::from(unsafe {
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary)
+        }))?;
+    }
+    if plain(rustix::process::getpriority_process(None))? < 0 {
+        plain(rustix::process::setpriority_process(None, 0))?;
+    }
+    // SAFETY: takes plain numbers. 50 µs is what a kernel starts its first process with.
+    check(libc::c_long::from(unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 50_000, 0, 0, 0)
+    }))?;
+    // SAFETY: takes a plain number; 0 is PER_LINUX without flags.
+    if unsafe { libc::personality(0) } < 0 {
+        return Err(Errno::last());
+    }
+    Ok(())
+}
+
+fn io_errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// A new session and process group with this process as leader.
 pub fn new_session() -> Result<()> {
     plain(rustix::process::setsid()).map(drop)
@@ -344,6 +382,14 @@ pub fn die_with_parent() -> Result<()> {
     // SAFETY: takes plain numbers.
     check(libc::c_long::from(unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)
+    }))
+}
+
+/// Orphans among the descendants of this process become its children. Source: PR_SET_CHILD_SUBREAPER(2const).
+pub fn become_subreaper() -> Result<()> {
+    // SAFETY: takes plain numbers.
+    check(libc::c_long::from(unsafe {
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     }))
 }
 

@@ -29,11 +29,12 @@ pub enum Program<'a> {
 /// Starts a program in a session of its own and returns its pid.
 ///
 /// `fds` pairs an open descriptor with the number the program finds it at; every other descriptor of this process must
-/// be close-on-exec. The environment is this process's; signals are at their defaults and unblocked. The caller reaps
-/// it with [`reap`].
+/// be close-on-exec. Of this process's environment it gets the variables named `keep`; signals are at their defaults and
+/// unblocked. The caller reaps it with [`reap`].
 pub fn session(
     program: Program<'_>,
     argv: &[&OsStr],
+    keep: &[&str],
     fds: &[(BorrowedFd<'_>, i32)],
 ) -> Result<i32> {
     let (path, _open) = match program {
@@ -85,9 +86,11 @@ pub fn session(
         .map(|arg| CString::new(arg.as_bytes()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(nul)?;
-    let env = std::env::vars_os()
+    let env = keep
+        .iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
         .map(|(name, value)| {
-            let mut entry: OsString = name;
+            let mut entry = OsString::from(name);
             entry.push("=");
             entry.push(value);
             CString::new(entry.into_vec())
@@ -127,7 +130,7 @@ mod tests {
         let argv = [OsStr::new("sh"), OsStr::new("-c"), script];
         let shell = std::fs::File::open("/bin/sh").unwrap();
         let fds = [(write.as_fd(), 3), (write.as_fd(), 7)];
-        let pid = session(Program::Open(shell.as_fd()), &argv, &fds).unwrap();
+        let pid = session(Program::Open(shell.as_fd()), &argv, &["PATH"], &fds).unwrap();
         drop(write);
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
@@ -142,6 +145,7 @@ mod tests {
         let error = session(
             Program::Path(Path::new("/no/such/program")),
             &[OsStr::new("x")],
+            &[],
             &[],
         )
         .unwrap_err();

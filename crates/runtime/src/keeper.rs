@@ -54,6 +54,9 @@ fn run() -> Result<(), Failure> {
     process::not_dumpable()
         .call("prctl", || "PR_SET_DUMPABLE".into())
         .stage(stage)?;
+    process::without_privileges_of_parent()
+        .call("process attributes", || "of the daemon".into())
+        .stage(stage)?;
     process::set_name(c"shedbox-keeper")
         .call("prctl", || "PR_SET_NAME".into())
         .stage(stage)?;

@@ -13,10 +13,12 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use shedbox_linux::clone::{self, Stack};
-use shedbox_linux::fd;
+use shedbox_linux::{fd, seccomp};
 use shedbox_linux::process::{self, CStringArray, Errno};
 use shedbox_spec::exec::End;
+use shedbox_spec::features::Probe;
 
+use crate::features;
 use crate::surroundings::{Surroundings, set, value};
 use crate::tree::Tag;
 
@@ -46,6 +48,27 @@ pub(crate) fn launch(
     what: &Launch<'_>,
     around: &Surroundings,
     stack: &mut Stack,
+) -> Result<clone::Child, End> {
+    start(what, around, stack, None)
+}
+
+/// Goes the same way up to the last step, and looks at itself there instead of executing the program.
+pub(crate) fn probe(
+    what: &Launch<'_>,
+    around: &Surroundings,
+    stack: &mut Stack,
+) -> Result<Probe, End> {
+    let mut probe = Probe::default();
+    // The child shares this memory, so what it found is here when it has ended.
+    start(what, around, stack, Some(&mut probe))?;
+    Ok(probe)
+}
+
+fn start(
+    what: &Launch<'_>,
+    around: &Surroundings,
+    stack: &mut Stack,
+    mut probe: Option<&mut Probe>,
 ) -> Result<clone::Child, End> {
     let refused = |message: String| End::NotStarted { code: 126, message };
     let user = around.user(what.user).map_err(refused)?;
@@ -84,7 +107,7 @@ pub(crate) fn launch(
     };
 
     let mut failed: Option<(&'static str, Errno)> = None;
-    let run = || -> Result<(), (&'static str, Errno)> {
+    let mut run = || -> Result<(), (&'static str, Errno)> {
         let at = |stage: &'static str| move |errno: Errno| (stage, errno);
         process::new_session().map_err(at("setsid"))?;
         become_streams(what.streams, &around.null).map_err(at("standard streams"))?;
@@ -95,12 +118,24 @@ pub(crate) fn launch(
                 .map_err(at("ulimit"))?;
         }
         process::set_limit(process::RLIMIT_LOCKS, tag.value(), tag.value()).map_err(at("mark"))?;
+        // Without no_new_privs the kernel takes a filter only from who has CAP_SYS_ADMIN, which goes with the next steps:
+        // such a filter has to allow setgroups, setresgid, setresuid, capset and rt_sigprocmask besides execve.
+        if !around.spec.no_new_privileges {
+            filter_command(&around.spec.seccomp_command).map_err(at("seccomp"))?;
+        }
         if !around.spec.deny_setgroups {
             process::set_groups(&user.groups).map_err(at("setgroups"))?;
         }
         process::set_ids(user.uid, user.gid).map_err(at("setresuid"))?;
         process::set_capabilities(capabilities).map_err(at("capset"))?;
         process::unblock_signals().map_err(at("signal mask"))?;
+        if around.spec.no_new_privileges {
+            filter_command(&around.spec.seccomp_command).map_err(at("seccomp"))?;
+        }
+        if let Some(probe) = &mut probe {
+            **probe = features::look(&around.spec.masked);
+            return Ok(());
+        }
         let mut worst = Errno::ENOENT;
         for candidate in &candidates {
             match process::execute(candidate, &argv, &envp) {
@@ -123,6 +158,14 @@ pub(crate) fn launch(
     }
 }
 
+/// The part of the filter that init could not live with, if there is one.
+fn filter_command(filter: &[u64]) -> Result<(), Errno> {
+    if filter.is_empty() {
+        return Ok(());
+    }
+    seccomp::install(filter)
+}
+
 fn become_streams(streams: Streams<'_>, null: &OwnedFd) -> Result<(), Errno> {
     let place = |fd: BorrowedFd<'_>, number| {
         fd::become_stdio(fd, number).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
@@ -139,7 +182,7 @@ fn become_streams(streams: Streams<'_>, null: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// The words are runc's, because clients of Docker look for them.
-fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
+pub(crate) fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
     let reason = errno.desc().to_lowercase();
     let (code, message) = match (stage, errno) {
         ("exec", Errno::ENOENT) if !program.contains('/') => (
@@ -163,7 +206,7 @@ fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
 }
 
 /// The paths to try for `program`: itself when it has a slash, else one for each directory of `path`.
-fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, String> {
+pub(crate) fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, String> {
     let c_string =
         |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "NUL in the program's name".to_owned());
     if program.contains(&b'/') {
@@ -184,7 +227,7 @@ fn candidates(program: &[u8], path: &[u8]) -> Result<Vec<CString>, String> {
         .collect()
 }
 
-fn c_strings(list: &[Vec<u8>]) -> Result<Vec<CString>, String> {
+pub(crate) fn c_strings(list: &[Vec<u8>]) -> Result<Vec<CString>, String> {
     list.iter()
         .map(|bytes| {
             CString::new(bytes.clone())

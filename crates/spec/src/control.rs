@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::exec::{DiskUnit, ExecRequest, ExecResult, TtySize};
+use crate::features::Probe;
 use crate::generation::GenerationSpec;
 use crate::landlock::LandlockInForce;
 
@@ -114,8 +115,12 @@ pub enum Request {
     Files(FileRequest),
     /// Processes and their use of resources.
     Stats,
+    /// What the filter of the log mode would have denied.
+    Denials,
     /// What this init is.
     Status,
+    /// What a process that is started now finds in force: one is started as a command is, and looks at itself.
+    Features,
     /// Start nothing from now on, or start again: the daemon freezes and thaws the cgroups of the commands. Needs a
     /// cgroup.
     Pause {
@@ -227,8 +232,12 @@ pub enum Reply {
     Failed(Error),
     /// Answer to [`Request::Stats`].
     Stats(Stats),
+    /// Answer to [`Request::Denials`]. `None` when the sandbox is not in the log mode.
+    Denials(Option<Vec<Denial>>),
     /// Answer to [`Request::Status`].
     Status(InitStatus),
+    /// Answer to [`Request::Features`].
+    Features(Box<Probe>),
     /// Answer to [`FileRequest::Stat`].
     Stat(FileStat),
 }
@@ -303,6 +312,21 @@ pub struct ProcessStats {
     pub rss: u64,
     /// Command line, arguments joined by spaces; the name in brackets when it has none.
     pub command: String,
+}
+
+/// A system call that the default profile would have denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// The kernel's name of the ABI that it was made by, AUDIT_ARCH_*.
+    pub architecture: u32,
+    /// Its number in that ABI.
+    pub call: i32,
+    /// How often it was made.
+    pub count: u64,
+    /// Different first three arguments, lower halves.
+    pub arguments: Vec<[u32; 3]>,
+    /// There were more than are listed.
+    pub more_arguments: bool,
 }
 
 /// What is at a path.
