@@ -5,7 +5,7 @@
 
 use shedbox_spec::Result;
 use shedbox_spec::capability::{self, Capability, is_all};
-use shedbox_spec::security::{DEFAULT_CAPABILITIES, Seccomp, Security};
+use shedbox_spec::security::{DEFAULT_CAPABILITIES, Seccomp, SeccompProfile, Security};
 
 /// With these a process can change the network or the mounts of its namespaces.
 const CHANGE_NAMESPACES: &[Capability] = &[Capability::NetAdmin, Capability::SysAdmin];
@@ -29,11 +29,15 @@ pub(crate) fn of(security: &Security) -> Result<u64> {
 /// Whether a process could leave something behind in the sandbox's user or network namespace, so that a reset has to
 /// make them anew: with the power over the network, or without a filter of ours that closes the keyrings.
 pub(crate) fn outlive_a_reset(security: &Security) -> Result<bool> {
-    let open = match security.seccomp {
-        Seccomp::Profile(profile) => profile == shedbox_spec::security::SeccompProfile::Unconfined,
+    Ok(leaves_keyrings_open(security) || of(security)? & capability::set(CHANGE_NAMESPACES) != 0)
+}
+
+/// Whether the filter is none of ours, which all deny the keyring calls.
+pub(crate) fn leaves_keyrings_open(security: &Security) -> bool {
+    match security.seccomp {
+        Seccomp::Profile(profile) => profile == SeccompProfile::Unconfined,
         Seccomp::Custom(_) | Seccomp::Log => true,
-    };
-    Ok(open || of(security)? & capability::set(CHANGE_NAMESPACES) != 0)
+    }
 }
 
 fn named(names: &[String]) -> Result<u64> {
@@ -46,7 +50,6 @@ fn named(names: &[String]) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shedbox_spec::security::SeccompProfile;
 
     fn asked(add: &[&str], drop: &[&str]) -> Security {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

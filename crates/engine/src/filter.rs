@@ -17,6 +17,7 @@ mod arguments;
 mod bpf;
 mod compile;
 mod custom;
+pub mod learned;
 mod newer;
 mod plan;
 mod profile;

@@ -3,7 +3,7 @@
 //! A generation that is ready has touched nothing that another one uses: it stands on its own directories and waits
 //! for `Activate`. Should this daemon die first, its control socket closes and init leaves by itself.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,9 +18,10 @@ use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
 use shedbox_store::upper;
 
 use crate::Engine;
-use crate::disk_limit;
 use crate::capabilities;
-use crate::error::{Doing, Result, on_path};
+use crate::cgroup::{Lease, Lent};
+use crate::disk_limit;
+use crate::error::{Doing, EngineError, Result, on_path};
 use crate::filter::filters_for;
 use crate::init::Init;
 use crate::record::Record;
@@ -50,19 +51,23 @@ pub(crate) struct Rising {
     token: u64,
     cloned: (i32, OwnedFd),
     control: SeqPacket,
+    lent: Lent,
 }
 
 impl Rising {
     /// Waits until it stands.
     pub(crate) fn ready(self) -> Result<Arc<Init>> {
-        Init::await_ready(
+        let Lent { lease, warnings } = self.lent;
+        let mut init = Init::await_ready(
             &self.sandbox,
             self.generation,
             self.token,
             self.cloned,
             self.control,
-        )
-        .map(Arc::new)
+        )?;
+        init.cgroup = lease;
+        init.warnings.extend(warnings);
+        Ok(Arc::new(init))
     }
 }
 
@@ -116,9 +121,25 @@ impl Engine {
         let log = open_directory(&sandbox.layout.log())?;
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
         let join = join.map(|init| init.pidfd.as_fd());
-        let cloned = self
-            .keeper
-            .spawn(spec, theirs.as_fd(), listener, log.as_fd(), join)?;
+        let limits = sandbox.limits();
+        let mut lent = self.cgroups.lend(&self.keeper, &limits)?;
+        let fds = [theirs.as_fd(), listener, log.as_fd()];
+        let cloned = match self.clone_into(&lent, spec.clone(), fds, join) {
+            Err(EngineError::Generation { failure, .. })
+                if failure.stage == "cgroup" && self.cgroups.may_do_without(&limits) =>
+            {
+                self.cgroups.give_up(&format!(
+                    "the keeper may not clone into a group of its user ({} => {})",
+                    failure.call, failure.errno
+                ));
+                lent = self.cgroups.lend(&self.keeper, &limits)?;
+                self.clone_into(&lent, spec, fds, join)?
+            }
+            other => other?,
+        };
+        if let Some(lease) = &mut lent.lease {
+            lease.belongs_to(&cloned.1);
+        }
         // Ours must be the only end on this side, or the end of init would go unnoticed.
         drop(theirs);
         Ok(Rising {
@@ -127,7 +148,21 @@ impl Engine {
             token: self.watcher.token(),
             cloned,
             control: ours,
+            lent,
         })
+    }
+
+    fn clone_into(
+        &self,
+        lent: &Lent,
+        mut spec: GenerationSpec,
+        fds: [BorrowedFd<'_>; 3],
+        join: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, OwnedFd)> {
+        let lease = lent.lease.as_ref();
+        spec.cgroup = lease.map(|lease| path_text(lease.path())).transpose()?;
+        let group = lease.and_then(Lease::descriptors);
+        self.keeper.spawn(spec, fds, group, join)
     }
 
     /// The message to init.

@@ -27,6 +27,7 @@ use shedbox_store::upper;
 
 use crate::Engine;
 use crate::background::Job;
+use crate::capabilities;
 use crate::error::{EngineError, Result};
 use crate::generation::{Order, Place};
 use crate::init::Init;
@@ -75,16 +76,17 @@ impl Engine {
             (state.live.clone(), state.life.generation + 1)
         };
         self.prepare_spare(sandbox, generation)?;
+        let keeps_namespaces = !capabilities::outlive_a_reset(&sandbox.record.spec.security)?;
         let order = Order {
             generation,
             place: Place::Spare,
-            join: live.as_deref(),
+            join: live.as_deref().filter(|_| keeps_namespaces),
         };
         match self.build(sandbox, turn, &order) {
             // Its namespaces cannot be joined: they belong to a keeper of which nothing is left. New ones do as well,
             // because nothing inside can have changed the network.
             Err(EngineError::Generation { failure, .. })
-                if live.is_some() && failure.stage == "namespaces" =>
+                if order.join.is_some() && failure.stage == "namespaces" =>
             {
                 tracing::warn!(sandbox = %sandbox.record.id, ?failure, "a generation gets namespaces of its own");
                 self.prepare_spare(sandbox, generation)?;

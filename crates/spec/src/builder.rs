@@ -14,6 +14,7 @@ use crate::landlock::LandlockLevel;
 use crate::mount::{Access, Mount};
 use crate::network::Network;
 use crate::sandbox::{SandboxSpec, Source};
+use crate::security::Seccomp;
 use crate::ulimit::Ulimit;
 
 impl SandboxSpec {
@@ -200,6 +201,35 @@ impl SandboxSpec {
     #[must_use]
     pub fn network(mut self, network: Network) -> Self {
         self.network = network;
+        self
+    }
+
+    /// Adds a capability to the default ones; `ALL` for every one.
+    #[must_use]
+    pub fn cap_add(mut self, name: impl Into<String>) -> Self {
+        self.security.cap_add.push(name.into());
+        self
+    }
+
+    /// Takes a capability away; `ALL` for every one.
+    #[must_use]
+    pub fn cap_drop(mut self, name: impl Into<String>) -> Self {
+        self.security.cap_drop.push(name.into());
+        self
+    }
+
+    /// Sets the system call filter.
+    #[must_use]
+    pub fn seccomp(mut self, seccomp: Seccomp) -> Self {
+        self.security.seccomp = seccomp;
+        self
+    }
+
+    /// Whether programs may gain privileges by being executed (setuid, file capabilities) is up to this; they may not
+    /// by default.
+    #[must_use]
+    pub fn no_new_privileges(mut self, on: bool) -> Self {
+        self.security.no_new_privileges = on;
         self
     }
 

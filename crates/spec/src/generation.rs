@@ -65,6 +65,13 @@ pub struct GenerationSpec {
     /// A further filter that each command installs in itself: one that init could not live with.
     #[serde(default)]
     pub seccomp_command: Vec<u64>,
+    /// `seccomp` asks about what the default profile would deny: init answers, counts and lets it pass.
+    #[serde(default)]
+    pub seccomp_asks: bool,
+    /// The filter leaves keyrings open: init starts with a session keyring of its own, not with the keeper's, which
+    /// other sandboxes have too.
+    #[serde(default)]
+    pub own_keyring: bool,
     /// No program gains privileges by being executed.
     pub no_new_privileges: bool,
     /// The Landlock domain that init enters and every command inherits.

@@ -41,3 +41,11 @@ pub(super) fn number(name: &str) -> Option<i32> {
         .find(|(known, _)| *known == name)
         .map(|(_, number)| *number)
 }
+
+/// The name of a number, when it is one of these.
+pub(super) fn name(number: i32) -> Option<&'static str> {
+    NEWER
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map(|(name, _)| *name)
+}
