@@ -3,7 +3,11 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{attach, completion, copy, create, daemon, diff, docs, doctor, exec, features, images, inspect, keeper, kill, load, logs, man, pause, pressure, prune, ps, pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update, version, wait};
+use crate::commands::{
+    attach, completion, copy, create, daemon, diff, docs, doctor, exec, features, images, inspect,
+    keeper, kill, load, logs, man, pause, pressure, prune, ps, pull, reclaim, remove, reset, rmi,
+    run, save, seccomp, start, stats, stop, top, update, version, wait,
+};
 use crate::report::SHEDBOX_FAILED;
 
 /// Rootless sandboxes that shed what is written in them.

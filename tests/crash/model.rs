@@ -144,7 +144,7 @@ impl Slot {
         );
         self.there = Some(true);
         let runs = match info.status {
-            Status::Running => true,
+            Status::Running | Status::Paused => true,
             Status::Created | Status::Exited => false,
             Status::Removing => panic!("nobody removes it: {self:?}\n{info:?}"),
         };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use shedbox_client::{Client, Kind, Sandbox, auth_sources};
 use shedbox_spec::api::{CreateRequest, PullPolicy, PullRequest};
+use shedbox_spec::limits::LimitsMode;
 use shedbox_spec::sandbox::Source;
 
 use crate::create_options::{CreateOptions, current_dir};
 use crate::progress::Progress;
-use crate::{exec_env, render};
+use crate::{exec_env, render, report};
 
 /// Create a sandbox without starting it
 ///
@@ -73,6 +74,15 @@ pub(crate) fn create(
     if let (PullPolicy::Always, Some(reference)) = (policy, &image) {
         pull(reference.clone())?;
     }
+    let warn = |sandbox: Sandbox| -> Result<Sandbox> {
+        // Whoever asked for best effort is told what that came to.
+        if request.spec.limits.mode == LimitsMode::BestEffort && start {
+            for warning in sandbox.info()?.warnings {
+                report::say(&format!("warning: {warning}"));
+            }
+        }
+        Ok(sandbox)
+    };
     // One request when the image is there; the store is asked about it only when it is not.
     match client.create_with(&request) {
         Err(error) if policy == PullPolicy::Missing && error.kind() == Kind::NotFound => {
@@ -83,8 +93,8 @@ pub(crate) fn create(
                 return Err(error.into()); // it is something else that was not found
             }
             pull(reference)?;
-            Ok(client.create_with(&request)?)
+            warn(client.create_with(&request)?)
         }
-        other => Ok(other?),
+        other => warn(other?),
     }
 }

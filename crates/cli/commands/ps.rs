@@ -100,10 +100,17 @@ fn status(info: &SandboxInfo, now: SystemTime) -> String {
     match info.status {
         Status::Created => "Created".to_owned(),
         Status::Removing => "Removing".to_owned(),
-        Status::Running => match time::age(info.started_at.as_deref(), now) {
-            Some(age) => format!("Up {}", size::human_duration(age)),
-            None => "Up".to_owned(),
-        },
+        Status::Running | Status::Paused => {
+            let up = match time::age(info.started_at.as_deref(), now) {
+                Some(age) => format!("Up {}", size::human_duration(age)),
+                None => "Up".to_owned(),
+            };
+            if info.status == Status::Paused {
+                format!("{up} (Paused)")
+            } else {
+                up
+            }
+        }
         Status::Exited => format!(
             "Exited ({}) {}",
             info.exit_code,
@@ -118,6 +125,7 @@ fn word(status: Status) -> &'static str {
     match status {
         Status::Created => "created",
         Status::Running => "running",
+        Status::Paused => "paused",
         Status::Exited => "exited",
         Status::Removing => "removing",
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 use shedbox_client::{Client, Sandbox};
-use shedbox_spec::size::format_bytes_binary;
+use shedbox_spec::api::SandboxStats;
+use shedbox_spec::size::{format_bytes, format_bytes_binary};
 
 use crate::render::{self, Format, Table};
 use crate::report;
@@ -16,6 +17,9 @@ use crate::report;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show what sandboxes use, again and again
+///
+/// Where a sandbox has a control group the kernel counts: everything since its last reset or start, page cache and what
+/// has ended included. Elsewhere it is what the living processes add up to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Show it once
@@ -36,12 +40,8 @@ struct Usage {
     name: String,
     /// Percent of one CPU since the look before.
     cpu_percent: f64,
-    /// CPU time of the living processes in microseconds.
-    cpu_us: u64,
-    /// Resident memory in bytes; shared pages count in each process.
-    rss: u64,
-    /// Processes.
-    pids: usize,
+    #[serde(flatten)]
+    stats: SandboxStats,
 }
 
 /// Runs it.
@@ -102,17 +102,15 @@ fn look(names: &[String], before: &mut Before) -> Result<Vec<Usage>> {
         };
         let now = Instant::now();
         let id = sandbox.id().to_string();
-        let percent = match before.insert(id.clone(), (now, stats.cpu_us)) {
+        let cpu_percent = match before.insert(id.clone(), (now, stats.cpu_us)) {
             Some((then, cpu_us)) => rate(stats.cpu_us.saturating_sub(cpu_us), now - then),
             None => 0.0,
         };
         usages.push(Usage {
             id,
             name,
-            cpu_percent: percent,
-            cpu_us: stats.cpu_us,
-            rss: stats.rss,
-            pids: stats.processes.len(),
+            cpu_percent,
+            stats,
         });
     }
     Ok(usages)
@@ -125,16 +123,43 @@ fn rate(cpu_us: u64, elapsed: Duration) -> f64 {
 }
 
 fn table(usages: &[Usage]) -> Table {
-    let mut table = Table::new(&["SANDBOX ID", "NAME", "CPU %", "MEMORY", "PIDS"]);
+    let mut table = Table::new(&[
+        "SANDBOX ID",
+        "NAME",
+        "CPU %",
+        "MEM USAGE / LIMIT",
+        "MEM PEAK",
+        "BLOCK I/O",
+        "PIDS",
+    ]);
     for usage in usages {
-        let id = usage.id.chars().take(12).collect();
-        let cpu = format!("{:.2}%", usage.cpu_percent);
+        let stats = &usage.stats;
+        let memory = stats.memory_detail.as_ref();
+        let or_dash =
+            |value: Option<u64>| value.map_or_else(|| "-".to_owned(), format_bytes_binary);
+        let io = if stats.from_cgroup {
+            let sum =
+                |field: fn(&shedbox_spec::api::IoUse) -> u64| stats.io.iter().map(field).sum();
+            format!(
+                "{} / {}",
+                format_bytes(sum(|io| io.read_bytes)),
+                format_bytes(sum(|io| io.write_bytes))
+            )
+        } else {
+            "-".to_owned()
+        };
         table.row([
-            id,
+            usage.id.chars().take(12).collect(),
             usage.name.clone(),
-            cpu,
-            format_bytes_binary(usage.rss),
-            usage.pids.to_string(),
+            format!("{:.2}%", usage.cpu_percent),
+            format!(
+                "{} / {}",
+                format_bytes_binary(stats.memory),
+                or_dash(memory.and_then(|memory| memory.limit))
+            ),
+            or_dash(memory.and_then(|memory| memory.peak)),
+            io,
+            stats.pids.to_string(),
         ]);
     }
     table
@@ -143,21 +168,50 @@ fn table(usages: &[Usage]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shedbox_spec::api::{IoUse, MemoryUse};
 
-    #[test]
-    fn a_rate_and_its_line() {
-        assert!((rate(500_000, Duration::from_secs(2)) - 25.0).abs() < 1e-9);
-        let usage = Usage {
+    fn usage(stats: SandboxStats) -> Usage {
+        Usage {
             id: "ab".repeat(32),
             name: "box".into(),
             cpu_percent: 12.345,
-            cpu_us: 0,
-            rss: 3 << 20,
+            stats,
+        }
+    }
+
+    #[test]
+    fn a_rate() {
+        assert!((rate(500_000, Duration::from_secs(2)) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lines_with_and_without_a_control_group() {
+        let counted = SandboxStats {
+            from_cgroup: true,
+            memory: 3 << 20,
+            memory_detail: Some(MemoryUse {
+                peak: Some(4 << 20),
+                limit: Some(64 << 20),
+                ..MemoryUse::default()
+            }),
+            io: vec![IoUse {
+                device: "8:0".into(),
+                read_bytes: 1000,
+                ..IoUse::default()
+            }],
             pids: 2,
+            ..SandboxStats::default()
+        };
+        let added_up = SandboxStats {
+            memory: 1 << 20,
+            pids: 1,
+            ..SandboxStats::default()
         };
         assert_eq!(
-            table(&[usage]).to_text(),
-            "SANDBOX ID     NAME   CPU %    MEMORY   PIDS\nabababababab   box    12.35%   3MiB     2\n"
+            table(&[usage(counted), usage(added_up)]).to_text(),
+            "SANDBOX ID     NAME   CPU %    MEM USAGE / LIMIT   MEM PEAK   BLOCK I/O   PIDS\n\
+             abababababab   box    12.35%   3MiB / 64MiB        4MiB       1kB / 0B    2\n\
+             abababababab   box    12.35%   1MiB / -            -          -           1\n"
         );
     }
 }

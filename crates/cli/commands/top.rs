@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    let stats = Client::shared().sandbox(&args.sandbox)?.stats()?;
+    let stats = Client::shared().sandbox(&args.sandbox)?.processes()?;
     match args.format {
         Format::Json => render::json(&stats.processes)?,
         Format::Table => table(&stats.processes).print()?,

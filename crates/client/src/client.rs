@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use shedbox_spec::SandboxSpec;
-use shedbox_spec::api::{AuthSources, CreateRequest, Pruned, PullPolicy, SandboxInfo, Version};
+use shedbox_spec::api::{
+    AuthSources, CreateRequest, HostPressure, Pruned, PullPolicy, SandboxInfo, Version,
+};
 use shedbox_spec::paths::Paths;
 
 use crate::http::{Payload, Pool, Target};
@@ -89,6 +91,12 @@ impl Client {
             target = target.query("label", label);
         }
         self.pool.json("GET", &target, Payload::Empty)
+    }
+
+    /// How long processes had to wait for CPUs, memory and disks, on the host and in all sandboxes together.
+    pub fn pressure(&self) -> Result<HostPressure> {
+        self.pool
+            .json("GET", &Target::new(["pressure"]), Payload::Empty)
     }
 
     /// Removes sandboxes that do not run.

@@ -18,10 +18,10 @@ use shedbox_spec::features::Features;
 use shedbox_spec::limits::Limits;
 use shedbox_spec::{Kind, SandboxId, SandboxSpec};
 
+use crate::client::json;
 use crate::exec::{Exec, Follow, Running, lost, parse, send};
 use crate::http::{Payload, Target};
 use crate::logs::{LogOptions, Logs};
-use crate::client::json;
 use crate::{Client, Error, Result, resolve};
 
 /// One sandbox.

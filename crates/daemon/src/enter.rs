@@ -22,7 +22,10 @@ use crate::passwd;
 pub(crate) fn enter(paths: &Paths) -> Result<IdMapKind> {
     match existing(paths)? {
         Some(namespace) => userns::join(namespace.as_fd()).map_err(refused)?,
-        None => userns::enter(&choose()?).map_err(refused)?,
+        None => {
+            shedbox_engine::cgroup::ask_for_scope(process::own_uid());
+            userns::enter(&choose()?).map_err(refused)?;
+        }
     }
     let text = read("/proc/self/uid_map")?;
     Ok(kind(&userns::parse_map(&text)))

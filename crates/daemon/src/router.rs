@@ -117,11 +117,7 @@ mod tests {
             ("GET", "sandboxes", Route::List),
             ("POST", "sandboxes/prune", Route::Prune),
             ("GET", "sandboxes/a%20b", Route::Inspect(name())),
-            (
-                "GET",
-                "sandboxes/a%20b/features",
-                Route::Features(name()),
-            ),
+            ("GET", "sandboxes/a%20b/features", Route::Features(name())),
             ("DELETE", "sandboxes/a%20b", Route::Remove(name())),
             ("POST", "sandboxes/a%20b/start", Route::Start(name())),
             ("POST", "sandboxes/a%20b/stop", Route::Stop(name())),

@@ -21,6 +21,8 @@ pub(crate) enum Job {
     Tidy(Arc<Sandbox>, Option<Arc<crate::init::Init>>),
     /// Remove a sandbox whose time, owner or main process has ended.
     Remove(Weak<Sandbox>),
+    /// Remove the cgroups of generations that are over.
+    SweepCgroups,
     /// Look whether an init that serves files of a stopped sandbox is still needed.
     EndFiles(Weak<Sandbox>),
 }

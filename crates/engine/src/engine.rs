@@ -14,6 +14,7 @@ use shedbox_store::{IdPolicy, Store, StoreOptions, UnpackLimits};
 
 use crate::background::{Background, Worker};
 use crate::blanks::Blanks;
+use crate::cgroup::Cgroups;
 use crate::disk_limit::Watchdog;
 use crate::error::{Doing, Result, on_path};
 use crate::host_rootfs::{self, HostRootfs};
@@ -45,6 +46,7 @@ pub struct Engine {
     pub(crate) keeper: Keeper,
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) background: Arc<Background>,
+    pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) blanks: Blanks,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) host: Host,
@@ -90,10 +92,20 @@ impl Engine {
         let images = shedbox_image::ImageService::new(Arc::clone(&store), config.clone());
         let random = File::open("/dev/urandom").doing(|| "open /dev/urandom".to_owned())?;
         let disk = File::open(paths.sandboxes()).doing(|| on_path("open", &paths.sandboxes()))?;
+        let keeper = Keeper::new(paths.keeper_socket(), log);
+        keeper.ensure()?;
+        let background = Background::new();
+        let cgroups = Cgroups::open(
+            &keeper,
+            &paths.root,
+            config.pids_limit,
+            Arc::clone(&background),
+        );
         let engine = Arc::new(Self {
-            keeper: Keeper::new(paths.keeper_socket(), log),
+            keeper,
             watcher: Watcher::new()?,
-            background: Background::new(),
+            background,
+            cgroups,
             blanks: Blanks::new(paths.sandboxes()),
             watchdog: Arc::default(),
             host_rootfs: Mutex::new(None),
@@ -110,7 +122,6 @@ impl Engine {
         });
         let weak = Arc::downgrade(&engine);
         engine.own.get_or_init(|| weak.clone());
-        engine.keeper.ensure()?;
         engine.recover()?;
         engine.background.want_refill();
         let observer: Weak<dyn Observer> = weak.clone();
@@ -154,6 +165,7 @@ impl Engine {
     /// Stops the engine's threads. Sandboxes go on; spares leave as soon as this process has ended.
     pub fn close(&self) {
         self.background.close();
+        self.cgroups.close();
         let sandboxes = self.registry().all();
         for sandbox in sandboxes {
             if let Some(mut turn) = sandbox.try_turn() {

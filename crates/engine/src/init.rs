@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use shedbox_spec::control::{Attach, DieReason, InitEvent, InitStatus, Reply, Req
 use shedbox_spec::exec::ExecResult;
 use shedbox_spec::landlock::LandlockInForce;
 
+use crate::cgroup::Lease;
 use crate::error::{Doing, EngineError, Result};
 
 /// Setting up a rootfs takes a millisecond; a host in trouble gets this long.
@@ -31,6 +33,10 @@ pub(crate) struct Init {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) warnings: Vec<String>,
+    /// The cgroup that it and its commands are in.
+    pub(crate) cgroup: Option<Lease>,
+    /// Its commands are stopped where they are.
+    paused: AtomicBool,
     /// The Landlock domain that it and its commands are in.
     pub(crate) landlock: LandlockInForce,
     /// The watcher's name for this init.
@@ -69,6 +75,8 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            cgroup: None,
+            paused: AtomicBool::new(false),
             landlock: LandlockInForce::default(),
             token,
             control: Mutex::new(control),
@@ -103,6 +111,8 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            cgroup: None,
+            paused: AtomicBool::new(false),
             landlock: LandlockInForce::default(),
             token,
             control: Mutex::new(connection),
@@ -206,6 +216,9 @@ impl Init {
     /// The same, and waits until all of them are gone.
     pub(crate) fn destroy_and_wait(&self) -> Result<()> {
         self.destroy();
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
         if pidfd::wait(self.pidfd.as_fd(), Some(KERNEL_TIMEOUT))
             .doing(|| "wait for an init".to_owned())?
         {
@@ -213,6 +226,15 @@ impl Init {
         } else {
             Err(protocol("does not end although it was killed"))
         }
+    }
+
+    /// Whether its commands are stopped where they are.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// Whether it has ended.

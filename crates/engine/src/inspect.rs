@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shedbox_spec::api::{SandboxInfo, Status};
 use shedbox_spec::exec::End;
-use shedbox_spec::{Error, Result as SpecResult};
+use shedbox_spec::{Error, Result as SpecResult, SandboxSpec};
 
 use crate::Engine;
 use crate::disk_limit::disk_use;
@@ -38,11 +38,12 @@ impl Filter {
             "status" => self.statuses.push(match value {
                 "created" => Status::Created,
                 "running" => Status::Running,
+                "paused" => Status::Paused,
                 "exited" => Status::Exited,
                 "removing" => Status::Removing,
                 other => {
                     return Err(Error::invalid(format!("unknown status `{other}`"))
-                        .with_hint("use created, running, exited or removing"));
+                        .with_hint("use created, running, paused, exited or removing"));
                 }
             }),
             other => {
@@ -59,7 +60,7 @@ impl Filter {
             None => info.labels.contains_key(wanted),
         };
         let shown = if self.statuses.is_empty() {
-            self.all || info.status == Status::Running
+            self.all || matches!(info.status, Status::Running | Status::Paused)
         } else {
             self.statuses.contains(&info.status)
         };
@@ -115,9 +116,15 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
     SandboxInfo {
         id: record.id.clone(),
         name: record.name.clone(),
-        spec: record.spec.clone(),
+        spec: SandboxSpec {
+            limits: sandbox.limits(),
+            ..record.spec.clone()
+        },
         image: record.image_id().cloned(),
-        status: life.status,
+        status: match &state.live {
+            Some(live) if live.is_paused() && life.status == Status::Running => Status::Paused,
+            _ => life.status,
+        },
         generation: life.generation,
         spare: state.spare.is_some(),
         argv: resolved.argv.clone(),
@@ -135,6 +142,11 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
         socket: sandbox.socket.display().to_string(),
         dir: sandbox.layout.dir.display().to_string(),
         expires_at: record.expires_at.map(|at| at.to_string()),
+        cgroup: state
+            .live
+            .as_ref()
+            .and_then(|init| init.cgroup.as_ref())
+            .map(|lease| lease.path().display().to_string()),
         oom_killed: life
             .result
             .as_ref()
@@ -146,7 +158,7 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shedbox_spec::{Kind, SandboxId, SandboxSpec};
+    use shedbox_spec::{Kind, SandboxId};
 
     fn info(name: &str, status: Status, labels: &[(&str, &str)]) -> SandboxInfo {
         SandboxInfo {
@@ -175,6 +187,7 @@ mod tests {
             socket: String::new(),
             dir: String::new(),
             expires_at: None,
+            cgroup: None,
             oom_killed: false,
             disk: None,
         }
@@ -221,7 +234,7 @@ mod tests {
             );
         }
         assert_eq!(
-            Filter::default().add("status", "paused").unwrap_err().kind,
+            Filter::default().add("status", "asleep").unwrap_err().kind,
             Kind::Invalid
         );
         assert_eq!(

@@ -15,6 +15,7 @@ use crate::record::{RECORD_VERSION, SavedState};
 /// The changing part of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Life {
+    /// Never `Paused`: that is what its init knows, and what listings add.
     pub(crate) status: Status,
     pub(crate) generation: u64,
     pub(crate) started_at: Option<Timestamp>,
@@ -98,7 +99,7 @@ impl Life {
     pub(crate) fn may_start(&self, name: &str) -> Result<bool> {
         match self.status {
             Status::Created | Status::Exited => Ok(true),
-            Status::Running => Ok(false),
+            Status::Running | Status::Paused => Ok(false),
             Status::Removing => Err(removing(name)),
         }
     }
@@ -127,7 +128,7 @@ impl Life {
     /// `kill` and the like make sense now.
     pub(crate) fn must_run(&self, name: &str) -> Result<()> {
         match self.status {
-            Status::Running => Ok(()),
+            Status::Running | Status::Paused => Ok(()),
             Status::Removing => Err(removing(name)),
             Status::Created | Status::Exited => {
                 Err(Error::conflict(format!("sandbox `{name}` is not running"))

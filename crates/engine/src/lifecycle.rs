@@ -116,7 +116,7 @@ impl Engine {
         let mut turn = sandbox.turn();
         let status = sandbox.state().life.status;
         match status {
-            Status::Running => {}
+            Status::Running | Status::Paused => {}
             Status::Created | Status::Exited => return Ok(()),
             Status::Removing => return Ok(sandbox.state().life.must_run(sandbox.name())?),
         }
@@ -127,6 +127,8 @@ impl Engine {
         let live = sandbox.state().live.clone();
         if let Some(init) = live {
             self.watcher.forget(&init);
+            // What is stopped where it is could not react to a signal.
+            self.thaw(&sandbox, &init)?;
             let result = init.stop(
                 sandbox.record.resolved.stop_signal,
                 timeout.unwrap_or(default),

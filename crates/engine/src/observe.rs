@@ -47,6 +47,7 @@ impl Worker for Engine {
                     self.remove_unasked(&sandbox);
                 }
             }
+            Job::SweepCgroups => self.cgroups.sweep(),
             Job::EndFiles(sandbox) => {
                 if let Some(sandbox) = sandbox.upgrade() {
                     self.end_idle_files(&sandbox);
@@ -60,11 +61,15 @@ impl Worker for Engine {
     }
 
     fn refill(&self) -> bool {
-        match self.blanks.refill() {
+        let more = self
+            .blanks
+            .refill()
+            .and_then(|more| Ok(self.cgroups.refill(&self.keeper)? || more));
+        match more {
             Ok(more) => more,
             // Whoever needs one makes it and is told what is wrong.
             Err(error) => {
-                tracing::warn!(error = chain(&error), "no directories in stock");
+                tracing::warn!(error = chain(&error), "nothing in stock");
                 false
             }
         }

@@ -103,7 +103,18 @@ impl Engine {
                 _ => self.discard_if_there(&path)?,
             }
         }
-        self.clear_runtime_directory(&left_alone)
+        self.clear_runtime_directory(&left_alone)?;
+        let used = self
+            .registry()
+            .all()
+            .iter()
+            .filter_map(|sandbox| {
+                let live = sandbox.state().live.clone()?;
+                Some(live.cgroup.as_ref()?.path().to_owned())
+            })
+            .collect();
+        self.cgroups.recover(&used);
+        Ok(())
     }
 
     fn recover_one(&self, id: &SandboxId, dir: &Path) -> Result<()> {
@@ -183,7 +194,10 @@ impl Engine {
             status,
         } = found;
         let token = self.watcher.token();
+        let cgroup = self.cgroups.adopt(pid, &pidfd);
         let mut init = Init::adopt(status.generation, token, (pid, pidfd), connection);
+        init.cgroup = cgroup;
+        init.set_paused(status.paused);
         init.landlock = status.landlock;
         let init = Arc::new(init);
         {

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use shedbox_linux::seqpacket;
 use shedbox_spec::api::{Status, WaitResult};
 use shedbox_spec::generation::Rootfs;
+use shedbox_spec::limits::Limits;
 
 use crate::disk_limit::Gauge;
 use crate::error::{Doing, Result, on_path};
@@ -43,6 +44,8 @@ pub(crate) struct Sandbox {
     pub(crate) gauge: Gauge,
     turn: Mutex<Turn>,
     state: Mutex<State>,
+    /// In force: the record's, and what `update` made of them. A leaf in the lock order.
+    limits: Mutex<Limits>,
     /// Writers of `state.json` take turns.
     saving: Mutex<()>,
 }
@@ -100,6 +103,7 @@ impl std::fmt::Debug for Waiter {
 impl Sandbox {
     pub(crate) fn new(record: Record, layout: Layout, socket: PathBuf, life: Life) -> Self {
         Self {
+            limits: Mutex::new(record.spec.limits.clone()),
             record,
             layout,
             socket,
@@ -148,6 +152,18 @@ impl Sandbox {
         {
             tracing::warn!(sandbox = %self.record.id, error = shedbox_spec::error::chain(&error), "state not written");
         }
+    }
+
+    /// Its limits as they are now.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     pub(crate) fn has_main(&self) -> bool {
