@@ -64,28 +64,26 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Copies this process as fork(2) does, with `flags` of this module. Linux 5.3.
+/// Copies this process as fork(2) does, with `flags` of this module. Linux 5.2 (CLONE_PIDFD).
+///
+/// By clone(2) and not clone3(2), which the system call filter of a sandbox refuses to init as well.
 ///
 /// # Safety
 /// The caller must be single-threaded: memory is copied, other threads are not, and their locks stay locked.
-pub unsafe fn clone3(flags: u64) -> Result<Side> {
+pub unsafe fn fork(flags: u64) -> Result<Side> {
     let mut pidfd: RawFd = -1;
     let exit_signal = if flags & PARENT == 0 {
         libc::SIGCHLD as u64
     } else {
         0
     };
-    let args = CloneArgs {
-        flags: flags | libc::CLONE_PIDFD as u64,
-        pidfd: (&raw mut pidfd) as u64,
-        exit_signal,
-        ..CloneArgs::default()
-    };
-    // SAFETY: `args` outlives the call and has the size that is passed; without CLONE_VM and with no stack the child
-    // goes on with a copy of this stack, as after fork(2); the kernel writes `pidfd` before the parent returns.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    let all = flags | libc::CLONE_PIDFD as u64 | exit_signal;
+    // SAFETY: without CLONE_VM and with no stack the child goes on with a copy of this stack, as after fork(2); the
+    // kernel writes the third argument, `pidfd`, before the parent returns, and reads none of the last two, whose order
+    // depends on the machine.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, all, 0, &raw mut pidfd, 0, 0) };
     match pid {
-        -1 => Err(Error::new("clone3", flag_names(flags), Errno::last())),
+        -1 => Err(Error::new("clone", flag_names(flags), Errno::last())),
         0 => Ok(Side::Child),
         pid => {
             // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD) and nobody else knows it.
@@ -116,18 +114,18 @@ fn flag_names(flags: u64) -> String {
         .join("|")
 }
 
-/// Safe form of [`clone3`]: refuses with EBUSY when this process has other threads.
+/// Safe form of [`fork`]: refuses with EBUSY when this process has other threads.
 pub fn fork_into(flags: u64) -> Result<Side> {
     let tasks = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if tasks > 1 {
         return Err(Error::new(
-            "clone3",
+            "clone",
             format!("{tasks} threads"),
             Errno::EBUSY,
         ));
     }
     // SAFETY: one thread, as just counted: no other can start one.
-    unsafe { clone3(flags) }
+    unsafe { fork(flags) }
 }
 
 /// A stack for [`vfork`], mapped once and used again for every child.
