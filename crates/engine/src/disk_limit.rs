@@ -148,6 +148,7 @@ pub(crate) fn room(record: &Record) -> Option<DiskRoom> {
         bytes: limit.bytes,
         inodes: limit.inodes,
         in_memory: limit.backing == DiskBacking::Tmpfs,
+        by_file_system: matches!(limit.backing, DiskBacking::Tmpfs | DiskBacking::Quota),
     })
 }
 

@@ -226,6 +226,7 @@ impl Engine {
             masked: spec.security.masked.clone(),
             pids: self.pids(&spec.limits),
             address_space: None,
+            oom_group: spec.limits.oom_group,
             disk: disk_limit::room(record),
             oom_score_adj: spec.limits.oom_score_adj,
             cgroup: None,

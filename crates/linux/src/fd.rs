@@ -85,6 +85,16 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// Reads once from a place in the file, which its own position has no part in. Source: pread(2).
+pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    loop {
+        match rustix::io::pread(fd.as_fd(), &mut *buffer, offset) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.call("pread", String::new),
+        }
+    }
+}
+
 /// Writes once and says how much was taken. EINTR is tried again.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     loop {

@@ -81,6 +81,14 @@ pub fn open_file_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
 }
 
+/// Opens an existing file for writing by name; a link is refused.
+pub fn open_for_writing_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    let flags =
+        OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).call("openat", || show(name))
+}
+
 /// Makes an empty regular file without opening it: a mount point. Fails with EEXIST.
 pub fn touch_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<()> {
     let name = name.as_ref();

@@ -66,6 +66,19 @@ pub fn limit_of(pid: i32, resource: u32) -> Result<(u64, u64)> {
     Ok((old.rlim_cur, old.rlim_max))
 }
 
+/// What is added to the badness of this process when memory runs out, as decimal text. `proc` is a proc file system.
+/// EACCES: it is less than this process was given. Source: proc_pid_oom_score_adj(5).
+pub fn set_oom_score_adj(proc: BorrowedFd<'_>, value: &[u8]) -> Result<()> {
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = plain(rustix::fs::openat(
+        proc,
+        c"self/oom_score_adj",
+        flags,
+        rustix::fs::Mode::empty(),
+    ))?;
+    plain(rustix::io::write(&file, value)).map(drop)
+}
+
 /// Raises the soft limit of open files to the hard one.
 pub fn raise_open_files() -> Result<()> {
     let (_, hard) = limit_of(0, libc::RLIMIT_NOFILE)?;
@@ -147,6 +160,12 @@ pub fn no_new_privileges() -> Result<()> {
     check(libc::c_long::from(unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     }))
+}
+
+/// Whether the kernel knows `no_new_privs` (Linux 3.5), and a surrounding filter does not refuse to tell.
+pub fn can_refuse_privileges() -> bool {
+    // SAFETY: takes plain numbers.
+    (unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) }) >= 0
 }
 
 /// This process cannot be traced, and its /proc entry belongs to root. Source: prctl(2), PR_SET_DUMPABLE.

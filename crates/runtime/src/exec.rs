@@ -3,17 +3,24 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use shedbox_linux::fd;
 use shedbox_linux::process::Ended;
-use shedbox_spec::exec::{End, ExecResult, Killer};
+use shedbox_linux::{disk, fd};
+use shedbox_spec::exec::{DiskUnit, End, ExecResult, Killer};
+use shedbox_spec::generation::DiskRoom;
 
+use crate::group::{Groups, Leaf};
 use crate::tree::{self, Tag};
+
+/// A file system with less left than this is full, in bytes: less than a write of a usual size.
+const FULL: u64 = 16 << 10;
 
 /// One running command.
 pub(crate) struct Exec {
     /// Its number, which is in its tag.
     pub(crate) number: u32,
     pub(crate) tag: Tag,
+    /// Its cgroup, when commands have them.
+    pub(crate) leaf: Option<Leaf>,
     pub(crate) pid: i32,
     /// The client that waits; absent when it is detached.
     pub(crate) connection: Option<u32>,
@@ -86,11 +93,11 @@ impl Execs {
             }
             if exec.timed_out {
                 exec.deadline = None;
-                tree::kill(proc, exec.tag);
+                exec.kill(proc);
             } else {
                 exec.timed_out = true;
                 exec.deadline = Some(now + exec.grace);
-                tree::signal(proc, exec.tag, 15);
+                exec.signal(proc, 15);
             }
         }
     }
@@ -120,13 +127,24 @@ impl Execs {
 }
 
 impl Exec {
-    /// The client has gone: a command in the foreground goes with it.
+    /// Ends every process that came of it.
     pub(crate) fn kill(&self, proc: &OwnedFd) {
-        tree::kill(proc, self.tag);
+        match &self.leaf {
+            Some(leaf) => leaf.kill(),
+            None => tree::kill(proc, self.tag),
+        }
+    }
+
+    /// Sends a signal to every process that came of it.
+    fn signal(&self, proc: &OwnedFd, signal: i32) {
+        match &self.leaf {
+            Some(leaf) => leaf.signal(signal),
+            None => tree::signal(proc, self.tag, signal),
+        };
     }
 
     /// How it ended, as its client is told.
-    pub(crate) fn result(&self, ended: &Ended) -> ExecResult {
+    pub(crate) fn result(&self, ended: &Ended, around: &Around<'_>) -> ExecResult {
         let end = if self.timed_out {
             End::TimedOut {
                 status: plain_end(ended, None).status(),
@@ -134,12 +152,72 @@ impl Exec {
         } else {
             plain_end(ended, self.asked)
         };
-        result(end, self.started, Some(ended))
+        around.result(end, self.started, ended, self.leaf.as_ref())
     }
 
     /// The sandbox was taken away under it.
     pub(crate) fn cut_short(&self, end: End) -> ExecResult {
         result(end, self.started, None)
+    }
+}
+
+/// What the cause of an end may lie in, besides the process itself.
+pub(crate) struct Around<'a> {
+    pub(crate) groups: Option<&'a Groups>,
+    /// The root directory, and the room that the sandbox may take, when the file system keeps it.
+    pub(crate) room: Option<(&'a OwnedFd, DiskRoom)>,
+}
+
+impl Around<'_> {
+    /// The result of a process that has ended, with its cause. `plain` is what its client or the kernel says.
+    pub(crate) fn result(
+        &self,
+        plain: End,
+        started: Instant,
+        ended: &Ended,
+        leaf: Option<&Leaf>,
+    ) -> ExecResult {
+        let (end, used) = match (self.groups, leaf) {
+            (Some(groups), Some(leaf)) => {
+                let (end, used) = groups.settle(leaf, plain);
+                (end, Some(used))
+            }
+            _ => (plain, None),
+        };
+        ExecResult {
+            used,
+            ..result(self.without_room(end), started, Some(ended))
+        }
+    }
+
+    /// A command that fails while there is no room left has failed for that.
+    fn without_room(&self, end: End) -> End {
+        let (End::Exited { code: 1.. } | End::Signaled { .. }, Some((root, room))) =
+            (&end, &self.room)
+        else {
+            return end;
+        };
+        let Ok(left) = disk::room(root) else {
+            return end;
+        };
+        let taken = |total: u64, free: u64| total.saturating_sub(free);
+        if left.free_bytes < FULL {
+            End::DiskLimit {
+                status: end.status(),
+                unit: DiskUnit::Bytes,
+                used: taken(left.total_bytes, left.free_bytes),
+                limit: room.bytes,
+            }
+        } else if let Some(limit) = room.inodes.filter(|_| left.free_inodes == 0) {
+            End::DiskLimit {
+                status: end.status(),
+                unit: DiskUnit::Inodes,
+                used: taken(left.total_inodes, left.free_inodes),
+                limit,
+            }
+        } else {
+            end
+        }
     }
 }
 

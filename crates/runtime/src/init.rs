@@ -26,6 +26,7 @@ use shedbox_spec::network::Network;
 use crate::denials::Denials;
 use crate::exec::Execs;
 use crate::failure::{Staged, failure};
+use crate::group::Groups;
 use crate::guards;
 use crate::landlock;
 use crate::log::LogWriter;
@@ -184,8 +185,10 @@ pub(crate) struct Init {
     around: Surroundings,
     /// In the log mode of seccomp.
     denials: Option<Denials>,
-    /// See [`Handed`].
-    cgroup: Option<OwnedFd>,
+    /// Cgroups of the commands, when there are any.
+    groups: Option<Groups>,
+    /// Processes that the kernel had killed for want of memory when we last looked.
+    oom_kills: u64,
     /// The daemon has frozen, or is about to freeze, every leaf of the cgroup but init's own: nothing may be started.
     paused: bool,
     listener: OwnedFd,
@@ -217,6 +220,8 @@ enum Source {
     Connection(u32),
     Main(Place),
     Exec(u32),
+    /// What the kernel says of the generation's memory.
+    Memory,
     Denials,
 }
 
@@ -291,7 +296,8 @@ impl Init {
         let init = Self {
             around,
             denials,
-            cgroup,
+            groups: cgroup.map(Groups::new),
+            oom_kills: 0,
             paused: false,
             listener,
             log_dir,
@@ -313,7 +319,9 @@ impl Init {
 
     fn serve(&mut self) {
         while !self.over {
-            let timeout = if self.unreaped {
+            // With something to tidy up, look first whether anybody wants anything.
+            let has_work = self.groups.as_ref().is_some_and(Groups::has_work);
+            let timeout = if self.unreaped || has_work {
                 Some(Duration::ZERO)
             } else {
                 self.next_deadline()
@@ -324,6 +332,12 @@ impl Init {
                 return;
             };
             drop(interests);
+            if has_work
+                && !seen.iter().any(|ready| ready.any())
+                && let Some(groups) = &mut self.groups
+            {
+                groups.work();
+            }
             self.dispatch(sources, &seen);
             self.keep_deadlines(Instant::now());
         }
@@ -344,6 +358,16 @@ impl Init {
                 Source::Connection(connection.id),
                 read(connection.socket.as_fd()),
             ));
+        }
+        if self.around.spec.oom_group
+            && let Some(fd) = self.groups.as_ref().and_then(Groups::memory_events)
+        {
+            let change = Interest {
+                fd,
+                read: false,
+                write: false,
+            };
+            list.push((Source::Memory, change));
         }
         for (number, master) in self.execs.unattended_terminals() {
             list.push((Source::Exec(number), read(master)));
@@ -375,6 +399,7 @@ impl Init {
                 Source::Connection(id) => self.hear(id),
                 Source::Main(place) => main.push(place),
                 Source::Exec(number) => self.execs.discard_output(number),
+                Source::Memory => self.memory_changed(),
                 Source::Denials => {
                     if let Some(denials) = &mut self.denials {
                         denials.serve();

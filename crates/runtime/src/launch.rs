@@ -13,8 +13,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use shedbox_linux::clone::{self, Stack};
-use shedbox_linux::{fd, seccomp};
 use shedbox_linux::process::{self, CStringArray, Errno};
+use shedbox_linux::{fd, seccomp};
 use shedbox_spec::exec::End;
 use shedbox_spec::features::Probe;
 
@@ -32,6 +32,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) streams: Streams<'a>,
     /// Marks every process that comes of it.
     pub(crate) tag: Tag,
+    /// Where it is born, when commands have cgroups.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Standard streams of a command.
@@ -111,6 +113,9 @@ fn start(
         let at = |stage: &'static str| move |errno: Errno| (stage, errno);
         process::new_session().map_err(at("setsid"))?;
         become_streams(what.streams, &around.null).map_err(at("standard streams"))?;
+        if let Some(value) = &around.oom_score_adj {
+            process::set_oom_score_adj(around.proc.as_fd(), value).map_err(at("oom_score_adj"))?;
+        }
         fd::close_all_but_stdio().map_err(at("close_range"))?;
         process::change_directory(&cwd).map_err(at("chdir"))?;
         for limit in limits {
@@ -147,11 +152,20 @@ fn start(
         }
         Err(("exec", worst))
     };
-    let child = clone::borrow_process(stack, false, &mut || {
+    let mut child = || {
         failed = run().err();
         127
-    })
-    .map_err(|error| refused(error.to_string()))?;
+    };
+    let child = match what.cgroup {
+        Some(cgroup) => clone::borrow_process_in(cgroup, stack, false, &mut child),
+        None => clone::borrow_process(stack, false, &mut child),
+    }
+    .map_err(|error| {
+        refused(match error.errno {
+            Errno::EAGAIN => "the sandbox has as many processes as it may have".to_owned(),
+            _ => error.to_string(),
+        })
+    })?;
     match failed {
         None => Ok(child),
         Some((stage, errno)) => Err(not_started(stage, errno, &shown, cwd_text)),

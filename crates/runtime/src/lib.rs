@@ -10,6 +10,7 @@ mod exec;
 mod failure;
 mod features;
 mod files;
+mod group;
 mod guards;
 mod init;
 pub mod keeper;

@@ -11,6 +11,7 @@ use shedbox_linux::{Result, fd};
 use shedbox_spec::exec::ExecResult;
 
 use crate::exec::Asked;
+use crate::group::Leaf;
 use crate::log::LogWriter;
 use crate::sink::Sink;
 
@@ -39,6 +40,8 @@ pub(crate) struct MainProcess {
     /// The master side of its terminal; also among `outputs`.
     pub(crate) master: Option<OwnedFd>,
     followers: Vec<Follower>,
+    /// Its cgroup, when commands have them.
+    pub(crate) leaf: Option<Leaf>,
     /// The last signal that somebody asked for.
     pub(crate) asked: Option<Asked>,
     /// How it ended.
@@ -87,6 +90,7 @@ impl MainProcess {
             input_ends: false,
             master,
             followers: Vec::new(),
+            leaf: None,
             asked: None,
             result: None,
         })

@@ -20,7 +20,7 @@ use crate::{dev, guards};
 /// Largest passwd or group file that is read, in bytes.
 const ACCOUNTS_MAX: usize = 4 << 20;
 /// Search path of an image that sets none, as Docker has it.
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// See the module.
 pub(crate) struct Surroundings {
@@ -30,6 +30,8 @@ pub(crate) struct Surroundings {
     pub(crate) env: Vec<Vec<u8>>,
     /// Resource limits that each command sets on itself.
     pub(crate) limits: Vec<Ulimit>,
+    /// Added to the badness of every command when memory runs out, as text; absent when it is init's own.
+    pub(crate) oom_score_adj: Option<Vec<u8>>,
     /// /dev/null.
     pub(crate) null: OwnedFd,
     /// The root of devpts.
@@ -81,8 +83,10 @@ impl Surroundings {
             set(&mut env, variable.clone().into_bytes());
         }
         let limits = guards::of_commands(&spec);
+        let oom_score_adj = spec.oom_score_adj;
         let surroundings = Self {
             spec,
+            oom_score_adj: oom_score_adj.map(|value| value.to_string().into_bytes()),
             limits,
             env,
             null,

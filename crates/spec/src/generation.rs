@@ -90,6 +90,9 @@ pub struct GenerationSpec {
     /// Address space of every process in bytes: stands in for a memory limit where there is no cgroup.
     #[serde(default)]
     pub address_space: Option<u64>,
+    /// The whole generation ends when the kernel has killed one of its processes for want of memory. Needs a cgroup.
+    #[serde(default)]
+    pub oom_group: bool,
     /// Room for what the sandbox writes, when it is limited.
     #[serde(default)]
     pub disk: Option<DiskRoom>,
@@ -111,6 +114,8 @@ pub struct DiskRoom {
     pub inodes: Option<u64>,
     /// Init puts the upper directories into a memory file system of this size.
     pub in_memory: bool,
+    /// The file system keeps it, and says through statfs how much is left.
+    pub by_file_system: bool,
 }
 
 /// The lower layers and the upper directory of a generation.

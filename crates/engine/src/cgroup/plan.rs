@@ -89,9 +89,6 @@ fn memory(limits: &Limits, list: &mut Vec<Setting>) {
     if let Some(low) = limits.memory_low {
         add("memory.low", low.to_string(), Some("--memory-reservation"));
     }
-    if limits.oom_group {
-        add("memory.oom.group", "1".to_owned(), Some("--oom-group"));
-    }
 }
 
 fn cpu(limits: &Limits, list: &mut Vec<Setting>) {

@@ -83,6 +83,21 @@ impl Init {
         self.end(&end);
     }
 
+    /// Something has happened to the memory of the generation. When it is a kill, everybody goes: the kernel's own way of
+    /// doing so (`memory.oom.group`) would take init as well, and nobody would be told.
+    pub(super) fn memory_changed(&mut self) {
+        let Some(groups) = &self.groups else { return };
+        let kills = groups.oom_kills();
+        if kills > self.oom_kills {
+            self.oom_kills = kills;
+            let end = End::OutOfMemory {
+                status: 137,
+                limit: groups.memory_limit(),
+            };
+            self.end(&end);
+        }
+    }
+
     fn end(&mut self, end: &End) {
         // No connection is taken from here on: the next generation serves those that wait.
         self.active = false;
@@ -106,7 +121,10 @@ impl Init {
     pub(super) fn main_ended(&mut self, ended: &Ended) {
         let Some(main) = &self.main else { return };
         let end = plain_end(ended, main.asked);
-        self.finish(result(end, main.started, Some(ended)));
+        let result = self
+            .around()
+            .result(end, main.started, ended, main.leaf.as_ref());
+        self.finish(result);
     }
 
     /// The main process could not be started: the generation has no purpose.

@@ -12,11 +12,12 @@ use shedbox_spec::exec::{DEFAULT_GRACE_MS, End, ExecRequest, Killer, StdinMode, 
 
 use super::{AT_ONCE, Init, Role};
 use crate::denials::Denials;
-use crate::exec::{Asked, Exec, result};
+use crate::exec::{Around, Asked, Exec, result};
+use crate::group::{Groups, Leaf};
 use crate::launch::{Launch, Streams, launch, probe};
 use crate::main_process::{Follower, MainProcess, STDERR, STDOUT};
 use crate::sink::Sink;
-use crate::{files, stats, tree};
+use crate::{files, stats};
 
 impl Init {
     /// Reads what a connection has to say, all of it.
@@ -85,10 +86,12 @@ impl Init {
         if self.stopping.is_some() && !matches!(request, Request::Die { .. } | Request::Status) {
             return self.refuse(id, Error::conflict("the sandbox is stopping"));
         }
-        if self.paused && matches!(
+        if self.paused
+            && matches!(
                 request,
                 Request::Exec(_) | Request::StartMain(_) | Request::Features
-            ) {
+            )
+        {
             let error =
                 Error::conflict("the sandbox is paused, unpause it before running a command")
                     .with_hint("`shedbox unpause` and the name of the sandbox");
@@ -96,7 +99,7 @@ impl Init {
         }
         match request {
             Request::Pause { paused } => {
-                let reply = if self.cgroup.is_some() {
+                let reply = if self.groups.is_some() {
                     self.paused = paused;
                     Reply::Done
                 } else {
@@ -197,6 +200,10 @@ impl Init {
                 [0, 1, 2].map(|index: usize| given[index].as_ref().map(AsFd::as_fd)),
             ),
         };
+        let leaf = match self.groups.as_mut().map(Groups::take).transpose() {
+            Ok(leaf) => leaf,
+            Err(error) => return self.refuse(id, no_leaf(&error)),
+        };
         let what = Launch {
             argv: &request.argv,
             env: &request.env,
@@ -204,12 +211,15 @@ impl Init {
             user: request.user.as_deref(),
             streams,
             tag,
+            cgroup: leaf.as_ref().map(Leaf::dir),
         };
         let started = Instant::now();
         match launch(&what, &self.around, &mut self.stack) {
-            Err(end) => self
-                .connections
-                .reply(id, &Reply::Exited(result(end, started, None)), &[]),
+            Err(end) => {
+                self.connections
+                    .reply(id, &Reply::Exited(result(end, started, None)), &[]);
+                self.discard(leaf);
+            }
             Ok(child) => {
                 let master = terminal.map(|(master, _)| master);
                 if request.report_start || request.detach || master.is_some() {
@@ -223,6 +233,7 @@ impl Init {
                 self.execs.add(Exec {
                     number,
                     tag,
+                    leaf,
                     pid: child.pid,
                     connection: (!request.detach).then_some(id),
                     started,
@@ -249,6 +260,7 @@ impl Init {
             user: None,
             streams: Streams::Separate([None, None, None]),
             tag,
+            cgroup: None,
         };
         let reply = match probe(&what, &self.around, &mut self.stack) {
             Ok(probe) => Reply::Features(Box::new(probe)),
@@ -361,6 +373,10 @@ impl Init {
             .map(|argument| argument.clone().into_bytes())
             .collect();
         let (_, tag) = self.execs.next_tag();
+        let leaf = match self.groups.as_mut().map(Groups::main).transpose() {
+            Ok(leaf) => leaf,
+            Err(error) => return Err(MainRefused::Request(no_leaf(&error))),
+        };
         let what = Launch {
             argv: &argv,
             env: &[],
@@ -368,6 +384,7 @@ impl Init {
             user: None,
             streams,
             tag,
+            cgroup: leaf.as_ref().map(Leaf::dir),
         };
         let child = launch(&what, &self.around, &mut self.stack).map_err(MainRefused::End)?;
         let (outputs, input, master) = match (terminal, outputs) {
@@ -387,7 +404,9 @@ impl Init {
             ),
             (None, None) => (Vec::new(), None, None),
         };
-        self.main = Some(MainProcess::new(child.pid, outputs, input, master).map_err(refused)?);
+        let mut main = MainProcess::new(child.pid, outputs, input, master).map_err(refused)?;
+        main.leaf = leaf;
+        self.main = Some(main);
         Ok(())
     }
 
@@ -449,14 +468,15 @@ impl Init {
         if let Some(exec) = self.execs.take_ended(ended.pid) {
             if exec.timed_out {
                 // Whatever the command left of its tree had its SIGTERM together with it.
-                tree::kill(&self.around.proc, exec.tag);
+                exec.kill(&self.around.proc);
             }
             if let Some(connection) = exec.connection {
+                let result = exec.result(ended, &self.around());
                 self.set_role(connection, Role::Asking);
                 self.connections
-                    .reply(connection, &Reply::Exited(exec.result(ended)), &[]);
+                    .reply(connection, &Reply::Exited(result), &[]);
             }
-            return;
+            return self.discard(exec.leaf);
         }
         if self
             .main
@@ -464,6 +484,9 @@ impl Init {
             .is_some_and(|main| main.pid == ended.pid && main.result.is_none())
         {
             return self.main_ended(ended);
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.orphan_ended();
         }
         let files = self
             .connections
@@ -481,6 +504,22 @@ impl Init {
         }
     }
 
+    /// The cgroup of a command that has ended.
+    fn discard(&mut self, leaf: Option<Leaf>) {
+        if let (Some(groups), Some(leaf)) = (&mut self.groups, leaf) {
+            groups.discard(leaf);
+        }
+    }
+
+    /// What the causes of ends are looked for in.
+    pub(super) fn around(&self) -> Around<'_> {
+        let kept = self.around.spec.disk.filter(|room| room.by_file_system);
+        Around {
+            groups: self.groups.as_ref(),
+            room: kept.map(|room| (&self.around.root, room)),
+        }
+    }
+
     /// What a command whose sandbox goes away is told.
     pub(super) fn cut_short(&mut self, end: &End) {
         for exec in self.execs.take_all() {
@@ -493,6 +532,14 @@ impl Init {
             }
         }
     }
+}
+
+fn no_leaf(error: &shedbox_linux::Error) -> Error {
+    Error::new(
+        shedbox_spec::Kind::Exhausted,
+        format!("cannot make a cgroup for the command: {error}"),
+    )
+    .with_hint("raise cgroup.max.descendants above the sandboxes, or end background processes")
 }
 
 fn by_client(signal: i32) -> Asked {
