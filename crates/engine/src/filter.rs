@@ -217,5 +217,7 @@ fn has_one_of(set: u64, capabilities: &[Capability]) -> bool {
 #[cfg(test)]
 mod emulator;
 #[cfg(test)]
+mod in_force_tests;
+#[cfg(test)]
 #[path = "filter/filter_tests.rs"]
 mod tests;
