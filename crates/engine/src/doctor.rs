@@ -7,14 +7,17 @@
 //! Every id has an entry in the troubleshooting page.
 
 mod cgroup;
+mod host_settings;
 mod ids;
 mod kernel;
 mod limits;
+mod modes;
 mod namespaces;
 mod network;
 mod overlay;
 mod places;
 mod proc_files;
+mod security;
 
 use serde::Serialize;
 use shedbox_linux::process;

@@ -1,12 +1,16 @@
 use super::*;
 
+/// Every check of both reports.
 fn here() -> Report {
     let dir = tempfile::tempdir().unwrap();
-    Doctor::run(&Paths {
+    let paths = Paths {
         root: dir.path().join("data"),
         runtime: dir.path().join("run"),
         config: dir.path().join("config.toml"),
-    })
+    };
+    let mut report = Doctor::run(&paths);
+    report.checks.extend(Doctor::security(&paths).checks);
+    report
 }
 
 #[test]

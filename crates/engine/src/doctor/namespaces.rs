@@ -18,19 +18,43 @@ struct Settings {
     program: String,
 }
 
+impl Settings {
+    fn read() -> Self {
+        Self {
+            unprivileged_clone: sysctl("kernel.unprivileged_userns_clone"),
+            apparmor_restricts: sysctl("kernel.apparmor_restrict_unprivileged_userns"),
+            most: sysctl("user.max_user_namespaces"),
+            profile: read("/proc/self/attr/apparmor/current")
+                .or_else(|| read("/proc/self/attr/current")),
+            program: std::env::current_exe().map_or_else(
+                |_| "/usr/bin/shedbox".to_owned(),
+                |path| path.display().to_string(),
+            ),
+        }
+    }
+
+    /// The profile's name and mode; empty when there is none.
+    fn profile(&self) -> &str {
+        self.profile
+            .as_deref()
+            .map_or("", |text| text.trim_matches(['\0', '\n']))
+    }
+}
+
+/// The AppArmor profile that this process runs under, with its mode; empty when there is none.
+pub(super) fn own_profile() -> String {
+    Settings::read().profile().to_owned()
+}
+
+/// Whether the namespaces of a sandbox can be made.
+pub(super) fn created_here(tried: &Result<(), shedbox_linux::Error>) -> Check {
+    let failure = tried.as_ref().err().map(ToString::to_string);
+    created(failure.as_deref(), &Settings::read())
+}
+
 /// `tried`: what making all namespaces of a sandbox gave.
 pub(super) fn checks(tried: &Result<(), shedbox_linux::Error>) -> Vec<Check> {
-    let settings = Settings {
-        unprivileged_clone: sysctl("kernel.unprivileged_userns_clone"),
-        apparmor_restricts: sysctl("kernel.apparmor_restrict_unprivileged_userns"),
-        most: sysctl("user.max_user_namespaces"),
-        profile: read("/proc/self/attr/apparmor/current")
-            .or_else(|| read("/proc/self/attr/current")),
-        program: std::env::current_exe().map_or_else(
-            |_| "/usr/bin/shedbox".to_owned(),
-            |path| path.display().to_string(),
-        ),
-    };
+    let settings = Settings::read();
     let failure = tried.as_ref().err().map(ToString::to_string);
     vec![
         created(failure.as_deref(), &settings),
@@ -99,10 +123,7 @@ fn apparmor(works: bool, settings: &Settings) -> Check {
         id: "apparmor",
         title: "AppArmor and user namespaces",
     };
-    let profile = settings
-        .profile
-        .as_deref()
-        .map_or("", |text| text.trim_matches(['\0', '\n']));
+    let profile = settings.profile();
     match settings.apparmor_restricts {
         Some(value) if value != 0 => {
             let found = format!(
