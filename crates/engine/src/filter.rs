@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Init installs the filter once and commands inherit it, so it costs nothing an exec: a filter of ours allows what init
-//! needs. One of the caller's may not, and is put on each command instead; so is one of ours where init has to use
-//! clone3, which no profile can let a command use.
+//! needs. One of the caller's may not, and is put on each command instead. Where init has to use clone3, to start commands
+//! in a cgroup, its filter allows that, and a second one of four instructions takes it from each command.
 //!
 //! A filter is compiled at its first use, once per process for each profile, set of capabilities and id map.
 
@@ -30,7 +30,7 @@ use shedbox_spec::capability::Capability;
 use shedbox_spec::security::{Seccomp, SeccompProfile};
 use shedbox_spec::{Error, Kind};
 
-use compile::{Mode, compile};
+use compile::{Mode, compile, without_clone3};
 use plan::Plan;
 
 /// A filter that cannot be made.
@@ -119,7 +119,7 @@ type Cache = HashMap<Key, Result<Arc<Filters>, FilterError>>;
 /// The filters of a sandbox with these capabilities (a bit set).
 ///
 /// With `single_map` the calls that need more ids than root are answered in place of the kernel. With
-/// `init_uses_clone3` the whole filter goes to the commands, and init gets a short one that it can live with.
+/// `init_uses_clone3` the filter of init allows clone3, and commands get one that does not.
 pub fn filters_for(
     seccomp: &Seccomp,
     capabilities: u64,
@@ -169,39 +169,33 @@ fn make(key: &Key) -> Result<Filters, FilterError> {
             command: custom::filter(text, capabilities)?,
             asks: false,
         }),
-        Choice::Log => Ok(Filters {
-            init: compile(
-                &Plan::of("default", capabilities, key.single_map)?,
-                Mode::Ask {
-                    clone3: key.init_uses_clone3,
-                },
-            )?,
-            command: Vec::new(),
-            asks: true,
-        }),
-        Choice::Profile(name) => {
-            let plan = Plan::of(name, capabilities, key.single_map)?;
-            let whole = compile(&plan, Mode::Enforce)?;
-            Ok(if key.init_uses_clone3 && !plan.allows_clone3() {
-                Filters {
-                    init: compile(&Plan::of("init", capabilities, false)?, Mode::Enforce)?,
-                    command: whole,
-                    asks: false,
-                }
-            } else {
-                Filters {
-                    init: whole,
-                    ..Filters::default()
-                }
-            })
-        }
+        Choice::Log => inherited("default", key, true),
+        Choice::Profile(name) => inherited(name, key, false),
     }
+}
+
+/// A profile of ours, which init can live with.
+fn inherited(name: &str, key: &Key, asks: bool) -> Result<Filters, FilterError> {
+    let plan = Plan::of(name, key.capabilities, key.single_map)?;
+    let mode = Mode {
+        asks,
+        clone3: key.init_uses_clone3,
+    };
+    Ok(Filters {
+        init: compile(&plan, mode)?,
+        command: if key.init_uses_clone3 && !plan.allows_clone3() {
+            without_clone3()
+        } else {
+            Vec::new()
+        },
+        asks,
+    })
 }
 
 /// What is answered in place of the kernel where root is the only id, on its own.
 fn emulation(single_map: bool) -> Result<Vec<u64>, FilterError> {
     if single_map {
-        compile(&Plan::of("root-emulation", 0, false)?, Mode::Enforce)
+        compile(&Plan::of("root-emulation", 0, false)?, Mode::default())
     } else {
         Ok(Vec::new())
     }

@@ -113,7 +113,7 @@ impl Engine {
     fn clone_init(
         &self,
         sandbox: &Sandbox,
-        spec: GenerationSpec,
+        mut spec: GenerationSpec,
         listener: std::os::fd::BorrowedFd<'_>,
         join: Option<&Init>,
     ) -> Result<Rising> {
@@ -123,6 +123,8 @@ impl Engine {
         let join = join.map(|init| init.pidfd.as_fd());
         let limits = sandbox.limits();
         let mut lent = self.cgroups.lend(&self.keeper, &limits)?;
+        let in_cgroup = lent.lease.as_ref().and_then(Lease::descriptors).is_some();
+        self.restrict(sandbox, &mut spec, in_cgroup)?;
         let fds = [theirs.as_fd(), listener, log.as_fd()];
         let cloned = match self.clone_into(&lent, spec.clone(), fds, join) {
             Err(EngineError::Generation { failure, .. })
@@ -152,6 +154,26 @@ impl Engine {
         })
     }
 
+    /// Sets the filters. In a cgroup init starts commands by clone3, which puts them there, and has to be allowed it.
+    fn restrict(
+        &self,
+        sandbox: &Sandbox,
+        spec: &mut GenerationSpec,
+        init_uses_clone3: bool,
+    ) -> Result<()> {
+        let filters = filters_for(
+            &sandbox.record.spec.security.seccomp,
+            spec.capabilities,
+            self.id_map == IdMapKind::Single,
+            init_uses_clone3,
+        )
+        .map_err(shedbox_spec::Error::from)?;
+        spec.seccomp.clone_from(&filters.init);
+        spec.seccomp_command.clone_from(&filters.command);
+        spec.seccomp_asks = filters.asks;
+        Ok(())
+    }
+
     fn clone_into(
         &self,
         lent: &Lent,
@@ -178,13 +200,6 @@ impl Engine {
         let resolved = &record.resolved;
         let (etc_hosts, etc_resolv_conf) = etc_files(record)?;
         let capabilities = capabilities::of(&spec.security)?;
-        let filters = filters_for(
-            &spec.security.seccomp,
-            capabilities,
-            self.id_map == IdMapKind::Single,
-            false,
-        )
-        .map_err(shedbox_spec::Error::from)?;
         Ok(GenerationSpec {
             sandbox: record.id.as_str().to_owned(),
             generation,
@@ -216,9 +231,10 @@ impl Engine {
             uid_map: self.host.uid_map.clone(),
             gid_map: self.host.gid_map.clone(),
             deny_setgroups: self.host.deny_setgroups,
-            seccomp: filters.init.clone(),
-            seccomp_command: filters.command.clone(),
-            seccomp_asks: filters.asks,
+            // Set with the cgroup: see `restrict`.
+            seccomp: Vec::new(),
+            seccomp_command: Vec::new(),
+            seccomp_asks: false,
             own_keyring: capabilities::leaves_keyrings_open(&spec.security),
             no_new_privileges: spec.security.no_new_privileges,
             landlock: spec.security.landlock.clone(),

@@ -10,21 +10,18 @@ use shedbox_linux::errno::Errno;
 use shedbox_linux::seccomp::MAX_INSTRUCTIONS;
 
 use super::plan::{Answer, Plan};
-use super::{FilterError, arguments, newer};
+use super::{FilterError, arguments, bpf, newer};
 
 /// libseccomp's binary tree over call numbers.
 const BINARY_TREE: u32 = 2;
 
-/// What the filter does with what the plan denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// Denies it.
-    Enforce,
-    /// Asks whoever holds the listener. `clone3` is answered ENOSYS as ever, unless init itself has to use it.
-    Ask {
-        /// Init uses clone3.
-        clone3: bool,
-    },
+/// What the filter does with what the plan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mode {
+    /// What is denied is asked about instead; but clone3, which C libraries take for missing, is missing as ever.
+    pub(super) asks: bool,
+    /// Init uses clone3 itself: it is allowed here, and [`without_clone3`] takes it from the commands.
+    pub(super) clone3: bool,
 }
 
 /// Compiles a plan.
@@ -53,16 +50,28 @@ pub(super) fn compile(plan: &Plan, mode: Mode) -> Result<Vec<u64>, FilterError> 
 impl Mode {
     /// What the filter does for an answer of the plan.
     pub(super) fn action(self, call: &str, answer: Answer) -> ScmpAction {
-        match (self, answer) {
-            (Self::Ask { clone3: true }, _) if call == "clone3" => ScmpAction::Allow,
-            (Self::Ask { clone3: false }, _) if call == "clone3" => {
-                ScmpAction::Errno(Errno::ENOSYS as i32)
+        match answer {
+            _ if call == "clone3" && self.clone3 => ScmpAction::Allow,
+            Answer::Allow => ScmpAction::Allow,
+            Answer::Errno(errno) if errno != 0 && self.asks && call != "clone3" => {
+                ScmpAction::Notify
             }
-            (_, Answer::Allow) => ScmpAction::Allow,
-            (Self::Ask { .. }, Answer::Errno(errno)) if errno != 0 => ScmpAction::Notify,
-            (_, Answer::Errno(errno)) => ScmpAction::Errno(errno),
+            Answer::Errno(errno) => ScmpAction::Errno(errno),
         }
     }
+}
+
+/// A filter for commands whose init has to use clone3: that call is missing, by every ABI, and all others are up to init's
+/// filter. Four instructions, because each command pays for it.
+pub(super) fn without_clone3() -> Vec<u64> {
+    /// The same on every architecture.
+    const CLONE3: u32 = 435;
+    vec![
+        bpf::load_number(),
+        bpf::unless_equal(CLONE3, 1),
+        bpf::answer(ScmpAction::Errno(Errno::ENOSYS as i32)),
+        bpf::answer(ScmpAction::Allow),
+    ]
 }
 
 fn context_for(

@@ -77,7 +77,7 @@ pub fn profile(security: &Security, denials: &[Denial]) -> Result<Value, shedbox
                 Some(some) => rules.extend(some),
                 None => allowed.push(call.clone()),
             }
-        } else if Mode::Enforce.action(call, decisions[0].answer) == libseccomp::ScmpAction::Allow
+        } else if Mode::default().action(call, decisions[0].answer) == libseccomp::ScmpAction::Allow
             || is_seen(call)
         {
             allowed.push(call.clone());

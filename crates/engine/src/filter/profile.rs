@@ -24,7 +24,6 @@ const PROFILES: &[(&str, &str)] = &[
         "nested",
         include_str!("../../../../vendor/seccomp/nested.json"),
     ),
-    ("init", include_str!("../../../../vendor/seccomp/init.json")),
     (
         "root-emulation",
         include_str!("../../../../vendor/seccomp/root-emulation.json"),
