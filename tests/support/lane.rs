@@ -65,6 +65,8 @@ pub(crate) enum Need {
     Program(&'static str),
     /// An image of `scripts/test-images`.
     Image(&'static str),
+    /// A cgroup of version 2 of the user's own, with the controllers that limits need.
+    Cgroup,
 }
 
 impl Need {
@@ -88,6 +90,10 @@ impl Need {
                 let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
                 (!found).then(|| format!("`{name}` is not installed; run `scripts/setup test`"))
             }
+            Self::Cgroup => (!has_own_cgroup()).then(|| {
+                "no cgroup v2 with memory and pids is delegated to the user; run `make test-vm`"
+                    .to_owned()
+            }),
             Self::Image(name) => {
                 let layout = super::images::directory().join(name).join("index.json");
                 (!layout.is_file()).then(|| {
@@ -98,9 +104,33 @@ impl Need {
     }
 
     /// Whether it belongs to a lane by design (no failure when another lane skips it), and not to a complete machine.
+    /// The guests of `scripts/test-vm` are there for the cgroups they delegate.
     pub(crate) fn is_about_the_lane(self) -> bool {
-        matches!(self, Self::ManyIds | Self::Root)
+        let guest = std::env::var_os("SHEDBOX_TEST_GUEST").is_some_and(|value| value == "1");
+        matches!(self, Self::ManyIds | Self::Root) || (matches!(self, Self::Cgroup) && !guest)
     }
+}
+
+/// Whether some cgroup above this process may be divided by its user: one that it can write to, with controllers to
+/// hand on. What shedbox itself finds is for the tests to say.
+fn has_own_cgroup() -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
+        return false;
+    };
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    root.join(path)
+        .ancestors()
+        .take_while(|dir| dir.starts_with(root))
+        .any(|dir| {
+            let controllers = std::fs::read_to_string(dir.join("cgroup.controllers"));
+            let controllers = controllers.unwrap_or_default();
+            let has = |name| controllers.split_whitespace().any(|word| word == name);
+            let control = std::fs::OpenOptions::new()
+                .write(true)
+                .open(dir.join("cgroup.subtree_control"));
+            has("memory") && has("pids") && control.is_ok()
+        })
 }
 
 /// Says loudly that a test is skipped, or fails it when the run is strict.
@@ -114,7 +144,7 @@ pub(crate) fn skip(need: Need, missing: &str) {
 }
 
 /// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`,
-/// `require!(program "umoci")`, `require!(image "debian")`, or several, separated by commas.
+/// `require!(program "umoci")`, `require!(image "debian")`, `require!(cgroup)`, or several, separated by commas.
 ///
 /// The line it prints begins with `SKIPPED`. Under `SHEDBOX_TEST_STRICT=1` a missing program, image or user namespace is
 /// a failure; a test for another lane is still only skipped.
@@ -133,5 +163,6 @@ macro_rules! require {
     (@need many_ids) => { $crate::support::lane::Need::ManyIds };
     (@need root) => { $crate::support::lane::Need::Root };
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
+    (@need cgroup) => { $crate::support::lane::Need::Cgroup };
     (@need image $name:literal) => { $crate::support::lane::Need::Image($name) };
 }

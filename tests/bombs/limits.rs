@@ -1,0 +1,208 @@
+//! Bombs that run into what was asked for: the limit holds, and the cause is told.
+
+use std::time::Duration;
+
+use super::bomb::Bomb;
+use super::processes::FORKS;
+use crate::require;
+
+/// Takes memory and writes to it, 1 MiB at a time.
+const MEMORY: &str = "
+taken = []
+try:
+    while len(taken) < 2048: taken.append(bytearray(b'x' * (1 << 20)))
+except MemoryError: print('refused')
+";
+
+#[test]
+fn memory() {
+    require!(userns, cgroup);
+    Bomb::python(MEMORY)
+        .option("--memory=64m")
+        .status(&[137])
+        .explained("out of memory")
+        .go_off();
+}
+
+#[test]
+fn memory_of_many_processes() {
+    require!(userns, cgroup);
+    Bomb::python(
+        "
+import os, time
+for n in range(8):
+    if os.fork() == 0:
+        taken = [bytearray(b'x' * (1 << 20)) for n in range(32)]
+        time.sleep(1000)
+try:
+    while True: os.wait()
+except ChildProcessError: pass
+",
+    )
+    .option("--memory=64m")
+    .option("--oom-group")
+    .status(&[137])
+    .go_off();
+}
+
+#[test]
+fn memory_without_a_cgroup() {
+    require!(userns);
+    // Address space, which is what is left to bound; a limit that was asked for without saying so is refused instead.
+    Bomb::python(MEMORY)
+        .option("--memory=256m")
+        .option("--limits=best-effort")
+        .status(&[0, 137])
+        .go_off();
+}
+
+#[test]
+fn shared_memory_counts_as_memory() {
+    require!(userns, cgroup);
+    Bomb::python(
+        "
+import os
+fd = os.open('/dev/shm/bomb-shm', os.O_CREAT | os.O_WRONLY)
+while True: os.write(fd, b'x' * (1 << 20))
+",
+    )
+    .option("--memory=64m")
+    .option("--shm-size=1g")
+    .status(&[137])
+    .explained("out of memory")
+    .go_off();
+}
+
+#[test]
+fn a_tmpfs_counts_as_memory() {
+    require!(userns, cgroup);
+    Bomb::python(
+        "
+import os
+fd = os.open('/bomb/bomb-tmpfs', os.O_CREAT | os.O_WRONLY)
+while True: os.write(fd, b'x' * (1 << 20))
+",
+    )
+    .option("--memory=64m")
+    .option("--tmpfs=/bomb:size=1g")
+    .status(&[137])
+    .explained("out of memory")
+    .go_off();
+}
+
+#[test]
+fn kernel_memory_behind_sockets_counts_as_memory() {
+    require!(userns, cgroup);
+    Bomb::python(
+        "
+import resource, socket
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+pairs = []
+while True:
+    a, b = socket.socketpair()
+    a.setblocking(False)
+    try:
+        while True: a.send(b'x' * 65536)
+    except (BlockingIOError, OSError): pass
+    pairs.append((a, b))
+",
+    )
+    .option("--memory=64m")
+    .status(&[1, 137])
+    .go_off();
+}
+
+#[test]
+fn processes_and_why_they_were_refused() {
+    require!(userns, cgroup);
+    let script = format!("{FORKS}\nsys.exit(7)");
+    Bomb::python(&script)
+        .option("--pids-limit=50")
+        .status(&[7])
+        .says("refused after")
+        .explained("no more processes")
+        .go_off();
+}
+
+#[test]
+fn processes_without_a_cgroup() {
+    require!(userns);
+    Bomb::python(FORKS)
+        .option("--pids-limit=50")
+        .option("--limits=best-effort")
+        .says("refused after")
+        .go_off();
+}
+
+#[test]
+fn half_a_cpu_for_64_threads() {
+    require!(userns, cgroup);
+    Bomb::python(
+        "
+import os
+for n in range(63):
+    if os.fork() == 0: break
+while True: pass
+",
+    )
+    .option("--cpus=0.5")
+    .ended_after(Duration::from_secs(2))
+    .go_off();
+}
+
+/// Writes until it is refused or ended. Slowly enough for a watchdog to be meant: no disk writes 50 MB in no time.
+const DISK: &str = "
+import os, sys, time
+fd = os.open('/bomb-disk', os.O_CREAT | os.O_WRONLY)
+try:
+    for n in range(256):
+        os.write(fd, b'x' * (1 << 20)); time.sleep(0.02)
+except OSError as error:
+    print('refused', error.errno); sys.exit(7)
+print('written')
+";
+
+#[test]
+fn disk() {
+    require!(userns);
+    Bomb::python(DISK)
+        .option("--disk=20m")
+        .status(&[7, 137])
+        .explained("disk limit")
+        .go_off();
+}
+
+#[test]
+fn a_disk_in_memory() {
+    require!(userns);
+    Bomb::python(DISK)
+        .option("--disk=20m,backing=tmpfs")
+        .status(&[7])
+        .says("refused 28")
+        .explained("disk limit")
+        .go_off();
+}
+
+#[test]
+fn inodes() {
+    require!(userns);
+    Bomb::python(
+        "
+import os, sys, time
+os.mkdir('/bomb-inodes'); os.chdir('/bomb-inodes')
+try:
+    for n in range(200000):
+        os.close(os.open(str(n), os.O_CREAT | os.O_WRONLY))
+        if n % 500 == 0: time.sleep(0.05)
+except OSError as error:
+    print('refused', error.errno); sys.exit(7)
+print('made')
+",
+    )
+    .option("--disk=1g,inodes=2000")
+    .within(Duration::from_secs(60))
+    .status(&[7, 137])
+    .explained("disk limit")
+    .go_off();
+}
