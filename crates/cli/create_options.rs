@@ -282,6 +282,11 @@ impl CreateOptions {
             .collect()
     }
 
+    /// `--cidfile` was given.
+    pub(crate) fn has_id_file(&self) -> bool {
+        self.cidfile.is_some()
+    }
+
     /// Takes the file of `--cidfile` before anything is created: two sandboxes cannot get the same one.
     pub(crate) fn id_file(&self) -> Result<Option<IdFile>> {
         let Some(path) = &self.cidfile else {

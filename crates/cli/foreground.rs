@@ -10,11 +10,11 @@ use shedbox_linux::{stream, terminal};
 use shedbox_spec::{Error, detach_keys};
 
 /// SIGINT and SIGTERM: after the third of these we leave whether the command has ended or not.
-const IMPATIENT: [i32; 2] = [2, 15];
+pub(crate) const IMPATIENT: [i32; 2] = [2, 15];
 /// SIGWINCH.
-const RESIZED: i32 = 28;
+pub(crate) const RESIZED: i32 = 28;
 /// Signals that are passed on to the command: HUP, INT, QUIT, USR1, USR2, ALRM, TERM; and SIGWINCH for its terminal.
-const SIGNALS: [i32; 8] = [1, 2, 3, 10, 12, 14, 15, RESIZED];
+pub(crate) const SIGNALS: [i32; 8] = [1, 2, 3, 10, 12, 14, 15, RESIZED];
 
 /// How it went.
 #[derive(Debug)]

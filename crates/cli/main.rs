@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod confined;
 mod copy_path;
 mod create_options;
 mod env;

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use shedbox_client::{Client, Follow, Sandbox, Stdio};
+use shedbox_spec::Error;
 
 use super::create::create;
-use crate::create_options::CreateOptions;
+use crate::create_options::{CreateOptions, Pull, current_dir};
+use crate::exec_env;
 use crate::foreground::{self, Ending, Foreground};
 use crate::render;
 
@@ -24,13 +26,30 @@ pub(crate) struct Args {
     /// Keys that leave an interactive terminal without ending the command
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    /// What holds the command: `namespaces` are a sandbox. `landlock` is weaker and for hosts where there can be no
+    /// user namespaces: the command runs on the host's own file system, without a sandbox that could be named or kept
+    #[arg(long, value_name = "MEANS", value_enum, default_value_t)]
+    isolation: Isolation,
     #[command(flatten)]
     options: CreateOptions,
+}
+
+/// What holds a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Isolation {
+    /// A sandbox
+    #[default]
+    Namespaces,
+    /// Landlock and a system call filter alone
+    Landlock,
 }
 
 /// Runs it.
 pub(crate) fn run(args: Args) -> Result<u8> {
     let options = &args.options;
+    if args.isolation == Isolation::Landlock {
+        return confined(&args);
+    }
     let keys = foreground::keys(args.detach_keys.as_deref())?;
     let mut id_file = options.id_file()?;
     // Without a main process there is nothing to be in the foreground for.
@@ -69,6 +88,25 @@ pub(crate) fn run(args: Args) -> Result<u8> {
         ending => settle(&sandbox, ending),
     }
     Ok(foreground::status(&ending))
+}
+
+/// Runs it without a sandbox.
+fn confined(args: &Args) -> Result<u8> {
+    let asked = [
+        (args.detach, "--detach"),
+        (args.detach_keys.is_some(), "--detach-keys"),
+        (args.options.has_id_file(), "--cidfile"),
+        (args.options.pull == Pull::Always, "--pull"),
+    ];
+    if let Some((_, option)) = asked.into_iter().find(|(asked, _)| *asked) {
+        return Err(Error::invalid(format!(
+            "`--isolation landlock` leaves no sandbox, so `{option}` cannot be had"
+        ))
+        .with_hint("leave that option out, or run the command in a sandbox")
+        .into());
+    }
+    let spec = args.options.spec(&current_dir()?, exec_env::own)?;
+    crate::confined::run(&spec)
 }
 
 /// Removes a sandbox whose main process cannot be started: it has never run and never will.

@@ -97,13 +97,20 @@ fn refused(error: KernelError) -> Error {
              /etc/subgid must name this user; see `shedbox doctor`",
         ),
         (_, Errno::ENOSPC) => Error::new(Kind::Exhausted, message)
-            .with_hint("raise the sysctl user.max_user_namespaces; see `shedbox doctor`"),
+            .with_hint(
+                "raise the sysctl user.max_user_namespaces; see `shedbox doctor`. Without user namespaces, `shedbox run \
+                 --isolation landlock host COMMAND` runs a command with weaker isolation",
+            ),
         (_, Errno::EPERM | Errno::EACCES) => Error::new(Kind::Denied, message).with_hint(
             "unprivileged user namespaces are closed here (kernel.unprivileged_userns_clone, AppArmor, a container); \
-             see `shedbox doctor`",
+             see `shedbox doctor`. Without them, `shedbox run --isolation landlock host COMMAND` runs a command with \
+             weaker isolation",
         ),
         (_, Errno::EINVAL) => Error::new(Kind::Unsupported, message)
-            .with_hint("this kernel was built without user namespaces; see `shedbox doctor`"),
+            .with_hint(
+                "this kernel was built without user namespaces; `shedbox run --isolation landlock host COMMAND` runs a \
+                 command with weaker isolation",
+            ),
         _ => Error::internal(message),
     }
 }

@@ -146,7 +146,8 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
         Errno::EPERM | Errno::EACCES if namespaces => (
             Kind::Denied,
             hint(
-                "user namespaces are closed to this user; `shedbox doctor` names the setting to change",
+                "user namespaces are closed to this user; `shedbox doctor` names the setting to change. Without them, \
+                 `shedbox run --isolation landlock host COMMAND` runs a command with weaker isolation",
             ),
         ),
         Errno::ENOSPC if namespaces => (

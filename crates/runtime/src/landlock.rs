@@ -35,6 +35,9 @@ const ALWAYS: [&str; 8] = [
     "/proc",
 ];
 
+/// POSIX message queues.
+const QUEUES: &str = "/dev/mqueue";
+
 /// Enters the domain that `spec` asks for. `own` are directories that init itself goes on using.
 pub(crate) fn enter(
     spec: &LandlockSpec,
@@ -50,7 +53,7 @@ pub(crate) fn enter(
     }
     let mut domain = Domain::new(abi);
     let root = inroot::open_root().stage(STAGE)?;
-    let opened: Vec<_>;
+    let (opened, queues): (Vec<_>, _);
     if !in_force.files.is_empty() {
         domain.handle_files();
         for dir in own {
@@ -74,6 +77,9 @@ pub(crate) fn enter(
             }
         } else {
             domain.allow(root.as_fd(), Reach::All);
+            // mq_open(3) goes through a mount of the kernel's own, which is nowhere beneath the root.
+            queues = inroot::open_with(&root, QUEUES, OFlags::PATH).stage(STAGE)?;
+            domain.allow(queues.as_fd(), Reach::All);
         }
     }
     domain.tcp_bind = spec.tcp_bind.as_deref();
