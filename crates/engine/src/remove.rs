@@ -135,7 +135,7 @@ fn why_removed(sandbox: &Sandbox) -> DieReason {
         DieReason::Owner
     } else if record
         .expires_at
-        .is_some_and(|at| at <= jiff::Timestamp::now())
+        .is_some_and(|at| at.as_millisecond() <= jiff::Timestamp::now().as_millisecond() + 1)
     {
         DieReason::Lifetime
     } else {
