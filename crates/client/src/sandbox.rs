@@ -302,7 +302,7 @@ impl Sandbox {
     /// What the default filter would have denied since the generation began; `None` when it is not in the log mode.
     pub fn denials(&self) -> Result<Option<Vec<Denial>>> {
         match self.ask(&Request::Denials, &[])? {
-            Reply::Denials(denials) => Ok(denials),
+            Reply::Denials { seen } => Ok(seen),
             other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
         }
     }

@@ -232,8 +232,11 @@ pub enum Reply {
     Failed(Error),
     /// Answer to [`Request::Stats`].
     Stats(Stats),
-    /// Answer to [`Request::Denials`]. `None` when the sandbox is not in the log mode.
-    Denials(Option<Vec<Denial>>),
+    /// Answer to [`Request::Denials`].
+    Denials {
+        /// Absent when the sandbox is not in the log mode.
+        seen: Option<Vec<Denial>>,
+    },
     /// Answer to [`Request::Status`].
     Status(InitStatus),
     /// Answer to [`Request::Features`].

@@ -23,7 +23,7 @@ pub struct DeniedCall {
     pub count: u64,
     /// The error that it would have got.
     pub answer: String,
-    /// The first three arguments, lower halves, where they decide.
+    /// Of the first three arguments the bits that decide, where some do.
     pub arguments: Vec<[u32; 3]>,
 }
 
@@ -41,10 +41,9 @@ pub fn named(
             let decides = rules.is_some_and(|rules| is_conditional(rules));
             DeniedCall {
                 answer: answer(rules, denial),
-                arguments: if decides {
-                    denial.arguments.clone()
-                } else {
-                    Vec::new()
+                arguments: match rules.filter(|_| decides) {
+                    Some(rules) => deciding(rules, denial),
+                    None => Vec::new(),
                 },
                 call: name,
                 abi: abi.to_owned(),
@@ -244,6 +243,40 @@ fn conditional(call: &str, rules: &[Decision], denials: &[&Denial]) -> Option<Ve
         }
     }
     Some(all)
+}
+
+/// The bits that decide, of each argument that does.
+fn masks(rules: &[Decision]) -> Vec<(u32, u32)> {
+    let mut masks: Vec<(u32, u32)> = Vec::new();
+    for condition in rules.iter().flat_map(|rule| &rule.conditions) {
+        match masks
+            .iter_mut()
+            .find(|(index, _)| *index == condition.index)
+        {
+            Some((_, mask)) => *mask |= condition.mask,
+            None => masks.push((condition.index, condition.mask)),
+        }
+    }
+    masks
+}
+
+/// What a denied call was made with, everything else as 0.
+fn deciding(rules: &[Decision], denial: &Denial) -> Vec<[u32; 3]> {
+    let mut all = Vec::new();
+    for arguments in &denial.arguments {
+        let mut kept = [0; 3];
+        for (index, mask) in masks(rules) {
+            if let (Some(place), Some(argument)) =
+                (kept.get_mut(index as usize), arguments.get(index as usize))
+            {
+                *place = argument & mask;
+            }
+        }
+        if !all.contains(&kept) {
+            all.push(kept);
+        }
+    }
+    all
 }
 
 /// Every value of an argument but `values`, as conditions of which one holds. libseccomp has no "not" for 32 bits: a bit

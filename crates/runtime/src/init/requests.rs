@@ -126,8 +126,8 @@ impl Init {
                 self.connections.reply(id, &Reply::Stats(stats), &[]);
             }
             Request::Denials => {
-                let denials = self.denials.as_ref().map(Denials::list);
-                self.connections.reply(id, &Reply::Denials(denials), &[]);
+                let seen = self.denials.as_ref().map(Denials::list);
+                self.connections.reply(id, &Reply::Denials { seen }, &[]);
             }
             Request::Status => {
                 let status = self.status();
