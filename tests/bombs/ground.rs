@@ -68,10 +68,6 @@ impl Ground {
         &self.home
     }
 
-    pub(crate) fn kinship(&self) -> &Kinship {
-        &self.kinship
-    }
-
     /// Starts the sandbox that the bomb goes off in.
     pub(crate) fn start(&self, options: &[&str]) {
         let mut arguments = vec!["run", "--detach", "--idle", "--name", "victim"];
@@ -163,11 +159,11 @@ impl Ground {
         }
     }
 
-    /// Whether a reset and a removal took no more than twice their usual time.
-    pub(crate) fn in_time(reset: Duration, remove: Duration) -> Result<(), String> {
+    /// Whether a reset and a removal took no more than `factor` times their usual time.
+    pub(crate) fn in_time(reset: Duration, remove: Duration, factor: u32) -> Result<(), String> {
         let usual = USUAL.get().expect("measured");
         let slow = |what: &str, took: Duration, usual: Duration| {
-            (took > usual * 2).then(|| format!("{what} took {took:?}, usually {usual:?}"))
+            (took > usual * factor).then(|| format!("{what} took {took:?}, usually {usual:?}"))
         };
         match slow("reset", reset, usual.reset).or(slow("rm", remove, usual.remove)) {
             Some(reason) => Err(reason),

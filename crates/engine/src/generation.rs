@@ -12,7 +12,7 @@ use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_spec::api::IdMapKind;
 use shedbox_spec::exec::StdinMode;
 use shedbox_spec::generation::{GenerationSpec, MainProcess, Rootfs};
-use shedbox_spec::limits::Limits;
+use shedbox_spec::limits::{Limits, LimitsMode};
 use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
 use shedbox_store::upper;
@@ -182,6 +182,9 @@ impl Engine {
         join: Option<BorrowedFd<'_>>,
     ) -> Result<(i32, OwnedFd)> {
         let lease = lent.lease.as_ref();
+        if lease.is_some_and(Lease::limits_memory) {
+            spec.address_space = None;
+        }
         spec.cgroup = lease.map(|lease| path_text(lease.path())).transpose()?;
         let group = lease.and_then(Lease::descriptors);
         self.keeper.spawn(spec, fds, group, join)
@@ -241,7 +244,11 @@ impl Engine {
             mounts_inside: crate::validate::mounts_inside(&spec.security)?,
             masked: spec.security.masked.clone(),
             pids: self.pids(&spec.limits),
-            address_space: None,
+            // Taken back where there is a cgroup to hold it.
+            address_space: spec
+                .limits
+                .memory
+                .filter(|_| spec.limits.mode == LimitsMode::BestEffort),
             oom_group: spec.limits.oom_group,
             disk: disk_limit::room(record),
             oom_score_adj: spec.limits.oom_score_adj,

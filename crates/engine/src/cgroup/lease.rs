@@ -48,6 +48,12 @@ impl Lease {
         ])
     }
 
+    /// Whether a limit on memory holds in it.
+    pub(crate) fn limits_memory(&self) -> bool {
+        let place = self.cgroups.place();
+        place.is_ok_and(|place| place.controllers.iter().any(|name| name == "memory"))
+    }
+
     /// Ends every process in it, init too.
     pub(crate) fn kill(&self) {
         if let Err(error) = self.group.kill() {
