@@ -11,7 +11,21 @@ mod support;
 
 #[path = "limits/causes.rs"]
 mod causes;
+#[path = "limits/cgroup.rs"]
+mod cgroup;
+#[path = "limits/commands.rs"]
+mod commands;
 #[path = "limits/disk.rs"]
 mod disk;
+#[path = "limits/errors.rs"]
+mod errors;
 #[path = "limits/guards.rs"]
 mod guards;
+#[path = "limits/leaks.rs"]
+mod leaks;
+#[path = "limits/pause.rs"]
+mod pause;
+#[path = "limits/stats.rs"]
+mod stats;
+#[path = "limits/subject.rs"]
+mod subject;

@@ -67,6 +67,10 @@ pub(crate) enum Need {
     Image(&'static str),
     /// A cgroup of version 2 of the user's own, with the controllers that limits need.
     Cgroup,
+    /// No such cgroup: what is to be seen without one.
+    NoCgroup,
+    /// A kernel whose Landlock has this ABI.
+    Landlock(u32),
 }
 
 impl Need {
@@ -85,6 +89,11 @@ impl Need {
                 (!lane.many_ids()).then(|| "the user has no subordinate ids".to_owned())
             }
             Self::Root => (lane != Lane::Root).then(|| "only for root".to_owned()),
+            Self::Landlock(needed) => {
+                let found = shedbox_linux::probe::landlock_abi();
+                (found < needed)
+                    .then(|| format!("this kernel has Landlock ABI {found}, below {needed}"))
+            }
             Self::Program(name) => {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
@@ -94,6 +103,8 @@ impl Need {
                 "no cgroup v2 with memory and pids is delegated to the user; run `make test-vm`"
                     .to_owned()
             }),
+            Self::NoCgroup => has_own_cgroup()
+                .then(|| "a cgroup v2 with memory and pids is delegated to the user".to_owned()),
             Self::Image(name) => {
                 let layout = super::images::directory().join(name).join("index.json");
                 (!layout.is_file()).then(|| {
@@ -107,7 +118,10 @@ impl Need {
     /// The guests of `scripts/test-vm` are there for the cgroups they delegate.
     pub(crate) fn is_about_the_lane(self) -> bool {
         let guest = std::env::var_os("SHEDBOX_TEST_GUEST").is_some_and(|value| value == "1");
-        matches!(self, Self::ManyIds | Self::Root) || (matches!(self, Self::Cgroup) && !guest)
+        matches!(
+            self,
+            Self::ManyIds | Self::Root | Self::Landlock(_) | Self::NoCgroup
+        ) || (matches!(self, Self::Cgroup) && !guest)
     }
 }
 
@@ -144,7 +158,8 @@ pub(crate) fn skip(need: Need, missing: &str) {
 }
 
 /// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`,
-/// `require!(program "umoci")`, `require!(image "debian")`, `require!(cgroup)`, or several, separated by commas.
+/// `require!(program "umoci")`, `require!(landlock 4)`, `require!(image "debian")`, `require!(cgroup)`,
+/// `require!(no_cgroup)`, or several, separated by commas.
 ///
 /// The line it prints begins with `SKIPPED`. Under `SHEDBOX_TEST_STRICT=1` a missing program, image or user namespace is
 /// a failure; a test for another lane is still only skipped.
@@ -163,6 +178,8 @@ macro_rules! require {
     (@need many_ids) => { $crate::support::lane::Need::ManyIds };
     (@need root) => { $crate::support::lane::Need::Root };
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
+    (@need landlock $abi:literal) => { $crate::support::lane::Need::Landlock($abi) };
+    (@need no_cgroup) => { $crate::support::lane::Need::NoCgroup };
     (@need cgroup) => { $crate::support::lane::Need::Cgroup };
     (@need image $name:literal) => { $crate::support::lane::Need::Image($name) };
 }
