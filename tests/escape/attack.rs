@@ -133,6 +133,11 @@ impl Seen {
         assert_eq!(seen, expected);
     }
 
+    /// The whole output.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// What came of `what`.
     #[track_caller]
     pub(crate) fn outcome(&self, what: &str) -> &str {
