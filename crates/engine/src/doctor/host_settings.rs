@@ -1,8 +1,8 @@
 //! Settings of the host that decide how much of the kernel's code a process without rights can reach, and what an escape
 //! would gain. Source: Documentation/admin-guide/sysctl.
 
-use super::proc_files::{read, sysctl};
-use super::{Check, Entry, set_sysctl};
+use super::proc_files::{kernel_version, read, sysctl};
+use super::{Check, Entry, add_kernel_argument, set_sysctl};
 
 /// A sysctl that should have at least some value.
 struct Setting {
@@ -17,7 +17,13 @@ struct Setting {
     good: &'static str,
     /// When it is not.
     bad: &'static str,
+    /// First Linux whose absence of the switch means that there is nothing to close. On earlier ones, or where a module
+    /// brings the switch, all is open without it.
+    closed_without: Option<(u32, u32)>,
 }
+
+/// Every kernel that sandboxes run on has the switch if it has what it closes.
+const ALWAYS: Option<(u32, u32)> = Some((0, 0));
 
 const SETTINGS: [Setting; 5] = [
     Setting {
@@ -28,6 +34,7 @@ const SETTINGS: [Setting; 5] = [
         better: 1,
         good: "processes of the user cannot trace each other at will",
         bad: "whatever runs as this user outside of sandboxes can trace daemon and clients; sandboxes cannot",
+        closed_without: None,
     },
     Setting {
         id: "unprivileged-bpf",
@@ -37,6 +44,7 @@ const SETTINGS: [Setting; 5] = [
         better: 2,
         good: "users may load no BPF programs; inside the filter refuses them too",
         bad: "users may load BPF programs; inside the filter refuses them, so only an unconfined sandbox is concerned",
+        closed_without: ALWAYS,
     },
     Setting {
         id: "io-uring",
@@ -46,6 +54,7 @@ const SETTINGS: [Setting; 5] = [
         better: 2,
         good: "users may use no io_uring; inside the filter refuses it too",
         bad: "users may use io_uring; inside the filter refuses it, so only an unconfined sandbox is concerned",
+        closed_without: Some((6, 6)),
     },
     Setting {
         id: "dmesg",
@@ -55,6 +64,7 @@ const SETTINGS: [Setting; 5] = [
         better: 1,
         good: "users cannot read them; inside the filter and a mask close them too",
         bad: "users can read them; inside the filter and a mask close them",
+        closed_without: ALWAYS,
     },
     Setting {
         id: "kernel-addresses",
@@ -64,13 +74,16 @@ const SETTINGS: [Setting; 5] = [
         better: 1,
         good: "users see none; inside the files that show them are masked",
         bad: "files of /proc show them to users; inside those files are masked",
+        closed_without: ALWAYS,
     },
 ];
 
 pub(super) fn checks() -> Vec<Check> {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = kernel_version(release.trim()).unwrap_or_default();
     let mut checks: Vec<Check> = SETTINGS
         .iter()
-        .map(|setting| judge(setting, sysctl(setting.name)))
+        .map(|setting| judge(setting, sysctl(setting.name), kernel))
         .collect();
     checks.push(userfaultfd(sysctl("vm.unprivileged_userfaultfd")));
     checks.push(number_of_namespaces(sysctl("user.max_user_namespaces")));
@@ -89,16 +102,23 @@ pub(super) fn checks() -> Vec<Check> {
     checks
 }
 
-fn judge(setting: &Setting, value: Option<u64>) -> Check {
+fn judge(setting: &Setting, value: Option<u64>, kernel: (u32, u32)) -> Check {
     let entry = Entry {
         id: setting.id,
         title: setting.title,
     };
     match value {
-        // The code is not there, or its setting is hidden; the filter closes it inside either way.
-        None => entry.ok(
+        None if setting.closed_without.is_some_and(|since| kernel >= since) => entry.ok(
             format!("{} does not exist here", setting.name),
-            "this kernel has no such switch, and inside the filter or a mask decides",
+            "this kernel lacks what it would close",
+        ),
+        None => entry.degraded(
+            format!("{} does not exist here", setting.name),
+            setting.bad,
+            match setting.closed_without {
+                Some(_) => "sudo apt update && sudo apt full-upgrade && sudo reboot".to_owned(),
+                None => add_kernel_argument("yama", "lsm=yama,$(cat /sys/kernel/security/lsm)"),
+            },
         ),
         Some(value) if value >= setting.least => {
             entry.ok(format!("{} = {value}", setting.name), setting.good)
@@ -280,12 +300,25 @@ mod tests {
     #[test]
     fn settings() {
         for setting in &SETTINGS {
-            assert_eq!(judge(setting, None).level, Level::Ok, "{}", setting.id);
-            assert_eq!(judge(setting, Some(2)).level, Level::Ok, "{}", setting.id);
-            let open = judge(setting, Some(0));
+            let judge = |value| judge(setting, value, (6, 12));
+            assert_eq!(judge(Some(2)).level, Level::Ok, "{}", setting.id);
+            let open = judge(Some(0));
             assert_eq!(open.level, Level::Degraded, "{}", setting.id);
             assert!(open.fix.unwrap().contains(setting.name), "{}", setting.id);
         }
+        let absent = |id: &str, kernel| {
+            let setting = SETTINGS.iter().find(|setting| setting.id == id).unwrap();
+            judge(setting, None, kernel)
+        };
+        assert_eq!(absent("io-uring", (6, 12)).level, Level::Ok);
+        assert_eq!(absent("io-uring", (6, 1)).level, Level::Degraded);
+        assert_eq!(absent("dmesg", (6, 1)).level, Level::Ok);
+        assert!(
+            absent("ptrace-scope", (6, 12))
+                .fix
+                .unwrap()
+                .contains("lsm=yama")
+        );
         assert_eq!(userfaultfd(Some(1)).level, Level::Degraded);
         assert_eq!(userfaultfd(Some(0)).level, Level::Ok);
         assert_eq!(number_of_namespaces(Some(0)).level, Level::Missing);
