@@ -5,7 +5,6 @@ use std::process::{Child, Stdio};
 
 use shedbox_linux::process::signal;
 
-use crate::attempt::abi;
 use crate::confined::{impossible, run};
 use crate::require;
 use crate::support::{Case, Home, eventually, program, scratch_base};
@@ -121,10 +120,7 @@ fn signals_are_passed_on() {
 /// Where there really are no user namespaces: in a sandbox, whose filter refuses them.
 #[test]
 fn it_runs_where_there_are_no_user_namespaces() {
-    require!(userns);
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, landlock 1);
     let program = program();
     let dir = program.parent().expect("a directory");
     let case = Case::host()

@@ -5,6 +5,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 
 use crate::attempt::{abi, from_abi, python};
 use crate::confined::{impossible, said};
+use crate::require;
 use crate::support::{scratch_base, unique};
 
 /// The attempts without a sandbox.
@@ -158,9 +159,7 @@ attempt('own', lambda: os.kill(child, 9))
 /// TCP to the ports that are named and nothing else: no other protocol, no other kind.
 #[test]
 fn ports() {
-    if impossible() || abi() < 4 {
-        return;
-    }
+    require!(landlock 4);
     let (open, closed) = (
         std::net::TcpListener::bind("127.0.0.1:0").expect("bind"),
         std::net::TcpListener::bind("127.0.0.1:0").expect("bind"),

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use shedbox_linux::seqpacket::SeqPacket;
 
-use crate::attempt::{abi, from_abi, python};
+use crate::attempt::{from_abi, python};
 use crate::require;
 use crate::support::{Case, Home, Lane, eventually, scratch_base, unique};
 
@@ -126,10 +126,7 @@ fn commands_of_a_sandbox_share_the_domain() {
 /// Each kind of process: an exec, one with a terminal, one in the background, one as another user, the main process.
 #[test]
 fn every_command_is_in_it() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let home = Home::new();
     let dir = tempfile::tempdir_in(scratch_base()).expect("a directory");
     let volume = format!("{}:/work", dir.path().display());
@@ -194,10 +191,7 @@ fn every_command_is_in_it() {
 /// A program may deny itself more.
 #[test]
 fn a_program_adds_a_domain_of_its_own() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let [python, flag, program] = python(
         "
 attributes = ctypes.create_string_buffer(struct.pack('Q', 4))  # read_file

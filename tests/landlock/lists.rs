@@ -74,10 +74,7 @@ fn refused_without_landlock() {
 /// and later those that would add rights).
 #[test]
 fn moving_across_the_border() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let (case, _dir) = with_lists();
     let inside = if abi() >= 2 { "ok" } else { "EXDEV" };
     attempts(
@@ -99,10 +96,7 @@ attempt('link in', lambda: os.link('/work/read/file', '/work/write/link'))
 
 #[test]
 fn cutting_off() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let (case, _dir) = with_lists();
     let denied = from_abi(3, "EACCES");
     attempts(
@@ -118,10 +112,7 @@ attempt('rw', lambda: os.truncate('/work/write/file', 0))
 /// What programs need to start is there without being named; what they could do beyond that is not.
 #[test]
 fn devices_and_proc_are_there() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let case = Case::host().option(SYSTEM);
     attempts(
         case,
@@ -147,10 +138,7 @@ attempt('sys', lambda: os.listdir('/sys'))
 
 #[test]
 fn a_missing_path_is_an_error() {
-    require!(userns);
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, landlock 1);
     let home = Home::shared();
     home.refused(
         [
@@ -174,10 +162,7 @@ fn a_missing_path_is_an_error() {
 /// A link in the image leads to where it leads inside, never outside.
 #[test]
 fn paths_resolve_inside() {
-    require!(userns, program "python3");
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, program "python3", landlock 1);
     let dir = tempfile::tempdir_in(scratch_base()).expect("a directory");
     std::os::unix::fs::symlink("/../../../../tmp", dir.path().join("link")).expect("symlink");
     let case = Case::host()
@@ -191,10 +176,7 @@ fn paths_resolve_inside() {
 /// changes nothing of it.
 #[test]
 fn it_works_with_little() {
-    require!(userns);
-    if abi() == 0 {
-        return;
-    }
+    require!(userns, landlock 1);
     Case::host()
         .option("--landlock-ro=/usr,/bin,/lib,/lib64")
         .option("--workdir=/made/here")

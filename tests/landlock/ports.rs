@@ -53,10 +53,7 @@ fn only_the_ports_that_are_named() {
 /// What is not asked for is not limited: a list of one kind leaves the other kind alone.
 #[test]
 fn one_list_leaves_the_other_kind_alone() {
-    require!(userns, program "python3");
-    if abi() < 4 {
-        return;
-    }
+    require!(userns, program "python3", landlock 4);
     let [python, flag, program] = python(ATTEMPTS);
     Case::host()
         .option("--allow-tcp-connect=none")

@@ -69,6 +69,8 @@ pub(crate) enum Need {
     Cgroup,
     /// No such cgroup: what is to be seen without one.
     NoCgroup,
+    /// The guest of `scripts/test-vm` that has this name.
+    Guest(&'static str),
     /// A kernel whose Landlock has this ABI.
     Landlock(u32),
 }
@@ -89,6 +91,10 @@ impl Need {
                 (!lane.many_ids()).then(|| "the user has no subordinate ids".to_owned())
             }
             Self::Root => (lane != Lane::Root).then(|| "only for root".to_owned()),
+            Self::Guest(name) => {
+                let here = std::env::var("SHEDBOX_TEST_GUEST_NAME").unwrap_or_default();
+                (here != name).then(|| format!("only in the guest `{name}` of `make test-vm`"))
+            }
             Self::Landlock(needed) => {
                 let found = shedbox_linux::probe::landlock_abi();
                 (found < needed)
@@ -180,6 +186,7 @@ macro_rules! require {
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
     (@need landlock $abi:literal) => { $crate::support::lane::Need::Landlock($abi) };
     (@need no_cgroup) => { $crate::support::lane::Need::NoCgroup };
+    (@need guest $name:literal) => { $crate::support::lane::Need::Guest($name) };
     (@need cgroup) => { $crate::support::lane::Need::Cgroup };
     (@need image $name:literal) => { $crate::support::lane::Need::Image($name) };
 }
