@@ -6,6 +6,7 @@
 
 use libseccomp::{ScmpArch, ScmpSyscall};
 
+use super::bpf::Half;
 use super::compile::Mode;
 use super::plan::{Decision, Plan};
 use super::{bpf, newer};
@@ -35,44 +36,55 @@ pub(super) fn decide(plan: &Plan, mode: Mode) -> Vec<u64> {
     all
 }
 
+/// One comparison: 32 bits of an argument under a mask.
+#[derive(Clone, Copy)]
+struct Test {
+    place: (u32, Half, u32),
+    value: u32,
+}
+
+fn tests(rule: &Decision) -> Vec<Test> {
+    let halves = rule.conditions.iter().flat_map(|condition| {
+        [(Half::Low, 0), (Half::High, 32)].map(|(half, shift)| Test {
+            place: (condition.index, half, (condition.mask >> shift) as u32),
+            value: (condition.value >> shift) as u32,
+        })
+    });
+    halves.filter(|test| test.place.2 != 0).collect()
+}
+
 fn block(call: &str, rules: &[Decision], plan: &Plan, mode: Mode) -> Vec<u64> {
     let mut block = Vec::new();
-    // What is loaded when a rule did not fit, where that is the same whichever of its conditions failed.
+    // What is loaded when a rule did not fit, where that is the same whichever of its tests failed.
     let mut loaded = None;
     let mut ends = false;
     for rule in rules {
-        let mut tests: Vec<Vec<u64>> = Vec::new();
-        for condition in &rule.conditions {
-            let here = Some((condition.index, condition.mask));
-            let mut test = Vec::new();
-            if !tests.is_empty() || loaded != here {
-                test.push(bpf::load_argument(condition.index));
-                if condition.mask != u32::MAX {
-                    test.push(bpf::and(condition.mask));
+        let tests = tests(rule);
+        let mut parts: Vec<Vec<u64>> = Vec::new();
+        for test in &tests {
+            let (index, half, mask) = test.place;
+            let mut part = Vec::new();
+            if !parts.is_empty() || loaded != Some(test.place) {
+                part.push(bpf::load_argument(index, half));
+                if mask != u32::MAX {
+                    part.push(bpf::and(mask));
                 }
             }
-            test.push(u64::from(condition.value));
-            tests.push(test);
+            parts.push(part);
         }
-        loaded = match rule.conditions.as_slice() {
-            [only] => Some((only.index, only.mask)),
+        loaded = match tests.as_slice() {
+            [only] => Some(only.place),
             _ => None,
         };
-        // The comparison at the end of each test passes over the rest of the rule.
+        // The comparison at the end of each part passes over the rest of the rule, its answer included.
         let mut rest = 1;
-        let mut written = Vec::new();
-        for test in tests.into_iter().rev() {
-            let length = test.len();
-            let mut test = test;
-            if let Some(value) = test.pop() {
-                test.push(bpf::unless_equal(value as u32, rest));
-            }
-            rest += length as u8;
-            written.push(test);
+        for (part, test) in parts.iter_mut().zip(&tests).rev() {
+            part.push(bpf::unless_equal(test.value, rest));
+            rest += part.len() as u8;
         }
-        block.extend(written.into_iter().rev().flatten());
+        block.extend(parts.into_iter().flatten());
         block.push(bpf::answer(mode.action(call, rule.answer)));
-        ends = rule.conditions.is_empty();
+        ends = tests.is_empty();
     }
     if !ends {
         block.push(bpf::answer(mode.action(call, plan.otherwise)));

@@ -25,10 +25,21 @@ pub(super) fn load_architecture() -> u64 {
     load(ARCHITECTURE)
 }
 
-/// Loads the lower half of an argument: what the kernel looks at in an `int`. The machines of the profiles are
-/// little-endian.
-pub(super) fn load_argument(index: u32) -> u64 {
-    load(ARGUMENTS + 8 * index)
+/// Which 32 bits of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// What the kernel looks at in an `int`.
+    Low,
+    High,
+}
+
+/// Loads half of an argument. The machines of the profiles are little-endian.
+pub(super) fn load_argument(index: u32, half: Half) -> u64 {
+    let offset = match half {
+        Half::Low => 0,
+        Half::High => 4,
+    };
+    load(ARGUMENTS + 8 * index + offset)
 }
 
 /// Keeps the bits of a mask.

@@ -188,3 +188,7 @@ fn unknown_calls_are_missing(filter: Vec<u64>, newest: i32) -> Vec<u64> {
     all.extend(filter);
     all
 }
+
+#[cfg(test)]
+#[path = "custom_tests.rs"]
+mod tests;

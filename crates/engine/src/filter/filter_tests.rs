@@ -152,6 +152,11 @@ fn answers_of_the_default() {
             ("ioctl", second(HIGH | 0x5413), ALLOW),
             ("ioctl", second(0x8000_5412), ALLOW),
             ("ioctl", second(0), ALLOW),
+            ("prlimit64", [0, 7, 1 << 40, 0, 0, 0], ALLOW),
+            ("prlimit64", [HIGH, 7, 1 << 40, 0, 0, 0], ALLOW), // a process's own: the id is an int
+            ("prlimit64", [1, 7, 0, 1 << 40, 0, 0], ALLOW),
+            ("prlimit64", [1, 7, 1 << 40, 0, 0, 0], EPERM),
+            ("prlimit64", [1, 7, 8, 0, 0, 0], EPERM),
             ("personality", first(0), ALLOW),
             ("personality", first(8), ALLOW),
             ("personality", first(0x2_0000), ALLOW),

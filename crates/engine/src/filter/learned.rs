@@ -165,7 +165,7 @@ fn fits(rule: &Decision, arguments: [u32; 3]) -> bool {
     rule.conditions.iter().all(|condition| {
         arguments
             .get(condition.index as usize)
-            .is_some_and(|argument| argument & condition.mask == condition.value)
+            .is_some_and(|argument| (u64::from(*argument) ^ condition.value) as u32 & condition.mask as u32 == 0)
     })
 }
 
@@ -210,7 +210,7 @@ fn conditional(call: &str, rules: &[Decision], denials: &[&Denial]) -> Option<Ve
             }
             (Answer::Allow, conditions) => all.push(allow(conditions)),
             // What is refused by value comes before everything else is allowed.
-            (Answer::Errno(_), [only]) => refused.push(only.value),
+            (Answer::Errno(_), [only]) => refused.push(only.value as u32),
             (Answer::Errno(_), _) => {}
         }
     }
@@ -221,8 +221,8 @@ fn conditional(call: &str, rules: &[Decision], denials: &[&Denial]) -> Option<Ve
             .iter_mut()
             .find(|(index, _)| *index == condition.index)
         {
-            Some((_, mask)) => *mask |= condition.mask,
-            None => masks.push((condition.index, condition.mask)),
+            Some((_, mask)) => *mask |= condition.mask as u32,
+            None => masks.push((condition.index, condition.mask as u32)),
         }
     }
     for arguments in denials.iter().flat_map(|denial| &denial.arguments) {
@@ -232,8 +232,8 @@ fn conditional(call: &str, rules: &[Decision], denials: &[&Denial]) -> Option<Ve
                 let argument = arguments.get(*index as usize)?;
                 Some(Condition {
                     index: *index,
-                    mask: *mask,
-                    value: argument & mask,
+                    mask: u64::from(*mask),
+                    value: u64::from(argument & mask),
                 })
             })
             .collect();
@@ -253,8 +253,8 @@ fn masks(rules: &[Decision]) -> Vec<(u32, u32)> {
             .iter_mut()
             .find(|(index, _)| *index == condition.index)
         {
-            Some((_, mask)) => *mask |= condition.mask,
-            None => masks.push((condition.index, condition.mask)),
+            Some((_, mask)) => *mask |= condition.mask as u32,
+            None => masks.push((condition.index, condition.mask as u32)),
         }
     }
     masks
@@ -290,25 +290,22 @@ fn everything_but(index: u32, values: &[u32]) -> Vec<Condition> {
         }];
     };
     let differing = values.iter().fold(0, |bits, value| bits | (value ^ first));
+    let condition = |mask: u32, value: u32| Condition {
+        index,
+        mask: u64::from(mask),
+        value: u64::from(value),
+    };
     let mut all: Vec<Condition> = (0..32)
         .map(|bit| 1 << bit)
         .filter(|bit| differing & bit == 0)
-        .map(|bit| Condition {
-            index,
-            mask: bit,
-            value: !first & bit,
-        })
+        .map(|bit| condition(bit, !first & bit))
         .collect();
     // Subsets of the differing bits; refused values are few and near each other.
     let mut subset = differing;
     loop {
         let value = (first & !differing) | subset;
         if !values.contains(&value) {
-            all.push(Condition {
-                index,
-                mask: u32::MAX,
-                value,
-            });
+            all.push(condition(u32::MAX, value));
         }
         if subset == 0 {
             return all;

@@ -68,7 +68,7 @@ fn the_profile_is_the_default_and_what_was_seen() {
     let default = crate::filter::compile::compile(&plan, Mode::default()).unwrap();
     let learned_calls = [250, 41, 272, 425, 457];
     for call in 0..470 {
-        if !learned_calls.contains(&call) && ![16, 56, 53, 135].contains(&call) {
+        if !learned_calls.contains(&call) && ![16, 56, 53, 135, 302].contains(&call) {
             let expected = evaluate(&default, X86_64, call, [0; 6]).0;
             assert_eq!(answer(X86_64, call, [0; 6]), expected, "call {call}");
         }
@@ -93,6 +93,12 @@ fn the_profile_is_the_default_and_what_was_seen() {
     for flags in [0x11, 0x1000_0011, 0x0002_0000, 0x4000_0000] {
         let (found, before) = is_allowed(56, 0, flags);
         assert_eq!(found, before, "clone {flags:#x}");
+    }
+    // prlimit64: what the pointer is decides in all of its 64 bits.
+    for limit in [0, 8, 1 << 40, u64::MAX] {
+        let arguments = [7, 0, limit, 0, 0, 0];
+        let before = evaluate(&default, X86_64, 302, arguments).0 == ALLOW;
+        assert_eq!(answer(X86_64, 302, arguments) == ALLOW, before, "{limit:#x}");
     }
     assert_eq!(is_allowed(272, 0, 0x1000_0000), (true, false));
     assert_eq!(is_allowed(272, 0, 0x4000_0000), (false, false));

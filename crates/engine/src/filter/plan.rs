@@ -17,13 +17,13 @@ pub(super) enum Answer {
     Errno(i32),
 }
 
-/// `argument & mask == value`, in the 32 bits that the kernel looks at.
+/// `argument & mask == value`. The mask has the bits that the kernel looks at: 32 of an `int`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Condition {
     /// Which argument, from 0.
     pub(super) index: u32,
-    pub(super) mask: u32,
-    pub(super) value: u32,
+    pub(super) mask: u64,
+    pub(super) value: u64,
 }
 
 /// One rule for one call.
@@ -142,8 +142,8 @@ fn read(rule: &Rule) -> Result<Decision, String> {
     for argument in &rule.arguments {
         let number = |text: &str| {
             text.strip_prefix("0x")
-                .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-                .ok_or_else(|| format!("`{text}` is not a hexadecimal number of 32 bits"))
+                .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+                .ok_or_else(|| format!("`{text}` is not a hexadecimal number"))
         };
         let (mask, value) = (number(&argument.mask)?, number(&argument.value)?);
         if argument.index > 5 || value & !mask != 0 {
