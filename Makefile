@@ -6,8 +6,6 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = $(TARGET)/$(HOST)/release
 IMAGE ?= host
-# Where another machine's kernel can be tried; see docs/troubleshooting.md.
-SHEDBOX_VM_RUN ?= $(wildcard ../shared/vm/vm-run)
 
 .PHONY: help build release lint format docs test test-vm demo bench clean
 
@@ -35,8 +33,8 @@ docs: ## generate docs/cli anew
 test: ## all tests, in every lane this user can run
 	scripts/test
 
-test-vm: ## the integration tests in a guest with another kernel
-	SHEDBOX_VM_RUN=$(SHEDBOX_VM_RUN) scripts/test-vm
+test-vm: ## integration tests in guests with other kernels, cgroup v2 and every level of Landlock; docs/lanes.md
+	scripts/test-vm
 
 demo: ## 20 episodes of a coding task in 4 sandboxes; IMAGE=<reference> for another image than the host's own programs
 	scripts/demo $(IMAGE)
