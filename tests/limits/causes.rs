@@ -1,7 +1,7 @@
 //! Why a command has ended, as its caller is told.
 
 use crate::require;
-use crate::support::{Case, Home, unique};
+use crate::support::{Case, Home, eventually, unique};
 
 /// How the main process ended, as `inspect` has it.
 fn end(home: &Home, name: &str) -> serde_json::Value {
@@ -36,7 +36,16 @@ fn a_kill_that_a_client_asked_for_is_the_clients() {
 fn a_stop_that_had_to_insist_is_a_stop() {
     require!(userns);
     let home = Home::shared();
-    let name = started(&home, "trap '' TERM; while :; do sleep 0.1; done");
+    let name = started(
+        &home,
+        "trap '' TERM; : > /ready; while :; do sleep 0.1; done",
+    );
+    eventually("the signal is ignored", || {
+        let looked = home
+            .command(["exec", &name, "test", "-e", "/ready"])
+            .status();
+        looked.unwrap().success()
+    });
     home.run(["stop", "--time=1", &name]);
     let found = end(&home, &name);
     assert_eq!(

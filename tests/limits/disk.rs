@@ -12,7 +12,13 @@ fn disk(home: &Home, name: &str) -> serde_json::Value {
 }
 
 fn status(home: &Home, name: &str) -> serde_json::Value {
-    let text = home.run(["inspect", name]);
+    let text = home.run([
+        "ps",
+        "-a",
+        "--format=json",
+        "--filter",
+        &format!("name={name}"),
+    ]);
     let list: serde_json::Value = serde_json::from_str(&text).unwrap();
     list[0]["status"].clone()
 }
@@ -25,7 +31,10 @@ fn a_file_above_the_limit_ends_the_sandbox_and_a_reset_makes_it_usable() {
         .sh("fallocate -l 64M /var/big; sleep 1000")
         .stderr("disk limit: 64")
         .status(137);
-    assert_eq!(status(case.get_home(), case.name()), "exited");
+    // The command's client is told before the daemon notices.
+    eventually("it is ended", || {
+        status(case.get_home(), case.name()) == "exited"
+    });
     let found = disk(case.get_home(), case.name());
     assert_eq!(found["backing"], "watchdog");
     assert_eq!(found["limit_bytes"], 8 << 20);

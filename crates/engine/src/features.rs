@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use shedbox_spec::api::Status;
 use shedbox_spec::control::{Reply, Request};
@@ -49,15 +50,24 @@ impl Engine {
             let state = sandbox.state();
             (state.life.status, state.live.clone())
         };
-        let Some(live) = live.filter(|_| status == Status::Running) else {
-            return Err(shedbox_spec::Error::conflict(format!(
+        let not_running = || {
+            shedbox_spec::Error::conflict(format!(
                 "sandbox {} is not running: there is nothing to look at",
                 sandbox.name()
             ))
             .with_hint(format!("start it with `shedbox start {}`", sandbox.name()))
-            .into());
         };
-        let Reply::Features(probe) = init::ask(&sandbox.socket, &Request::Features)? else {
+        let Some(live) = live.filter(|_| status == Status::Running) else {
+            return Err(not_running().into());
+        };
+        let reply = match init::ask(&sandbox.socket, &Request::Features) {
+            // It was on its way out.
+            Err(_) if live.ends_within(Duration::from_millis(200)) => {
+                return Err(not_running().into());
+            }
+            other => other?,
+        };
+        let Reply::Features(probe) = reply else {
             return Err(EngineError::Protocol {
                 party: "init".to_owned(),
                 complaint: "does not say what is in force".to_owned(),

@@ -239,7 +239,12 @@ impl Init {
 
     /// Whether it has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        pidfd::wait(self.pidfd.as_fd(), Some(Duration::ZERO)).unwrap_or(true)
+        self.ends_within(Duration::ZERO)
+    }
+
+    /// Waits so long for its end; whether it has come.
+    pub(crate) fn ends_within(&self, patience: Duration) -> bool {
+        pidfd::wait(self.pidfd.as_fd(), Some(patience)).unwrap_or(true)
     }
 
     /// For the watcher: the next message without waiting; `None` when there is none now, `Err` when the other end has

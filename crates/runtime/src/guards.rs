@@ -19,6 +19,8 @@ const COUNTS_BY_NAMESPACE: (u32, u32) = (5, 14);
 const PID_MAX_MIN: u64 = 301;
 /// Pids below this are given out only once, so they do not count as room.
 const RESERVED_PIDS: u64 = 300;
+/// The limit of the sandbox's own cgroup, where the rootfs shows it.
+const PIDS_MAX: &str = "/sys/fs/cgroup/pids.max";
 /// Room for what init starts itself while the sandbox is full.
 const PIDS_OF_INIT: u64 = 32;
 
@@ -77,7 +79,11 @@ fn lower(resource: Resource, most: u64) -> Result<(), Errno> {
 
 /// What each command sets on itself: the guards that init must not have, then what was asked for.
 pub(crate) fn of_commands(spec: &GenerationSpec) -> Vec<Ulimit> {
-    let pids = spec.pids.filter(|_| kernel() >= COUNTS_BY_NAMESPACE);
+    // A cgroup that counts them counts better, and says that it has refused one.
+    let counted = spec.cgroup.is_some() && std::fs::exists(PIDS_MAX).unwrap_or(false);
+    let pids = spec
+        .pids
+        .filter(|_| !counted && kernel() >= COUNTS_BY_NAMESPACE);
     let guards = [
         // Init is one of them.
         (Resource::Nproc, pids.map(|pids| pids + 1)),

@@ -197,13 +197,8 @@ mod tests {
             .unwrap()
             .next()
         {
-            shedbox_linux::tree::remove(
-                top.as_fd(),
-                &entry.unwrap().name,
-                &mut fresh,
-                &mut go_on,
-            )
-            .unwrap();
+            shedbox_linux::tree::remove(top.as_fd(), &entry.unwrap().name, &mut fresh, &mut go_on)
+                .unwrap();
         }
     }
 }

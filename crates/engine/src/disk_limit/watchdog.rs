@@ -107,7 +107,10 @@ impl Watchdog {
         let room = match disk::room(&engine.disk) {
             Ok(room) => room,
             Err(error) => {
-                tracing::warn!(error = error.to_string(), "cannot see how much room is left");
+                tracing::warn!(
+                    error = error.to_string(),
+                    "cannot see how much room is left"
+                );
                 return;
             }
         };
@@ -163,13 +166,7 @@ impl Watchdog {
 }
 
 /// Whether a tree has to be counted now.
-fn is_due(
-    last: Option<&Count>,
-    generation: u64,
-    limit: Usage,
-    room: &Room,
-    now: Instant,
-) -> bool {
+fn is_due(last: Option<&Count>, generation: u64, limit: Usage, room: &Room, now: Instant) -> bool {
     let Some(last) = last.filter(|last| last.generation == generation) else {
         return true;
     };

@@ -94,7 +94,9 @@ impl Init {
                 status: 137,
                 limit: groups.memory_limit(),
             };
-            self.end(&end);
+            let started = self.main.as_ref().map(|main| main.started);
+            let result = result(end.clone(), started.unwrap_or_else(Instant::now), None);
+            self.finish(result, &end);
         }
     }
 
@@ -124,19 +126,20 @@ impl Init {
         let result = self
             .around()
             .result(end, main.started, ended, main.leaf.as_ref());
-        self.finish(result);
+        self.finish(result, &End::Stopped);
     }
 
     /// The main process could not be started: the generation has no purpose.
     pub(super) fn main_never_started(&mut self, result: ExecResult) {
-        self.finish(result);
+        self.finish(result, &End::Stopped);
     }
 
-    fn finish(&mut self, result: ExecResult) {
+    /// `told`: what commands in flight are told.
+    fn finish(&mut self, result: ExecResult, told: &End) {
         self.active = false;
         self.stopping = Some(Stopping { deadline: None });
-        self.turn_away(&End::Stopped);
-        self.cut_short(&End::Stopped);
+        self.turn_away(told);
+        self.cut_short(told);
         end_everything();
         if let Some(main) = &mut self.main {
             main.drain(&mut self.log);
