@@ -538,6 +538,27 @@ fn profiles_must_say_why() {
     }
 }
 
+/// Every call on which the default differs from Docker's is in the documentation.
+#[test]
+fn differences_from_docker_are_documented() {
+    let page = include_str!("../../../../docs/seccomp.md");
+    let (blocked, allowed) = page.split_once("Allowed here, blocked there").unwrap();
+    let (_, blocked) = blocked.split_once("Blocked here, allowed there").unwrap();
+    let mut seen = 0;
+    for rule in profile::load("default").unwrap().rules {
+        let table = match rule.docker {
+            None => continue,
+            Some(profile::Docker::Allows) => blocked,
+            Some(profile::Docker::Denies) => allowed,
+        };
+        for call in rule.calls {
+            assert!(table.contains(&format!("`{call}`")), "{call}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
 /// The list of newer calls agrees with libseccomp where that knows them.
 #[test]
 fn numbers_of_newer_calls() {
