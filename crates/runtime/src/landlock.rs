@@ -47,7 +47,7 @@ pub(crate) fn enter(
     let abi = probe::landlock_abi();
     spec.check(abi)
         .map_err(|error| failure(STAGE, error.message, 0))?;
-    let in_force = LandlockInForce::of(spec, abi, !mounts_inside);
+    let in_force = LandlockInForce::of(spec, abi, spec.handles_files(abi, mounts_inside));
     if !in_force.is_domain() {
         return Ok(in_force);
     }

@@ -6,6 +6,8 @@ use crate::error::{Error, Kind, Result};
 
 /// The newest ABI whose rights shedbox knows.
 pub const NEWEST_ABI: u32 = 9;
+/// The first ABI that can allow renames across directories.
+const RENAMES_ABI: u32 = 2;
 /// The first ABI with TCP ports.
 pub const PORTS_ABI: u32 = 4;
 
@@ -101,6 +103,12 @@ impl LandlockSpec {
             .with_hint("leave out `--landlock off`, or the lists of paths and ports"));
         }
         Ok(())
+    }
+
+    /// Whether the domain handles files. Where programs are to mount it cannot: in a domain over files the kernel refuses
+    /// every mount. Unasked it does not with ABI 1, which refuses every rename across directories.
+    pub fn handles_files(&self, abi: u32, mounts_inside: bool) -> bool {
+        !mounts_inside && (abi >= RENAMES_ABI || self.has_lists())
     }
 
     /// Checks that a kernel with this ABI (0: no Landlock) can do what was asked for.
@@ -244,6 +252,24 @@ mod tests {
             error.message,
             "`--landlock require` needs Landlock ABI 9 (Linux 7.1): this kernel has no Landlock, or it is switched off"
         );
+    }
+
+    #[test]
+    fn files_are_left_alone_where_too_much_would_break() {
+        use LandlockLevel::BestEffort;
+        let (tree, lists) = (
+            asked(BestEffort, &[], None),
+            asked(BestEffort, &["/a"], None),
+        );
+        for (spec, abi, mounts_inside, files) in [
+            (&tree, 1, false, false),
+            (&tree, 2, false, true),
+            (&tree, 9, true, false),
+            (&lists, 1, false, true),
+            (&lists, 2, false, true),
+        ] {
+            assert_eq!(spec.handles_files(abi, mounts_inside), files, "{spec:?}");
+        }
     }
 
     #[test]

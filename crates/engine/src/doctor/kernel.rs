@@ -1,6 +1,7 @@
 //! The kernel itself: version, seccomp, Landlock.
 
 use shedbox_linux::{probe, seccomp};
+use shedbox_spec::landlock::{LandlockInForce, LandlockSpec, PORTS_ABI};
 
 use super::proc_files::{kernel_version, read};
 use super::{Check, Entry, add_kernel_argument};
@@ -77,7 +78,18 @@ fn landlock(abi: u32) -> Check {
             "rules on paths are in force but for renames across directories (ABI 2, Linux 5.19) or truncation (ABI 3, 6.2)",
             "sudo apt update && sudo apt full-upgrade && sudo reboot".to_owned(),
         ),
-        _ => entry.ok(format!("ABI {abi}"), "rules on paths can be set"),
+        _ => {
+            let missing = LandlockInForce::of(&LandlockSpec::default(), abi, true).missing;
+            let mut means = "rules on paths can be set".to_owned();
+            if abi >= PORTS_ABI {
+                means.push_str(", and on TCP ports");
+            }
+            if !missing.is_empty() {
+                means.push_str("; a newer kernel adds ");
+                means.push_str(&missing.join(", "));
+            }
+            entry.ok(format!("ABI {abi}"), means)
+        }
     }
 }
 
@@ -102,6 +114,14 @@ mod tests {
         assert_eq!(landlock(0).level, Level::Degraded);
         assert_eq!(landlock(2).level, Level::Degraded);
         assert_eq!(landlock(7).level, Level::Ok);
+        assert_eq!(
+            landlock(7).means,
+            "rules on paths can be set, and on TCP ports; a newer kernel adds resolve_unix"
+        );
+        assert_eq!(
+            landlock(10).means,
+            "rules on paths can be set, and on TCP ports"
+        );
         assert_eq!(
             landlock(0).fix.unwrap(),
             "echo \"GRUB_CMDLINE_LINUX=\\\"\\$GRUB_CMDLINE_LINUX lsm=landlock,$(cat /sys/kernel/security/lsm)\\\"\" | sudo \
