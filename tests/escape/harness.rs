@@ -115,8 +115,15 @@ fn a_full_pipe_and_a_stopped_tree_hold_nobody_up() {
 fn processes_of_the_host_are_not_killed_by_name() {
     require!(userns);
     // What `pkill -f` would find, were it in sight.
-    let mut victim = Command::new("sh")
-        .args(["-c", "exec sleep 1000 # sleep-of-the-host", "shedbox"])
+    let mut victim = Command::new("setpriv")
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "sh",
+            "-c",
+            "sleep 60; exit # sleep-of-the-host",
+            "shedbox",
+        ])
         .spawn()
         .unwrap();
     let (case, seen) = attack("sockets").inside(Case::host());

@@ -36,6 +36,7 @@ impl Engine {
         let _activity = self.background.activity();
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
+        validate::settle_sources(&mut request.spec)?;
         self.cgroups.check(&request.spec.limits)?;
         if let Some(limit) = &mut request.spec.limits.disk {
             self.settle_disk_limit(limit)?;

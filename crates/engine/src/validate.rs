@@ -167,6 +167,25 @@ pub(crate) fn host(spec: &SandboxSpec) -> Result<()> {
     Ok(())
 }
 
+/// Puts what volume sources lead to in their place. Generations follow no link on the way to a source: a sandbox that
+/// can write there, through another volume, would choose what its next generation mounts (CVE-2021-30465 and its kin).
+/// After [`host`].
+pub(crate) fn settle_sources(spec: &mut SandboxSpec) -> Result<()> {
+    for mount in &mut spec.mounts {
+        let Mount::Bind { source, .. } = mount else {
+            continue;
+        };
+        let settled = std::fs::canonicalize(&*source)
+            .map_err(|error| Error::invalid(format!("volume source `{source}`: {error}")))?;
+        *source = settled.into_os_string().into_string().map_err(|_| {
+            Error::invalid(format!(
+                "volume source `{source}` leads to a path that is not UTF-8"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

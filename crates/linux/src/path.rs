@@ -33,6 +33,15 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).call("open", || show(path))
 }
 
+/// A handle (`O_PATH`) to what an absolute path names without a symbolic link anywhere on the way.
+///
+/// Source: openat2(2) with `RESOLVE_NO_SYMLINKS`; a link gives ELOOP.
+pub fn handle_without_links(path: &str) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+        .call("openat2", || format!("{path}, no symbolic links"))
+}
+
 /// Opens a directory by name.
 ///
 /// Source: openat(2) with `O_DIRECTORY|O_NOFOLLOW`; a symbolic link gives ENOTDIR or ELOOP.

@@ -7,7 +7,7 @@
 //! /proc has to be mounted before the old root goes: in a user namespace the kernel allows a new proc only where one is
 //! visible in full already. Targets of volumes are resolved after it has gone, so no path of the host is in reach.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::inroot::Kind;
@@ -185,7 +185,10 @@ fn bind<'a>(
     attributes: Attributes,
     stage: &str,
 ) -> Result<Pending<'a>, Failure> {
-    let tree = mount::clone_tree(source, true).stage(stage)?;
+    // The source was free of links when the sandbox was created. Whoever can write to a directory on the way must not
+    // have the next generation mount something else.
+    let source = path::handle_without_links(source).stage(stage)?;
+    let tree = mount::clone_tree_fd(source.as_fd()).stage(stage)?;
     if attributes != Attributes::default() {
         mount::set_attributes(tree.as_fd(), attributes, true).stage(stage)?;
     }
@@ -232,7 +235,9 @@ fn copy_on_write<'a>(
 ) -> Result<Pending<'a>, Failure> {
     let dir = format!("{cow_dir}/{index}");
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
-    let lower = [source.to_owned()];
+    // As for other volumes: the name leads through the descriptor, not along the path again.
+    let source = path::handle_without_links(source).stage("volume")?;
+    let lower = [format!("/proc/self/fd/{}", source.as_raw_fd())];
     let layers = Layers {
         lower: &lower,
         upper: &upper,
