@@ -99,10 +99,11 @@ impl Ground {
 
     /// Lets the daemon build the next spare, as it would between the commands of any client.
     fn settle(&self) {
-        let end = Instant::now() + patience(Duration::from_millis(300));
-        while Instant::now() < end {
-            pause();
-        }
+        eventually("a spare is ready", || {
+            self.home
+                .run(["inspect", "victim"])
+                .contains("\"spare\": true")
+        });
     }
 
     pub(crate) fn reset(&self) -> Duration {
