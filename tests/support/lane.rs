@@ -126,7 +126,7 @@ impl Need {
         let guest = std::env::var_os("SHEDBOX_TEST_GUEST").is_some_and(|value| value == "1");
         matches!(
             self,
-            Self::ManyIds | Self::Root | Self::Landlock(_) | Self::NoCgroup
+            Self::ManyIds | Self::Root | Self::Landlock(_) | Self::NoCgroup | Self::Guest(_)
         ) || (matches!(self, Self::Cgroup) && !guest)
     }
 }
