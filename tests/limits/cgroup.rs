@@ -41,7 +41,7 @@ fn every_limit_is_in_its_file_inside_and_outside() {
         ("memory.low", "16777216"),
         ("memory.oom.group", "1"),
         ("cpu.max", "50000 100000"),
-        ("cpu.weight", "170"),
+        ("cpu.weight", "174"),
         ("pids.max", "77"),
     ] {
         assert_eq!(subject.outside(file), value, "{file} outside");
@@ -60,7 +60,7 @@ fn quota_and_period_are_the_kernels_own_numbers() {
     require!(userns, cgroup);
     let subject = Subject::new(&["--cpu-quota=20000", "--cpu-period=50000"]);
     assert_eq!(subject.outside("cpu.max"), "20000 50000");
-    let subject = Subject::in_home(Home::new(), &["--memory=64m", "--memory-swap=-1"]);
+    let subject = Subject::new(&["--memory=64m", "--memory-swap=-1"]);
     assert_eq!(subject.outside("memory.swap.max"), "max");
 }
 
@@ -145,7 +145,7 @@ except OSError as error:
 #[test]
 fn limits_change_while_it_runs_and_outlive_a_reset() {
     require!(userns, cgroup);
-    let subject = Subject::new(&["--memory=64m", "--cpus=1"]);
+    let subject = Subject::in_home(Home::new(), &["--memory=64m", "--cpus=1"]);
     subject.run(&["update", "--memory=128m", "--pids-limit=99"]);
     let look = || ["memory.max", "cpu.max", "pids.max"].map(|file| subject.inside(file));
     let expected = ["134217728", "100000 100000", "99"].map(str::to_owned);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::require;
 use crate::subject::Subject;
-use crate::support::{Random, eventually, seed, unique};
+use crate::support::{Home, Random, eventually, seed, unique};
 
 /// Most groups that a daemon keeps ready.
 const STOCK: usize = 8;
@@ -31,7 +31,7 @@ fn only_stock(base: &Path) -> bool {
 #[test]
 fn a_reset_and_a_removal_leave_none() {
     require!(userns, cgroup);
-    let subject = Subject::new(&["--pids-limit=50"]);
+    let subject = Subject::in_home(Home::new(), &["--pids-limit=50"]);
     let first = subject.group();
     let base = first.parent().expect("a base").to_owned();
     for _ in 0..3 {
@@ -53,7 +53,7 @@ fn a_reset_and_a_removal_leave_none() {
 #[test]
 fn a_main_process_that_ends_leaves_none() {
     require!(userns, cgroup);
-    let subject = Subject::new(&[]);
+    let subject = Subject::in_home(Home::new(), &[]);
     let base = subject.group().parent().expect("a base").to_owned();
     for _ in 0..3 {
         subject.home.run(["run", "--rm", "host", "true"]);
@@ -66,7 +66,7 @@ fn a_main_process_that_ends_leaves_none() {
 fn the_next_daemon_takes_away_what_a_killed_one_left() {
     require!(userns, cgroup);
     let mut random = Random(seed());
-    let subject = Subject::new(&["--pids-limit=50"]);
+    let subject = Subject::in_home(Home::new(), &["--pids-limit=50"]);
     let group = subject.group();
     let base = group.parent().expect("a base").to_owned();
     for _ in 0..3 {

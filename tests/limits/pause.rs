@@ -4,7 +4,7 @@ use shedbox_client::spec::api::Status;
 
 use crate::require;
 use crate::subject::Subject;
-use crate::support::{eventually, wait};
+use crate::support::{Home, eventually, wait};
 
 /// A command that counts in a file, without end.
 fn count(subject: &Subject) {
@@ -80,7 +80,7 @@ fn listings_say_so_and_commands_are_refused() {
 #[test]
 fn the_next_daemon_knows_of_it() {
     require!(userns, cgroup);
-    let subject = Subject::new(&[]);
+    let subject = Subject::in_home(Home::new(), &[]);
     count(&subject);
     subject.run(&["pause"]);
     let stopped = counted(&subject);

@@ -1,50 +1,42 @@
 //! What a sandbox is seen to use.
 
 use serde_json::Value;
+use shedbox_client::spec::api::{HostPressure, PressureReport};
 
 use crate::require;
 use crate::subject::Subject;
-use crate::support::Home;
 
-fn stats(subject: &Subject) -> Value {
-    let text = subject.run(&["stats", "--no-stream", "--format=json"]);
-    let mut all: Vec<Value> = serde_json::from_str(&text).expect("JSON");
-    all.remove(0)
-}
-
-fn number(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{value} is no number"))
+fn number(value: Option<u64>) -> u64 {
+    value.expect("a number")
 }
 
 #[test]
 fn the_kernel_counts_what_has_ended_as_well() {
     require!(userns, cgroup);
     let subject = Subject::new(&["--memory=256m", "--pids-limit=60"]);
-    let before = stats(&subject);
+    let before = subject.stats();
     subject.python(
         "import time
 held = b'x' * (60 << 20)
 end = time.process_time() + 0.3
 while time.process_time() < end: pass",
     );
-    let after = stats(&subject);
-    assert_eq!(after["from_cgroup"], true);
-    let cpu = number(&after["cpu_us"]) - number(&before["cpu_us"]);
+    let after = subject.stats();
+    assert!(after.from_cgroup);
+    let cpu = after.cpu_us - before.cpu_us;
     assert!((300_000..60_000_000).contains(&cpu), "{cpu}");
-    let parts = number(&after["user_us"]) + number(&after["system_us"]);
-    assert!(parts <= number(&after["cpu_us"]) + 1000, "{after}");
-    let memory = &after["memory_detail"];
-    assert_eq!(number(&memory["limit"]), 256 << 20);
-    let peak = number(&memory["peak"]);
+    let parts = number(after.user_us) + number(after.system_us);
+    assert!(parts <= after.cpu_us + 1000, "{after:?}");
+    let memory = after.memory_detail.expect("memory");
+    assert_eq!(memory.limit, Some(256 << 20));
+    let peak = number(memory.peak);
     assert!((60 << 20..256 << 20).contains(&peak), "{peak}");
-    assert!(number(&after["memory"]) < 60 << 20, "{after}");
-    assert_eq!(number(&memory["oom_kills"]), 0);
+    assert!(after.memory < 60 << 20, "{}", after.memory);
+    assert_eq!(memory.oom_kills, 0);
     // Init and the main process.
-    assert_eq!(number(&after["pids"]), 2);
-    assert!(number(&after["pids_peak"]) >= 3);
-    assert_eq!(number(&after["pids_limit"]), 60);
+    assert_eq!((after.pids, after.pids_limit), (2, Some(60)));
+    // Since Linux 6.1.
+    assert!(number(after.pids_peak) >= 3);
 }
 
 #[test]
@@ -52,14 +44,9 @@ fn what_is_written_to_a_disk_is_counted_by_device() {
     require!(userns, cgroup);
     let subject = Subject::new(&[]);
     subject.sh("dd if=/dev/zero of=/file bs=1M count=8 conv=fsync 2>/dev/null");
-    let stats = stats(&subject);
-    let written: u64 = stats["io"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|device| number(&device["write_bytes"]))
-        .sum();
-    assert!((8 << 20..64 << 20).contains(&written), "{stats}");
+    let stats = subject.stats();
+    let written: u64 = stats.io.iter().map(|device| device.write_bytes).sum();
+    assert!((8 << 20..64 << 20).contains(&written), "{:?}", stats.io);
 }
 
 #[test]
@@ -68,25 +55,32 @@ fn pressure_of_a_sandbox_and_of_the_host() {
     let subject = Subject::new(&["--cpus=0.1"]);
     subject.python("import time\nend = time.time() + 2\nwhile time.time() < end: pass");
     let text = subject.run(&["pressure", "--format=json"]);
-    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let report: PressureReport = serde_json::from_str(&text).expect("JSON");
     // Held back for most of two seconds: that is waiting for a CPU.
-    assert!(
-        number(&report["cpu"]["some"]["total_us"]) > 500_000,
-        "{report}"
-    );
-    assert!(
-        report["memory"]["full"]["avg10"].is_number() && report["io"]["some"]["avg300"].is_number()
-    );
-    let stats = stats(&subject);
-    assert!(
-        number(&stats["throttling"]["throttled_us"]) > 500_000,
-        "{stats}"
-    );
+    let waited = |report: &PressureReport| report.cpu.expect("cpu").some.total_us;
+    assert!(waited(&report) > 500_000, "{report:?}");
+    assert!(report.memory.expect("memory").full.is_some() && report.io.is_some());
+    let throttling = subject.stats().throttling.expect("throttling");
+    assert!(throttling.throttled_us > 500_000, "{throttling:?}");
     let text = subject.home.run(["pressure", "--format=json"]);
-    let host: Value = serde_json::from_str(&text).expect("JSON");
-    let all = number(&host["sandboxes"]["cpu"]["some"]["total_us"]);
-    assert!(all > 500_000, "{host}");
-    assert!(number(&host["host"]["cpu"]["some"]["total_us"]) > 0);
+    let host: HostPressure = serde_json::from_str(&text).expect("JSON");
+    assert!(waited(&host.sandboxes.expect("sandboxes")) > 500_000);
+    assert!(waited(&host.host) > 0);
+}
+
+#[test]
+fn a_table_and_a_document() {
+    require!(userns, cgroup);
+    let subject = Subject::new(&["--memory=64m"]);
+    let text = subject.run(&["stats", "--no-stream"]);
+    let line = text.lines().nth(1).expect("a line");
+    assert!(
+        line.contains(&subject.name) && line.contains("/ 64MiB"),
+        "{text}"
+    );
+    let text = subject.run(&["stats", "--no-stream", "--format=json"]);
+    let all: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(all[0]["memory_detail"]["limit"], 64 << 20, "{text}");
 }
 
 #[test]
@@ -94,7 +88,7 @@ fn page_cache_is_given_back() {
     require!(userns, cgroup);
     let subject = Subject::new(&[]);
     subject.sh("dd if=/dev/zero of=/file bs=1M count=24 conv=fsync 2>/dev/null");
-    let before = number(&stats(&subject)["memory_detail"]["file"]);
+    let before = subject.stats().memory_detail.expect("memory").file;
     assert!(before >= 20 << 20, "{before}");
     let freed: u64 = subject
         .home
@@ -117,10 +111,9 @@ fn page_cache_is_given_back() {
 #[test]
 fn without_a_cgroup_the_living_processes_are_added_up() {
     require!(userns, no_cgroup);
-    let subject = Subject::in_home(Home::new(), &[]);
-    let stats = stats(&subject);
-    assert_eq!(stats["from_cgroup"], false);
+    let subject = Subject::new(&[]);
+    let stats = subject.stats();
     // The main process.
-    assert_eq!(number(&stats["pids"]), 1);
-    assert!(number(&stats["memory"]) > 0 && stats["memory_detail"].is_null());
+    assert_eq!((stats.from_cgroup, stats.pids), (false, 1));
+    assert!(stats.memory > 0 && stats.memory_detail.is_none());
 }

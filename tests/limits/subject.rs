@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::Arc;
 
-use shedbox_client::spec::api::SandboxInfo;
+use shedbox_client::Client;
+use shedbox_client::spec::api::{SandboxInfo, SandboxStats};
 
 use crate::support::{Home, unique};
 
-/// One sandbox of the host's own programs in a home of its own.
+/// One sandbox of the host's own programs, removed at the end.
 pub(crate) struct Subject {
     pub(crate) home: Home,
     pub(crate) name: String,
+    client: Arc<Client>,
 }
 
 impl Subject {
-    /// Starts it with options of `shedbox run`.
+    /// Starts it with options of `shedbox run`, in the home of the run.
     pub(crate) fn new(options: &[&str]) -> Self {
-        Self::in_home(Home::new(), options)
+        Self::in_home(Home::shared(), options)
     }
 
     pub(crate) fn in_home(home: Home, options: &[&str]) -> Self {
@@ -25,7 +28,9 @@ impl Subject {
         arguments.extend(options);
         arguments.extend(["host", "sleep", "1000000"]);
         home.run(arguments);
-        Self { home, name }
+        // Asked in this process: a program takes its time in an emulated guest.
+        let client = Client::with_paths(home.paths());
+        Self { home, name, client }
     }
 
     /// A command on it, its name last; what it prints.
@@ -61,10 +66,16 @@ impl Subject {
             .expect("run shedbox")
     }
 
+    fn handle(&self) -> shedbox_client::Sandbox {
+        self.client.sandbox(&self.name).expect("the sandbox")
+    }
+
     pub(crate) fn info(&self) -> SandboxInfo {
-        let text = self.run(&["inspect"]);
-        let mut all: Vec<serde_json::Value> = serde_json::from_str(&text).expect("inspect");
-        serde_json::from_value(all.remove(0)).expect("a sandbox")
+        self.handle().info().expect("info")
+    }
+
+    pub(crate) fn stats(&self) -> SandboxStats {
+        self.handle().stats().expect("stats")
     }
 
     /// Directory of its cgroup on the host.
@@ -84,5 +95,12 @@ impl Subject {
     /// The same as the sandbox sees it.
     pub(crate) fn inside(&self, file: &str) -> String {
         self.sh(&format!("cat /sys/fs/cgroup/{file}"))
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // A test may have removed it.
+        let _ = self.home.shedbox(["rm", "-f", &self.name]).output();
     }
 }

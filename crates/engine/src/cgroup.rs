@@ -26,6 +26,7 @@ mod scope;
 mod stats;
 mod stock;
 
+pub(crate) use delegation::DELEGATE_ALL;
 pub use delegation::{Absence, Delegation};
 pub(crate) use lease::Lease;
 pub use scope::ask_for_scope;

@@ -1,4 +1,4 @@
-//! What callers do with the cgroup of a sandbox.
+//! What callers do with the cgroup of a sandbox: pause, update, and reading what it uses.
 
 use std::path::Path;
 use std::sync::Arc;

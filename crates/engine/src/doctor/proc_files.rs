@@ -29,23 +29,6 @@ pub(super) fn kernel_version(release: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
-/// The path of a process in the unified hierarchy, from `/proc/<pid>/cgroup`. Source: cgroups(7).
-pub(super) fn unified_path(proc_cgroup: &str) -> Option<&str> {
-    proc_cgroup
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-}
-
-/// True when `file_system` is mounted at `target`, by `/proc/<pid>/mountinfo`. Source: proc_pid_mountinfo(5).
-pub(super) fn is_mounted(mountinfo: &str, target: &str, file_system: &str) -> bool {
-    mountinfo.lines().any(|line| {
-        let Some((before, after)) = line.split_once(" - ") else {
-            return false;
-        };
-        before.split(' ').nth(4) == Some(target) && after.split(' ').next() == Some(file_system)
-    })
-}
-
 /// The name of a user, from the content of `/etc/passwd`.
 pub(super) fn user_name(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
@@ -87,27 +70,6 @@ mod tests {
             (shown(5), shown(u64::MAX)),
             ("5".into(), "unlimited".into())
         );
-    }
-
-    #[test]
-    fn cgroup_paths() {
-        let unified = "0::/user.slice/user-1000.slice/session-2.scope\n";
-        assert_eq!(
-            unified_path(unified),
-            Some("/user.slice/user-1000.slice/session-2.scope")
-        );
-        assert_eq!(unified_path("9:name=systemd:/\n8:pids:/\n"), None);
-        assert_eq!(unified_path("1:name=systemd:/x\n0::/x\n"), Some("/x"));
-    }
-
-    #[test]
-    fn mounts() {
-        let mountinfo = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
-                         30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n\
-                         31 22 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        assert!(is_mounted(mountinfo, "/sys/fs/cgroup", "cgroup2"));
-        assert!(!is_mounted(mountinfo, "/sys/fs/cgroup", "tmpfs"));
-        assert!(!is_mounted(mountinfo, "/sys/fs", "cgroup2"));
     }
 
     #[test]
