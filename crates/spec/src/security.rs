@@ -25,18 +25,16 @@ pub const DEFAULT_CAPABILITIES: &[Capability] = &[
 /// Paths of /proc under which nothing is to be seen: files read as empty, directories (those that end in a slash) are
 /// empty; neither can be written. What nobody inside could open anyway is left as it is.
 ///
-/// Docker's list and what it makes read-only, and more. /sys needs no list: it shows only what programs use.
+/// Docker's list and what it makes read-only, and more. /sys needs no list: it shows only what programs use. Each path
+/// costs every create a mount (some 7 µs), so what shows no more than sums over the whole host (`vmstat`, `zoneinfo`,
+/// `diskstats`) or addresses that are zero to ordinary users (`iomem`, `ioports`) stays.
 pub const MASKED_PATHS: &[&str] = &[
     // Hardware and its drivers: state of the host, and settings that root of the host may change.
     "/proc/acpi/",
     "/proc/asound/",
     "/proc/bus/",
-    "/proc/driver/",
     "/proc/fs/",
-    "/proc/iomem",
-    "/proc/ioports",
     "/proc/irq/",
-    "/proc/mtrr",
     "/proc/scsi/",
     // Counters that tell what neighbours type and run (timing side channels).
     "/proc/interrupts",
@@ -47,7 +45,6 @@ pub const MASKED_PATHS: &[&str] = &[
     "/proc/timer_list",
     "/proc/timer_stats",
     // Addresses and the state of the kernel's memory: what exploits are built with.
-    "/proc/buddyinfo",
     "/proc/dynamic_debug/",
     "/proc/kallsyms",
     "/proc/kcore",
@@ -58,11 +55,9 @@ pub const MASKED_PATHS: &[&str] = &[
     "/proc/pagetypeinfo",
     "/proc/slabinfo",
     "/proc/vmallocinfo",
-    "/proc/zoneinfo",
     // Messages, keys and the command line of the host's kernel, which may hold secrets.
     "/proc/bootconfig",
     "/proc/cmdline",
-    "/proc/key-users",
     "/proc/keys",
     "/proc/kmsg",
 ];
