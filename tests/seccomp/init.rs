@@ -36,11 +36,15 @@ fn does_all_its_work_in_every_profile() {
         home.run(["stats", "--no-stream", &name]);
         home.run(["logs", &name]);
         home.run(["inspect", &name]);
-        let case = case.reset().sh("test ! -e /tmp/file && echo clean").stdout("clean");
+        let case = case
+            .reset()
+            .sh("test ! -e /tmp/file && echo clean")
+            .stdout("clean");
         let home = case.get_home();
         home.run(["stop", "--time=0", &name]);
         home.run(["start", &name]);
         home.run(["kill", &name]);
+        assert!(home.run(["wait", &name]).starts_with("137"), "{profile}");
         if profile == "log" {
             home.run(["start", &name]);
             // Nothing of all that was init's own.

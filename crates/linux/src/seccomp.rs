@@ -226,7 +226,7 @@ mod tests {
         ];
         assert!(available());
         assert_eq!(install(&[]), Err(Errno::EINVAL));
-        assert_eq!(install(&[0; MAX_INSTRUCTIONS + 1]), Err(Errno::EINVAL));
+        assert_eq!(install(&vec![0; MAX_INSTRUCTIONS + 1]), Err(Errno::EINVAL));
         // The filter binds only this thread, which ends with it.
         std::thread::spawn(move || {
             no_new_privs().unwrap();

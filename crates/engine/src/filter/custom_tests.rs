@@ -124,9 +124,30 @@ fn complaints_say_where() {
 /// Pieces of profiles, right and wrong.
 fn word() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY", "SCMP_CMP_EQ",
-        "SCMP_CMP_NE", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_LT", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64",
-        "read", "socket", "clone", "ioctl", "socketcall", "ipc", "mmap2", "mseal", "", "\u{0}", "CAP_SYS_ADMIN", "4.8",
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_ERRNO",
+        "SCMP_ACT_KILL",
+        "SCMP_ACT_TRACE",
+        "SCMP_ACT_NOTIFY",
+        "SCMP_CMP_EQ",
+        "SCMP_CMP_NE",
+        "SCMP_CMP_MASKED_EQ",
+        "SCMP_CMP_LT",
+        "SCMP_ARCH_X86",
+        "SCMP_ARCH_X32",
+        "SCMP_ARCH_AARCH64",
+        "read",
+        "socket",
+        "clone",
+        "ioctl",
+        "socketcall",
+        "ipc",
+        "mmap2",
+        "mseal",
+        "",
+        "\u{0}",
+        "CAP_SYS_ADMIN",
+        "4.8",
         "amd64",
     ])
     .prop_map(str::to_owned)

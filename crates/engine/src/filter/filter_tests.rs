@@ -48,8 +48,10 @@ impl Asked {
     /// `None` when this machine does not have the call.
     fn ask(&self, call: &str, arguments: [u64; 6]) -> Option<u32> {
         let number = ScmpSyscall::from_name_by_arch(call, self.arch)
-            .map(ScmpSyscall::as_raw_syscall)
-            .unwrap_or_else(|_| newer::number(call).expect("a known call"));
+            .map_or_else(
+                |_| newer::number(call).expect("a known call"),
+                ScmpSyscall::as_raw_syscall,
+            );
         (number >= 0).then(|| evaluate(&self.filter, self.token, number as u32, arguments).0)
     }
 }
@@ -468,7 +470,7 @@ fn the_log_mode_asks_instead_of_denying() {
         assert_eq!(answer(X86_64, 41, first(2)), ALLOW, "socket(AF_INET)");
         assert_eq!(answer(X86_64, 16, second(0x5412)), NOTIFY, "TIOCSTI");
         assert_eq!(answer(I386, 20, [0; 6]), NOTIFY, "i386 getpid");
-        assert_eq!(answer(X86_64, X32 | 39, [0; 6]), NOTIFY, "x32 getpid");
+        assert_eq!(answer(X86_64, X32 + 39, [0; 6]), NOTIFY, "x32 getpid");
         let expected = if clone3 { ALLOW } else { ENOSYS };
         assert_eq!(answer(X86_64, 435, [0; 6]), expected, "clone3");
     }
@@ -478,7 +480,9 @@ fn the_log_mode_asks_instead_of_denying() {
 #[test]
 fn length_and_way() {
     for name in ["strict", "default", "dev", "nested"] {
+        let start = std::time::Instant::now();
         let filter = compiled("x86_64", name, default_set(), false);
+        println!("{name}: compiled in {:?}", start.elapsed());
         let way = |call, arguments| evaluate(&filter, X86_64, call, arguments).1;
         let (getpid, read, openat) = (way(39, [0; 6]), way(0, [0; 6]), way(257, [0; 6]));
         let tty = way(16, second(0x5401));

@@ -136,7 +136,10 @@ fn installing_takes_little() {
             sorted.sort();
             sorted[10]
         };
-        println!("{profile:?}: {} instructions, installed in {median:?}", filter.len());
+        println!(
+            "{profile:?}: {} instructions, installed in {median:?}",
+            filter.len()
+        );
         assert!(median.as_millis() < 20, "{times:?}");
     }
 }

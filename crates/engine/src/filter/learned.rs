@@ -165,7 +165,9 @@ fn fits(rule: &Decision, arguments: [u32; 3]) -> bool {
     rule.conditions.iter().all(|condition| {
         arguments
             .get(condition.index as usize)
-            .is_some_and(|argument| (u64::from(*argument) ^ condition.value) as u32 & condition.mask as u32 == 0)
+            .is_some_and(|argument| {
+                (u64::from(*argument) ^ condition.value) as u32 & condition.mask as u32 == 0
+            })
     })
 }
 

@@ -98,7 +98,11 @@ fn the_profile_is_the_default_and_what_was_seen() {
     for limit in [0, 8, 1 << 40, u64::MAX] {
         let arguments = [7, 0, limit, 0, 0, 0];
         let before = evaluate(&default, X86_64, 302, arguments).0 == ALLOW;
-        assert_eq!(answer(X86_64, 302, arguments) == ALLOW, before, "{limit:#x}");
+        assert_eq!(
+            answer(X86_64, 302, arguments) == ALLOW,
+            before,
+            "{limit:#x}"
+        );
     }
     assert_eq!(is_allowed(272, 0, 0x1000_0000), (true, false));
     assert_eq!(is_allowed(272, 0, 0x4000_0000), (false, false));
