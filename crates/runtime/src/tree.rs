@@ -8,7 +8,7 @@
 use std::os::fd::OwnedFd;
 
 use shedbox_linux::path;
-use shedbox_linux::process::{self, RLIMIT_LOCKS};
+use shedbox_linux::process;
 use shedbox_linux::tree::Entries;
 
 /// The mark of an exec.
@@ -34,9 +34,10 @@ const ROUNDS: usize = 64;
 pub(crate) fn signal(proc: &OwnedFd, tag: Tag, signal: i32) -> usize {
     let mut count = 0;
     for pid in pids(proc) {
-        let marked =
-            process::limit_of(pid, RLIMIT_LOCKS).is_ok_and(|(_, hard)| hard == tag.value());
-        if marked && !is_zombie(proc, pid) && process::signal(pid, signal).is_ok() {
+        if mark(proc, pid) == Some(tag.value())
+            && !is_zombie(proc, pid)
+            && process::signal(pid, signal).is_ok()
+        {
             count += 1;
         }
     }
@@ -61,6 +62,21 @@ pub(crate) fn pids(proc: &OwnedFd) -> Vec<i32> {
         .filter_map(|entry| entry.ok()?.name.to_str()?.parse().ok())
         .filter(|pid| *pid != 1)
         .collect()
+}
+
+/// The hard limit that carries the mark. From /proc, because the filter that init shares with its commands refuses
+/// prlimit(2) on another process.
+fn mark(proc: &OwnedFd, pid: i32) -> Option<u64> {
+    let limits = shedbox_linux::inroot::read_small(proc, &format!("{pid}/limits"), 4096).ok()??;
+    hard_locks(&String::from_utf8_lossy(&limits))
+}
+
+/// The hard limit of file locks in a `/proc/<pid>/limits`. Source: proc_pid_limits(5).
+fn hard_locks(limits: &str) -> Option<u64> {
+    let values = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max file locks"))?;
+    values.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_zombie(proc: &OwnedFd, pid: i32) -> bool {
