@@ -62,9 +62,14 @@ fn listings_say_so_and_commands_are_refused() {
     assert_eq!(subject.info().status, Status::Paused);
     let listed = subject.home.run(["ps"]);
     assert!(listed.contains("(Paused)"), "{listed}");
-    let listed = subject
-        .home
-        .run(["ps", "--quiet", "--filter", "status=paused"]);
+    let listed = subject.home.run([
+        "ps",
+        "--quiet",
+        "--filter",
+        "status=paused",
+        "--filter",
+        &format!("name={}", subject.name),
+    ]);
     assert_eq!(listed.lines().count(), 1);
     let exec = ["exec", &subject.name, "true"];
     subject.home.refused(exec, 125, "is paused, unpause it");
@@ -85,6 +90,8 @@ fn the_next_daemon_knows_of_it() {
     subject.run(&["pause"]);
     let stopped = counted(&subject);
     subject.home.stop_servants();
+    // A daemon of this home, which a client in this process would start elsewhere.
+    subject.home.run(["ps", "--quiet"]);
     assert_eq!(subject.info().status, Status::Paused);
     assert_eq!(counted(&subject), stopped);
     subject.run(&["unpause"]);
