@@ -126,7 +126,7 @@ attempt('own pair', lambda: socket.socketpair())
             "netlink EACCES".into(),
             "shared memory EACCES".into(),
             "trace EPERM".into(),
-            "limits EACCES".into(),
+            "limits EPERM".into(),
             "own pair ok".into(),
         ]
     );

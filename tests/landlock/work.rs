@@ -43,7 +43,7 @@ attempt('pipe', lambda: os.close(os.open('/proc/self/fd/%d' % os.pipe()[0], os.O
 attempt('substitution', lambda: subprocess.run(['bash', '-c', 'cat <(echo x)'], check=True, stdout=subprocess.DEVNULL))
 attempt('null', lambda: write('/dev/null'))
 attempt('signal', lambda: os.kill(os.getppid() or 1, 0))
-attempt('anonymous file', lambda: os.close(os.open('/tmp', os.O_TMPFILE | os.O_RDWR)))
+attempt('anonymous file', lambda: os.close(os.open('/dev/shm', os.O_TMPFILE | os.O_RDWR)))
 attempt('map', lambda: mmap.mmap(os.open('/bin/true', os.O_RDONLY), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC, flags=mmap.MAP_PRIVATE))
 ";
 

@@ -2,8 +2,8 @@
 //! sockets by family and kind, System V IPC, POSIX message queues, limits of other processes.
 //!
 //! It is short and written by hand. Numbers are compared in 32 bits where the kernel takes an `int`. Other ABIs of the
-//! machine and io_uring, which could make sockets unseen, are refused whole. What is refused answers EACCES, calls that
-//! are closed altogether ENOSYS.
+//! machine and io_uring, which could make sockets unseen, are refused whole. What is refused answers EACCES (limits of
+//! others EPERM, as the kernel does), calls that are closed altogether ENOSYS.
 
 use crate::errno::Errno;
 
@@ -141,7 +141,7 @@ fn limits() -> Vec<u64> {
     let mut change = Filter(Vec::new());
     change.load(low(0));
     change.when_equal(0, &[answer(ALLOW)]);
-    change.0.push(answer(ERRNO | Errno::EACCES as u32));
+    change.0.push(answer(ERRNO | Errno::EPERM as u32));
     let mut filter = Filter(Vec::new());
     // The pointer to the new limits, in two halves.
     for half in [low(2), high(2)] {
