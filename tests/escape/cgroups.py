@@ -14,6 +14,9 @@ def in_new_namespaces():
 
 
 tried("mount cgroup in new namespaces", in_child, in_new_namespaces)
+# From here on only where the walls are: as root outside this would leave its traces in the machine's own groups.
+if content("/proc/1/comm").strip() != b"shedbox-init":
+    sys.exit()
 found, writable = 0, []
 for base, dirs, files in os.walk("/sys/fs/cgroup"):
     for entry in files:

@@ -69,6 +69,11 @@ tried("unshare user, high bits", in_child, sys_call, "unshare", NEWUSER | 1 << 3
 tried("clone user, high bits", in_child, clone, NEWUSER | 1 << 40)
 tried("clone3 user", in_child, clone3, NEWUSER)
 tried("clone3 plain", in_child, clone3, 0)
+if len(sys.argv) > 1:
+    sys.exit()
+# From here on only where the walls are: as root outside these calls would change the machine.
+if content("/proc/1/comm").strip() != b"shedbox-init":
+    sys.exit("not in a sandbox: these calls are not made here")
 for kind in ("user", "mnt", "pid", "net"):
     tried(f"setns own {kind}", in_child, lambda k=kind: sys_call("setns", os.open(f"/proc/self/ns/{k}", os.O_RDONLY), 0))
 if X86:
