@@ -39,7 +39,7 @@ impl Engine {
         validate::settle_sources(&mut request.spec)?;
         self.cgroups.check(&request.spec.limits)?;
         if let Some(limit) = &mut request.spec.limits.disk {
-            self.settle_disk_limit(limit)?;
+            crate::disk_limit::settle(limit)?;
         }
         self.require_room()?;
         let owner = owner(&request, caller)?;

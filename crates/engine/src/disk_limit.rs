@@ -53,23 +53,6 @@ impl Gauge {
 }
 
 impl Engine {
-    /// Refuses a limit that cannot be enforced the way it was asked for, and settles how an open one is.
-    pub(crate) fn settle_disk_limit(&self, limit: &mut DiskLimit) -> Result<()> {
-        match limit.backing {
-            DiskBacking::Auto => limit.backing = DiskBacking::Watchdog,
-            DiskBacking::Tmpfs | DiskBacking::Watchdog => {}
-            DiskBacking::Quota => {
-                return Err(Error::new(
-                    Kind::Unsupported,
-                    "project quotas belong to root of the host, and the daemon is root only in its user namespace",
-                )
-                .with_hint("use `backing=tmpfs` or `backing=watchdog`")
-                .into());
-            }
-        }
-        Ok(())
-    }
-
     /// Watches a sandbox that is new to this daemon, when its limit is ours to enforce.
     pub(crate) fn watch_disk(&self, sandbox: &Arc<Sandbox>) {
         if let Some(limit) = &sandbox.record.spec.limits.disk
@@ -82,58 +65,75 @@ impl Engine {
             self.watchdog.add(sandbox, limit);
         }
     }
+}
 
-    /// What the tree of a generation takes now. `None` when that generation has gone.
-    fn disk_usage_of(&self, sandbox: &Arc<Sandbox>, generation: u64) -> Result<Option<Usage>> {
-        let dir = sandbox.layout.live();
-        let top = path::open_dir(&dir).doing(|| on_path("open", &dir))?;
-        // The directory was opened; if the generation is still the same now, it was its own.
-        let init = {
-            let state = sandbox.state();
-            if state.life.generation != generation {
-                return Ok(None);
-            }
-            state.live.clone()
-        };
-        let named = usage::of_tree(top).doing(|| on_path("count", &dir))?;
-        let held = init
-            .and_then(|init| proc_inside(init.pid))
-            .map(|proc| usage::of_held(&proc))
-            .unwrap_or_default();
-        let usage = named.plus(held);
-        sandbox.gauge.set(usage);
-        Ok(Some(usage))
-    }
-
-    /// Ends every process of a generation that has taken more than it may. The sandbox is there still: a reset sheds
-    /// what it has written. Takes no turn, so it waits for nobody.
-    fn end_over_limit(&self, sandbox: &Arc<Sandbox>, generation: u64, used: Usage, limit: Usage) {
-        let (unit, used, limit) = if used.bytes > limit.bytes {
-            (DiskUnit::Bytes, used.bytes, limit.bytes)
-        } else {
-            (DiskUnit::Inodes, used.inodes, limit.inodes)
-        };
-        let init = {
-            let mut state = sandbox.state();
-            if state.life.generation != generation {
-                return;
-            }
-            let end = End::DiskLimit {
-                status: 137,
-                unit,
-                used,
-                limit,
-            };
-            state.life.result.get_or_insert_with(|| cut_short(end));
-            state.live.clone()
-        };
-        let Some(init) = init else { return };
-        tracing::info!(sandbox = %sandbox.record.id, used, limit, "ended: above its disk limit");
-        let reason = DieReason::DiskLimit { unit, used, limit };
-        if let Err(error) = init::ask(&sandbox.socket, &Request::Die { reason }) {
-            tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "killing init itself");
-            init.destroy();
+/// Refuses a limit that cannot be enforced the way it was asked for, and settles how an open one is.
+pub(crate) fn settle(limit: &mut DiskLimit) -> Result<()> {
+    match limit.backing {
+        DiskBacking::Auto => limit.backing = DiskBacking::Watchdog,
+        DiskBacking::Tmpfs | DiskBacking::Watchdog => {}
+        DiskBacking::Quota => {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "project quotas belong to root of the host, and the daemon is root only in its user namespace",
+            )
+            .with_hint("use `backing=tmpfs` or `backing=watchdog`")
+            .into());
         }
+    }
+    Ok(())
+}
+
+/// What the tree of a generation takes now. `None` when that generation has gone.
+fn usage_of(sandbox: &Arc<Sandbox>, generation: u64) -> Result<Option<Usage>> {
+    let dir = sandbox.layout.live();
+    let top = path::open_dir(&dir).doing(|| on_path("open", &dir))?;
+    // The directory was opened; if the generation is still the same now, it was its own.
+    let init = {
+        let state = sandbox.state();
+        if state.life.generation != generation {
+            return Ok(None);
+        }
+        state.live.clone()
+    };
+    let named = usage::of_tree(top).doing(|| on_path("count", &dir))?;
+    let held = init
+        .and_then(|init| proc_inside(init.pid))
+        .map(|proc| usage::of_held(&proc))
+        .unwrap_or_default();
+    let usage = named.plus(held);
+    sandbox.gauge.set(usage);
+    Ok(Some(usage))
+}
+
+/// Ends every process of a generation that has taken more than it may. The sandbox is there still: a reset sheds
+/// what it has written. Takes no turn, so it waits for nobody.
+fn end_above(sandbox: &Arc<Sandbox>, generation: u64, used: Usage, limit: Usage) {
+    let (unit, used, limit) = if used.bytes > limit.bytes {
+        (DiskUnit::Bytes, used.bytes, limit.bytes)
+    } else {
+        (DiskUnit::Inodes, used.inodes, limit.inodes)
+    };
+    let init = {
+        let mut state = sandbox.state();
+        if state.life.generation != generation {
+            return;
+        }
+        let end = End::DiskLimit {
+            status: 137,
+            unit,
+            used,
+            limit,
+        };
+        state.life.result.get_or_insert_with(|| cut_short(end));
+        state.live.clone()
+    };
+    let Some(init) = init else { return };
+    tracing::info!(sandbox = %sandbox.record.id, used, limit, "ended: above its disk limit");
+    let reason = DieReason::DiskLimit { unit, used, limit };
+    if let Err(error) = init::ask(&sandbox.socket, &Request::Die { reason }) {
+        tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "killing init itself");
+        init.destroy();
     }
 }
 
@@ -170,8 +170,8 @@ pub(crate) fn disk_use(sandbox: &Sandbox, init: Option<i32>) -> Option<DiskUse> 
 }
 
 fn room_inside(init: i32) -> Option<Usage> {
-    let root = path::open_dir(format!("/proc/{init}/root").as_ref()).ok()?;
-    let room = disk::room(root).ok()?;
+    let top = path::open_dir(format!("/proc/{init}/root").as_ref()).ok()?;
+    let room = disk::room(top).ok()?;
     Some(Usage {
         bytes: room.total_bytes.saturating_sub(room.free_bytes),
         inodes: room.total_inodes.saturating_sub(room.free_inodes),

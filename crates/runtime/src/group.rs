@@ -75,10 +75,7 @@ impl Groups {
     pub(crate) fn take(&mut self) -> Result<Leaf> {
         let mut leaf = match self.ready.take() {
             Some(leaf) => leaf,
-            None => {
-                self.last += 1;
-                self.make(format!("x{}", self.last))?
-            }
+            None => self.next()?,
         };
         leaf.before = self.counters();
         Ok(leaf)
@@ -89,6 +86,11 @@ impl Groups {
         let mut leaf = self.make("main".to_owned())?;
         leaf.before = self.counters();
         Ok(leaf)
+    }
+
+    fn next(&mut self) -> Result<Leaf> {
+        self.last += 1;
+        self.make(format!("x{}", self.last))
     }
 
     fn make(&self, name: String) -> Result<Leaf> {
@@ -179,9 +181,8 @@ impl Groups {
     /// Does a bit of it.
     pub(crate) fn work(&mut self) {
         if self.ready.is_none() {
-            self.last += 1;
             // Who needs one makes it, and is told what is wrong.
-            self.ready = self.make(format!("x{}", self.last)).ok();
+            self.ready = self.next().ok();
         } else {
             self.sweep();
         }

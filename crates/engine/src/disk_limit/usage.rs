@@ -152,6 +152,7 @@ fn names(dir: &OwnedFd) -> impl Iterator<Item = String> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::path::Path;
 
     fn usage(dir: &Path) -> Usage {
@@ -192,7 +193,6 @@ mod tests {
             OsString::from(format!("moved{count}"))
         };
         let mut go_on = || std::ops::ControlFlow::Continue(());
-        use std::os::fd::AsFd;
         while let Some(entry) = Entries::new(path::open_dir(dir.path()).unwrap())
             .unwrap()
             .next()

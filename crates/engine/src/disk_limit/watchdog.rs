@@ -136,16 +136,15 @@ impl Watchdog {
         });
         for (key, sandbox, generation, limit, quick) in due {
             let watchdog = Arc::clone(self);
-            let engine = Arc::clone(engine);
-            let count = move || {
-                let counted = engine.count_disk(&sandbox, generation, limit, room, now);
+            let work = move || {
+                let counted = count(&sandbox, generation, limit, room, now);
                 watchdog.counted(key, counted);
             };
             if quick {
-                count();
+                work();
             } else if let Err(error) = std::thread::Builder::new()
                 .name("disk count".to_owned())
-                .spawn(count)
+                .spawn(work)
             {
                 tracing::warn!(error = error.to_string(), "cannot count a tree");
                 self.counted(key, None);
@@ -181,35 +180,32 @@ fn is_due(last: Option<&Count>, generation: u64, limit: Usage, room: &Room, now:
         || since >= AT_LEAST_EVERY.max(last.took * LONG_REST)
 }
 
-impl Engine {
-    /// Counts the tree of a generation and ends it when it is over. `None`: it could not be counted.
-    fn count_disk(
-        &self,
-        sandbox: &Arc<Sandbox>,
-        generation: u64,
-        limit: Usage,
-        room: Room,
-        at: Instant,
-    ) -> Option<Count> {
-        let started = Instant::now();
-        let usage = match self.disk_usage_of(sandbox, generation) {
-            Ok(usage) => usage?,
-            Err(error) => {
-                tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "cannot count what a sandbox has written");
-                return None;
-            }
-        };
-        if usage.bytes > limit.bytes || usage.inodes > limit.inodes {
-            self.end_over_limit(sandbox, generation, usage, limit);
+/// Counts the tree of a generation and ends it when it is over. `None`: it could not be counted.
+fn count(
+    sandbox: &Arc<Sandbox>,
+    generation: u64,
+    limit: Usage,
+    room: Room,
+    at: Instant,
+) -> Option<Count> {
+    let started = Instant::now();
+    let usage = match super::usage_of(sandbox, generation) {
+        Ok(usage) => usage?,
+        Err(error) => {
+            tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "cannot count what a sandbox has written");
+            return None;
         }
-        Some(Count {
-            generation,
-            usage,
-            room,
-            at,
-            took: started.elapsed(),
-        })
+    };
+    if usage.bytes > limit.bytes || usage.inodes > limit.inodes {
+        super::end_above(sandbox, generation, usage, limit);
     }
+    Some(Count {
+        generation,
+        usage,
+        room,
+        at,
+        took: started.elapsed(),
+    })
 }
 
 #[cfg(test)]
