@@ -56,6 +56,12 @@ fn in_dockers_shape() {
         .reset()
         .sh("mkdir /d 2>&1 | grep -o 'No space left on device'; rmdir /mnt && echo removed")
         .stdout("No space left on device\nremoved");
+}
+
+#[test]
+fn one_that_asks_for_a_capability() {
+    require!(userns, ordinary, image "debian");
+    let profile = profile(DOCKERS);
     Case::image("debian")
         .option(profile.option())
         .option("--cap-add=SYS_ADMIN")

@@ -51,7 +51,7 @@ find=lambda ring: c(250 if x else 219,10,ring,b'user',b'shedbox-test',0)
 
 #[test]
 fn mounts_and_a_host_name() {
-    require!(userns, image "debian");
+    require!(userns, ordinary, image "debian");
     Case::image("debian")
         .option("--cap-add=SYS_ADMIN")
         .option("--hostname=first")

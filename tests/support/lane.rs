@@ -61,6 +61,8 @@ pub(crate) enum Need {
     ManyIds,
     /// To be root.
     Root,
+    /// Not to be root.
+    Ordinary,
     /// A program in PATH.
     Program(&'static str),
     /// An image of `scripts/test-images`.
@@ -91,6 +93,7 @@ impl Need {
                 (!lane.many_ids()).then(|| "the user has no subordinate ids".to_owned())
             }
             Self::Root => (lane != Lane::Root).then(|| "only for root".to_owned()),
+            Self::Ordinary => (lane == Lane::Root).then(|| "not for root".to_owned()),
             Self::Guest(name) => {
                 let here = std::env::var("SHEDBOX_TEST_GUEST_NAME").unwrap_or_default();
                 (here != name).then(|| format!("only in the guest `{name}` of `make test-vm`"))
@@ -126,7 +129,12 @@ impl Need {
         let guest = std::env::var_os("SHEDBOX_TEST_GUEST").is_some_and(|value| value == "1");
         matches!(
             self,
-            Self::ManyIds | Self::Root | Self::Landlock(_) | Self::NoCgroup | Self::Guest(_)
+            Self::ManyIds
+                | Self::Root
+                | Self::Ordinary
+                | Self::Landlock(_)
+                | Self::NoCgroup
+                | Self::Guest(_)
         ) || (matches!(self, Self::Cgroup) && !guest)
     }
 }
@@ -163,7 +171,7 @@ pub(crate) fn skip(need: Need, missing: &str) {
     eprintln!("SKIPPED {}: {missing}", super::name::current_test());
 }
 
-/// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`,
+/// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`, `require!(ordinary)`,
 /// `require!(program "umoci")`, `require!(landlock 4)`, `require!(image "debian")`, `require!(cgroup)`,
 /// `require!(no_cgroup)`, or several, separated by commas.
 ///
@@ -183,6 +191,7 @@ macro_rules! require {
     (@need userns) => { $crate::support::lane::Need::Userns };
     (@need many_ids) => { $crate::support::lane::Need::ManyIds };
     (@need root) => { $crate::support::lane::Need::Root };
+    (@need ordinary) => { $crate::support::lane::Need::Ordinary };
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
     (@need landlock $abi:literal) => { $crate::support::lane::Need::Landlock($abi) };
     (@need no_cgroup) => { $crate::support::lane::Need::NoCgroup };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use shedbox_image::config::ImageDefaults;
 use shedbox_spec::SandboxSpec;
-use shedbox_spec::api::{CreateRequest, SandboxInfo};
+use shedbox_spec::api::{CreateRequest, IdMapKind, SandboxInfo};
 use shedbox_spec::sandbox::Source;
 use shedbox_store::{PinGuard, upper};
 
@@ -36,6 +36,7 @@ impl Engine {
         let _activity = self.background.activity();
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
+        validate::power_over_mounts(&request.spec, self.id_map == IdMapKind::Root)?;
         validate::settle_sources(&mut request.spec)?;
         self.cgroups.check(&request.spec.limits)?;
         if let Some(limit) = &mut request.spec.limits.disk {

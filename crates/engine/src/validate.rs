@@ -104,6 +104,36 @@ fn landlock(security: &Security) -> Result<()> {
     Ok(())
 }
 
+/// Refuses CAP_SYS_ADMIN where the walls are mounts that it could take away: with it root inside unmounts what hides a
+/// path, makes a read-only volume writable, and, where its id is the host's root, writes `/proc/sys` and the host's own
+/// programs. (In a user namespace made inside, as the profile `nested` allows, the kernel locks these mounts.)
+pub(crate) fn power_over_mounts(spec: &SandboxSpec, as_root: bool) -> Result<()> {
+    if capabilities::of(&spec.security)? & Capability::SysAdmin.bit() == 0 {
+        return Ok(());
+    }
+    let lost = if as_root {
+        "run by root, it would hand the host to the code in the sandbox"
+    } else if !spec.security.masked.is_empty() {
+        "with it the code in the sandbox could see what is to be hidden"
+    } else if spec.mounts.iter().any(|mount| {
+        matches!(
+            mount,
+            Mount::Bind {
+                access: Access::Ro,
+                ..
+            }
+        )
+    }) {
+        "with it the code in the sandbox could write to read-only volumes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("the capability SYS_ADMIN is refused: {lost}")).with_hint(
+        "`--security-opt seccomp=nested` lets programs make their own namespaces and mounts without it; \
+         as an ordinary user, without masks and read-only volumes, SYS_ADMIN can be had",
+    ))
+}
+
 /// Paths to hide: absolute ones, and not the root, which would hide everything.
 fn masks(paths: &[String]) -> Result<()> {
     for path in paths {
@@ -171,19 +201,47 @@ pub(crate) fn host(spec: &SandboxSpec) -> Result<()> {
 /// can write there, through another volume, would choose what its next generation mounts (CVE-2021-30465 and its kin).
 /// After [`host`].
 pub(crate) fn settle_sources(spec: &mut SandboxSpec) -> Result<()> {
+    if let Source::Rootfs(dir) = &mut spec.source {
+        *dir = settled("rootfs", dir)?;
+    }
     for mount in &mut spec.mounts {
         let Mount::Bind { source, .. } = mount else {
             continue;
         };
-        let settled = std::fs::canonicalize(&*source)
-            .map_err(|error| Error::invalid(format!("volume source `{source}`: {error}")))?;
-        *source = settled.into_os_string().into_string().map_err(|_| {
-            Error::invalid(format!(
-                "volume source `{source}` leads to a path that is not UTF-8"
-            ))
-        })?;
+        *source = settled("volume source", source)?;
     }
-    Ok(())
+    rootfs_apart(spec)
+}
+
+fn settled(what: &str, path: &str) -> Result<String> {
+    let settled = std::fs::canonicalize(path)
+        .map_err(|error| Error::invalid(format!("{what} `{path}`: {error}")))?;
+    settled
+        .into_os_string()
+        .into_string()
+        .map_err(|_| Error::invalid(format!("{what} `{path}` leads to a path that is not UTF-8")))
+}
+
+/// A rootfs inside a volume that the sandbox writes could be replaced by a link to anywhere before the next generation.
+fn rootfs_apart(spec: &SandboxSpec) -> Result<()> {
+    let Source::Rootfs(dir) = &spec.source else {
+        return Ok(());
+    };
+    let around = spec.mounts.iter().find_map(|mount| match mount {
+        Mount::Bind {
+            source,
+            access: Access::Rw,
+            ..
+        } if Path::new(dir).starts_with(source) => Some(source),
+        _ => None,
+    });
+    match around {
+        None => Ok(()),
+        Some(source) => Err(Error::invalid(format!(
+            "rootfs `{dir}` is inside the volume `{source}`, which the sandbox may write"
+        ))
+        .with_hint("lend the volume `ro` or `cow`, or keep the rootfs elsewhere")),
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +321,46 @@ mod tests {
             assert!(error.message.contains(word), "{}", error.message);
         }
         assert_eq!(spec(&base()), Ok(()));
+    }
+
+    #[test]
+    fn sys_admin_only_where_no_wall_is_a_mount() {
+        let admin = Security {
+            cap_add: vec!["SYS_ADMIN".into()],
+            ..Security::default()
+        };
+        let spec = |mounts, masked| SandboxSpec {
+            mounts,
+            security: Security {
+                masked,
+                ..admin.clone()
+            },
+            ..SandboxSpec::default()
+        };
+        let plain = spec(Vec::new(), Vec::new());
+        assert_eq!(power_over_mounts(&plain, false), Ok(()));
+        assert!(power_over_mounts(&plain, true).is_err());
+        let volume = |access| spec(bind("/v", access).mounts, Vec::new());
+        assert_eq!(power_over_mounts(&volume(Access::Rw), false), Ok(()));
+        assert!(power_over_mounts(&volume(Access::Ro), false).is_err());
+        assert!(power_over_mounts(&spec(Vec::new(), vec!["/tests".into()]), false).is_err());
+        assert_eq!(power_over_mounts(&bind("/v", Access::Ro), true), Ok(()));
+    }
+
+    #[test]
+    fn a_rootfs_that_the_sandbox_could_replace() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let root = top.join("root");
+        std::fs::create_dir(&root).unwrap();
+        let with = |access| SandboxSpec {
+            source: Source::Rootfs(root.to_str().unwrap().into()),
+            ..bind(top.to_str().unwrap(), access)
+        };
+        assert_eq!(settle_sources(&mut with(Access::Ro)), Ok(()));
+        assert_eq!(settle_sources(&mut with(Access::Cow)), Ok(()));
+        let error = settle_sources(&mut with(Access::Rw)).unwrap_err();
+        assert!(error.message.contains("is inside the volume"), "{error:?}");
     }
 
     #[test]

@@ -127,7 +127,8 @@ impl Listener {
         let mut notification = Notification::default();
         // SAFETY: the kernel writes one `struct seccomp_notif`, whose layout and size `Notification` has.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_RECV, &raw mut notification) };
-        match if result == 0 { None } else { Some(Errno::last()) } {
+        let failed = (result != 0).then(Errno::last);
+        match failed {
             None => Ok(Some(Question {
                 id: notification.id,
                 architecture: notification.architecture,
@@ -149,7 +150,8 @@ impl Listener {
         };
         // SAFETY: the kernel reads one `struct seccomp_notif_resp`, whose layout and size `Response` has.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_SEND, &raw const response) };
-        match if result == 0 { None } else { Some(Errno::last()) } {
+        let failed = (result != 0).then(Errno::last);
+        match failed {
             // Whoever asked was killed meanwhile.
             None | Some(Errno::ENOENT) => Ok(()),
             Some(errno) => Err(errno),

@@ -14,6 +14,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::errno::{Context, Errno, Error, Result};
 
 /// Largest payload that travels inside the frame itself, in bytes.
@@ -188,9 +190,15 @@ impl SeqPacket {
                 Errno::E2BIG,
             ));
         }
+        let mut raised = None;
         loop {
             match net::sendmsg(&self.0, parts, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}
+                // Descriptors in flight are counted for all processes of a user: a sandbox of theirs may have sent as
+                // many as our soft limit. Its own limit is below our hard one.
+                Err(rustix::io::Errno::TOOMANYREFS) if raised.is_none() => {
+                    raised = Some(RaisedFileLimit::new());
+                }
                 other => return other.map(drop).call("sendmsg", String::new),
             }
         }
@@ -254,6 +262,27 @@ impl SeqPacket {
                 Errno::EPROTO,
             )),
         }
+    }
+}
+
+/// The soft limit on open files is the hard one as long as this lives.
+struct RaisedFileLimit(Rlimit);
+
+impl RaisedFileLimit {
+    fn new() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        };
+        let _ = setrlimit(Resource::Nofile, raised); // then the next try fails as the last one did
+        Self(before)
+    }
+}
+
+impl Drop for RaisedFileLimit {
+    fn drop(&mut self) {
+        let _ = setrlimit(Resource::Nofile, self.0.clone()); // lowering one's own limit is always allowed
     }
 }
 

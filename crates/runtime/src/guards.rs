@@ -73,6 +73,13 @@ fn lower(resource: Resource, most: u64) -> Result<(), Errno> {
     } else {
         soft
     };
+    // Descriptors in flight in sockets are counted for all processes of a user and held against each one's own limit:
+    // the other half is left to the clients, the keeper and the daemon (see `seqpacket`).
+    let most = if resource == Resource::Nofile {
+        most.min(hard / 2)
+    } else {
+        most
+    };
     let hard = hard.min(most);
     process::set_limit(resource as u32, soft.min(hard), hard)
 }

@@ -20,7 +20,8 @@ use crate::{dev, guards};
 /// Largest passwd or group file that is read, in bytes.
 const ACCOUNTS_MAX: usize = 4 << 20;
 /// Search path of an image that sets none, as Docker has it.
-pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// See the module.
 pub(crate) struct Surroundings {

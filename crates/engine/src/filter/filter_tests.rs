@@ -47,11 +47,10 @@ impl Asked {
 
     /// `None` when this machine does not have the call.
     fn ask(&self, call: &str, arguments: [u64; 6]) -> Option<u32> {
-        let number = ScmpSyscall::from_name_by_arch(call, self.arch)
-            .map_or_else(
-                |_| newer::number(call).expect("a known call"),
-                ScmpSyscall::as_raw_syscall,
-            );
+        let number = ScmpSyscall::from_name_by_arch(call, self.arch).map_or_else(
+            |_| newer::number(call).expect("a known call"),
+            ScmpSyscall::as_raw_syscall,
+        );
         (number >= 0).then(|| evaluate(&self.filter, self.token, number as u32, arguments).0)
     }
 }
