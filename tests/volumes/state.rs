@@ -201,7 +201,7 @@ fn use_of_resources() {
         (&"busy".into(), &2.into()),
         "{found}"
     );
-    assert!(found[0]["rss"].as_u64().unwrap() > 4096, "{found}");
+    assert!(found[0]["memory"].as_u64().unwrap() > 4096, "{found}");
     let top = home.run(["top", "busy"]);
     assert!(top.contains("sleep 1000"), "{top}");
     home.run(["rm", "--force", "busy"]);

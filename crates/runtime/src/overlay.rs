@@ -3,15 +3,19 @@
 //! `userxattr`: whiteout and opaque marks in `user.overlay.*`, the only ones a user namespace may write. `volatile`: no
 //! sync of a directory that a reset throws away.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use shedbox_linux::errno::{Errno, Error};
+use shedbox_linux::errno::{Context, Errno, Error};
 use shedbox_linux::mount::{self, Attributes, MountFlags};
+use shedbox_linux::process;
 use shedbox_spec::control::Failure;
 
 use crate::failure::Staged;
 
 const STAGE: &str = "overlay";
+/// What the upper and the scratch directory are called where names are shown.
+const UPPER: &str = "u";
+const WORK: &str = "w";
 
 /// What an overlay is made of: host paths.
 pub(crate) struct Layers<'a> {
@@ -52,24 +56,33 @@ fn with_lowerdir_plus(
     overlay.mount(attributes)
 }
 
-/// Linux before 6.5 for one lower directory: one option, and names that the kernel resolves when all are there. The
-/// descriptors are what the host's paths are called by.
+/// Linux before 6.5 for one lower directory: one option, and names that the kernel resolves when all are there.
 fn legacy(layers: &Layers<'_>, attributes: Attributes) -> shedbox_linux::Result<OwnedFd> {
-    let name = |path: &str| -> shedbox_linux::Result<(OwnedFd, String)> {
-        let directory = mount::target(path)?;
-        let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        Ok((directory, name))
-    };
-    let (_lower, lower) = name(&layers.lower.join(""))?;
-    let (_upper, upper) = name(layers.upper)?;
-    let (_work, work) = name(layers.work)?;
+    let links = mount::new_filesystem("tmpfs", &[], Attributes::default())?;
+    process::change_directory_to(links.as_fd()).call("fchdir", String::new)?;
+    let lower = link_short_names(layers)?;
     let mut overlay = mount::FileSystem::open("overlay")?;
     overlay.set("lowerdir", &lower)?;
-    overlay.set("upperdir", &upper)?;
-    overlay.set("workdir", &work)?;
+    overlay.set("upperdir", UPPER)?;
+    overlay.set("workdir", WORK)?;
     overlay.set_flag("userxattr")?;
     overlay.set_flag("volatile")?;
     overlay.mount(attributes)
+}
+
+/// Links in the working directory that lead to the layers: names that tell nothing and need no escapes. Returns those of
+/// the lower directories, as the option takes them.
+fn link_short_names(layers: &Layers<'_>) -> shedbox_linux::Result<String> {
+    use std::os::unix::fs::symlink;
+    for (index, lower) in layers.lower.iter().enumerate() {
+        symlink(lower, index.to_string()).call("symlink", || lower.clone())?;
+    }
+    symlink(layers.upper, UPPER).call("symlink", || layers.upper.to_owned())?;
+    symlink(layers.work, WORK).call("symlink", || layers.work.to_owned())?;
+    let lower: Vec<String> = (0..layers.lower.len())
+        .map(|index| index.to_string())
+        .collect();
+    Ok(lower.join(":"))
 }
 
 /// Mounts an overlay on an existing directory. Moves the working directory.
@@ -96,23 +109,11 @@ fn lacks_lowerdir_plus(error: &Error) -> bool {
 /// mount(2), for kernels before 6.5. Its options must fit one page, and 127 layer paths do not: each layer gets a link
 /// with a short name in a memory file system, which is the working directory while the kernel reads the options.
 fn classic(layers: &Layers<'_>, attributes: Attributes, place: &str) -> shedbox_linux::Result<()> {
-    use shedbox_linux::errno::Context;
-    use std::os::unix::fs::symlink;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV;
     mount::mount_new("tmpfs", place, quiet, None)?;
     mount::work_in(place)?;
-    for (index, lower) in layers.lower.iter().enumerate() {
-        symlink(lower, index.to_string()).call("symlink", || lower.clone())?;
-    }
-    symlink(layers.upper, "u").call("symlink", || layers.upper.to_owned())?;
-    symlink(layers.work, "w").call("symlink", || layers.work.to_owned())?;
-    let lower: Vec<String> = (0..layers.lower.len())
-        .map(|index| index.to_string())
-        .collect();
-    let data = format!(
-        "lowerdir={},upperdir=u,workdir=w,userxattr,volatile",
-        lower.join(":")
-    );
+    let lower = link_short_names(layers)?;
+    let data = format!("lowerdir={lower},upperdir={UPPER},workdir={WORK},userxattr,volatile");
     let data = std::ffi::CString::new(data)
         .map_err(|_| Error::new("mount", "NUL in overlay options", Errno::EINVAL))?;
     // Over the links: the kernel has resolved them by then.

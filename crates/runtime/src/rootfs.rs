@@ -253,6 +253,10 @@ fn copy_on_write<'a>(
 
 fn attach(pending: &Pending<'_>, stage: &str) -> Result<(), Failure> {
     let place = target::ensure(pending.target, pending.kind).stage(stage)?;
+    put(pending, &place, stage)
+}
+
+fn put(pending: &Pending<'_>, place: &OwnedFd, stage: &str) -> Result<(), Failure> {
     mount::attach(pending.tree.as_fd(), place.as_fd())
         .map_err(|mut error| {
             pending.target.clone_into(&mut error.detail);
@@ -298,9 +302,11 @@ fn attach_all<'a>(spec: &'a GenerationSpec, mut pending: Vec<Pending<'a>>) -> Re
             .filter(|part| !part.is_empty())
             .count()
     });
-    pending
-        .iter()
-        .try_for_each(|pending| attach(pending, "volume"))
+    pending.iter().try_for_each(|pending| {
+        let place = target::ensure(pending.target, pending.kind).stage("volume")?;
+        target::not_of_the_kernel(&place, pending.target)?;
+        put(pending, &place, "volume")
+    })
 }
 
 /// /etc/hosts, hostname and resolv.conf come from files that [`dev::fill`] has left.
