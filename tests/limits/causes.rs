@@ -1,7 +1,9 @@
 //! Why a command has ended, as its caller is told.
 
+use std::time::Duration;
+
 use crate::require;
-use crate::support::{Case, Home, eventually, unique};
+use crate::support::{Case, Home, eventually, patience, unique};
 
 /// How the main process ended, as `inspect` has it.
 fn end(home: &Home, name: &str) -> serde_json::Value {
@@ -70,9 +72,9 @@ fn the_end_of_its_time_is_told_to_a_command_in_flight() {
     require!(userns);
     let home = Home::shared();
     let name = unique("cause");
-    home.run([
-        "run", "-d", "--ttl=3s", "--name", &name, "host", "sleep", "1000",
-    ]);
+    // Longer than a command takes to start, on a slow machine too.
+    let ttl = format!("--ttl={}s", patience(Duration::from_secs(3)).as_secs());
+    home.run(["run", "-d", &ttl, "--name", &name, "host", "sleep", "1000"]);
     home.refused(
         ["exec", &name, "sleep", "1000"],
         137,

@@ -155,9 +155,9 @@ impl Filter {
                 "label" => &mut filter.labels,
                 "ancestor" => &mut filter.ancestors,
                 "status" => {
-                    if !["created", "running", "exited", "removing"].contains(&value) {
+                    if !["created", "running", "paused", "exited", "removing"].contains(&value) {
                         return Err(Error::invalid(format!("unknown status `{value}`"))
-                            .with_hint("use created, running, exited or removing"));
+                            .with_hint("use created, running, paused, exited or removing"));
                     }
                     &mut filter.statuses
                 }
@@ -227,6 +227,12 @@ mod tests {
         ] {
             assert!(!fits(texts), "{texts:?}");
         }
+        let paused = SandboxInfo {
+            status: Status::Paused,
+            ..info()
+        };
+        let filter = Filter::parse(&["status=paused".to_owned()]).unwrap();
+        assert!(filter.fits(&paused) && !filter.fits(&info()));
         for bad in ["name", "x=y", "status=dead"] {
             assert!(Filter::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
