@@ -146,8 +146,8 @@ fn nanoseconds(output: &str) -> anyhow::Result<Duration> {
 
 fn bubblewrap(dir: &str, argv: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("bwrap")
-        .args(["--unshare-all", "--ro-bind", "/", "/", "--bind", dir, dir])
-        .args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--"])
+        .args(["--unshare-all", "--ro-bind", "/", "/", "--tmpfs", "/tmp"])
+        .args(["--bind", dir, dir, "--proc", "/proc", "--dev", "/dev", "--"])
         .args(argv)
         .stdin(Stdio::null())
         .output()
