@@ -114,16 +114,17 @@ fn a_full_pipe_and_a_stopped_tree_hold_nobody_up() {
 #[test]
 fn processes_of_the_host_are_not_killed_by_name() {
     require!(userns);
-    // What `pkill -f` would find, were it in sight.
+    // What `pkill -f` would find, were it in sight. It waits without a child, which would stay behind.
     let mut victim = Command::new("setpriv")
         .args([
             "--pdeathsig",
             "KILL",
             "sh",
             "-c",
-            "sleep 60; exit # sleep-of-the-host",
+            "read line # sleep-of-the-host",
             "shedbox",
         ])
+        .stdin(Stdio::piped())
         .spawn()
         .unwrap();
     let (case, seen) = attack("sockets").inside(Case::host());
