@@ -92,6 +92,11 @@ impl Case {
         &self.home
     }
 
+    /// The test has removed the sandbox itself.
+    pub(crate) fn has_gone(mut self) {
+        self.started = false;
+    }
+
     /// Runs a shell script inside.
     pub(crate) fn sh(self, script: &str) -> Ran {
         self.exec(["sh", "-c", script])
