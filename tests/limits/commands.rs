@@ -178,8 +178,11 @@ fn leaves_go_when_their_last_process_has() {
         .unwrap()
     };
     for _ in 0..5 {
-        case = case.sh("sleep 9 >/dev/null 2>&1 &").ok();
+        case = case
+            .sh("sleep 1000 >/dev/null 2>&1 & echo $! >> /tmp/pids")
+            .ok();
     }
     assert!(leaves(&case) >= 5);
+    case = case.sh("kill $(cat /tmp/pids)").ok();
     eventually("only those in use are left", || leaves(&case) <= 4);
 }
