@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::require;
-use crate::support::{Home, unique};
+use crate::support::{Home, eventually, unique};
 
 fn json(home: &Home, arguments: &[&str]) -> Value {
     serde_json::from_str(&home.run(arguments)).unwrap()
@@ -40,8 +40,10 @@ fn sandboxes() {
     assert_eq!(list.as_array().unwrap().len(), 2);
     assert_eq!(json(&home, &["inspect", &up])[0]["id"], id.as_str());
     home.run(["exec", "-d", &up, "sleep", "1000"]);
-    let processes = json(&home, &["top", "--format=json", &up]);
-    assert_eq!(processes[0]["command"], "sleep 1000");
+    // The kernel shows the name a moment before the arguments.
+    eventually("the command is listed", || {
+        json(&home, &["top", "--format=json", &up])[0]["command"] == "sleep 1000"
+    });
     let stats = json(&home, &["stats", "--no-stream", "--format=json", &up]);
     assert_eq!(
         (&stats[0]["pids"], &stats[0]["name"]),
