@@ -37,7 +37,7 @@ mod tests {
         let mut stack = Stack::new(64 << 10).unwrap();
         let mut made = None;
         let mut joined = None;
-        borrow_process(&mut stack, true, &mut || {
+        borrow_process(&mut stack, true, None, &mut || {
             made = Some(unshare());
             0
         })
@@ -50,7 +50,7 @@ mod tests {
         let mut before = String::new();
         let mut after = String::new();
         let look = || std::fs::read_link("/proc/self/ns/cgroup").unwrap();
-        borrow_process(&mut stack, false, &mut || {
+        borrow_process(&mut stack, false, None, &mut || {
             before = look().display().to_string();
             joined = Some(join(namespace.as_fd()));
             after = look().display().to_string();

@@ -184,12 +184,17 @@ impl Drop for Stack {
 /// shared with `share_files`). What it writes to memory the parent sees, which is how it reports a failure. It must
 /// end by execve or by returning, which ends it with that status.
 ///
+/// With `cgroup`, the descriptor of a directory of version 2, it is born there (Linux 5.7). A process that moves itself
+/// later waits for every processor to pass through the kernel once, which takes as long as ten short commands. The caller
+/// must be allowed to write `cgroup.procs` in that directory and in the lowest one that it has in common with its own.
+/// This uses clone3, so a seccomp filter of this process must let that pass. Source: clone(2), CLONE_INTO_CGROUP.
+///
 /// # Safety
 /// Single-threaded caller. `child` must not unwind and must not leave memory in a state that the parent cannot use.
 pub unsafe fn vfork(
     stack: &mut Stack,
     share_files: bool,
-    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
     child: &mut dyn FnMut() -> i32,
 ) -> Result<Child> {
     extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
@@ -198,80 +203,45 @@ pub unsafe fn vfork(
         child()
     }
     let mut child = child;
+    let argument = (&raw mut child).cast();
     let mut pidfd: RawFd = -1;
-    let mut all = libc::CLONE_VM
-        | libc::CLONE_VFORK
-        | libc::CLONE_PIDFD
-        | libc::SIGCHLD
-        | flags as libc::c_int;
+    let mut flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
     if share_files {
-        all |= libc::CLONE_FILES;
+        flags |= libc::CLONE_FILES;
     }
-    // SAFETY: one past the end of the mapping, aligned to a page: the ABI's start of a downward stack.
-    let top = unsafe { stack.base.byte_add(stack.size) };
-    // SAFETY: the stack is mapped, writable and unused while the child runs; `child` and `pidfd` live until the parent
-    // resumes; CLONE_VFORK suspends the parent until the child no longer uses this memory.
-    let pid = unsafe { libc::clone(enter, top, all, (&raw mut child).cast(), &raw mut pidfd) };
-    if pid < 0 {
-        return Err(Error::new("clone", "VM|VFORK", Errno::last()));
-    }
+    let pid = if let Some(cgroup) = cgroup {
+        let args = CloneArgs {
+            flags: flags as u64 | INTO_CGROUP,
+            pidfd: (&raw mut pidfd) as u64,
+            exit_signal: libc::SIGCHLD as u64,
+            stack: stack.base as u64,
+            stack_size: stack.size as u64,
+            cgroup: cgroup.as_raw_fd() as u64,
+            ..CloneArgs::default()
+        };
+        // SAFETY: `args`, `child` and `pidfd` outlive the call; the stack is mapped, writable and unused while the child
+        // runs; `enter` takes the address of `child` and does not unwind; CLONE_VFORK suspends this thread until the
+        // child no longer uses the memory.
+        match unsafe { clone3_and_call(&args, enter, argument) } {
+            pid if pid < 0 => {
+                let errno = Errno::from_raw(-pid as i32);
+                return Err(Error::new("clone3", "VM|VFORK|INTO_CGROUP", errno));
+            }
+            pid => pid as i32,
+        }
+    } else {
+        // SAFETY: one past the end of the mapping, aligned to a page: the ABI's start of a downward stack.
+        let top = unsafe { stack.base.byte_add(stack.size) };
+        // SAFETY: the stack is mapped, writable and unused while the child runs; `child` and `pidfd` live until the
+        // parent resumes; CLONE_VFORK suspends the parent until the child no longer uses this memory.
+        match unsafe { libc::clone(enter, top, flags | libc::SIGCHLD, argument, &raw mut pidfd) } {
+            pid if pid < 0 => return Err(Error::new("clone", "VM|VFORK", Errno::last())),
+            pid => pid,
+        }
+    };
     // SAFETY: made by the kernel for this call (CLONE_PIDFD); with CLONE_FILES the child does not know its number.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Child { pid, pidfd })
-}
-
-/// [`vfork`] into a cgroup of version 2, named by a descriptor of its directory. Linux 5.7.
-///
-/// A process that moves itself later waits for every processor to pass through the kernel once, which takes as long as
-/// ten short commands; one that is born there does not wait. The caller must be allowed to write `cgroup.procs` in that
-/// directory and in the lowest one that it has in common with its own. Uses clone3, so a seccomp filter of this process
-/// must let that pass. Source: clone(2), CLONE_INTO_CGROUP.
-///
-/// # Safety
-/// As for [`vfork`].
-pub unsafe fn vfork_into_cgroup(
-    stack: &mut Stack,
-    share_files: bool,
-    cgroup: BorrowedFd<'_>,
-    child: &mut dyn FnMut() -> i32,
-) -> Result<Child> {
-    extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
-        // SAFETY: `argument` is the address of `child` below, which the suspended parent keeps alive.
-        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> i32>() };
-        child()
-    }
-    let mut child = child;
-    let mut pidfd: RawFd = -1;
-    let mut flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64 | INTO_CGROUP;
-    if share_files {
-        flags |= libc::CLONE_FILES as u64;
-    }
-    let args = CloneArgs {
-        flags,
-        pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        stack: stack.base as u64,
-        stack_size: stack.size as u64,
-        cgroup: cgroup.as_raw_fd() as u64,
-        ..CloneArgs::default()
-    };
-    // SAFETY: `args`, `child` and `pidfd` outlive the call; the stack is mapped, writable and unused while the child
-    // runs; `enter` takes the address of `child` and does not unwind; CLONE_VFORK suspends this thread until the child
-    // no longer uses the memory.
-    let pid = unsafe { clone3_and_call(&args, enter, (&raw mut child).cast()) };
-    if pid < 0 {
-        return Err(Error::new(
-            "clone3",
-            "VM|VFORK|INTO_CGROUP",
-            Errno::from_raw(-pid as i32),
-        ));
-    }
-    // SAFETY: made by the kernel for this call (CLONE_PIDFD); with CLONE_FILES the child does not know its number.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Child {
-        pid: pid as i32,
-        pidfd,
-    })
 }
 
 /// clone3 with a stack for the child: the child calls `enter(argument)` on it and ends with that status. Gives the pid,
@@ -345,26 +315,14 @@ unsafe fn clone3_and_call(
 pub fn borrow_process(
     stack: &mut Stack,
     share_files: bool,
+    cgroup: Option<BorrowedFd<'_>>,
     child: &mut dyn FnMut() -> i32,
 ) -> Result<Child> {
     let mut guarded =
         || std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut *child)).unwrap_or(101);
     // SAFETY: this thread is suspended while the child runs on its memory, so the child sees what the thread left; the
     // closure cannot unwind. Other threads go on as during posix_spawn(3): their locks are released by themselves.
-    unsafe { vfork(stack, share_files, 0, &mut guarded) }
-}
-
-/// The same for [`vfork_into_cgroup`].
-pub fn borrow_process_in(
-    cgroup: BorrowedFd<'_>,
-    stack: &mut Stack,
-    share_files: bool,
-    child: &mut dyn FnMut() -> i32,
-) -> Result<Child> {
-    let mut guarded =
-        || std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut *child)).unwrap_or(101);
-    // SAFETY: as in `borrow_process`.
-    unsafe { vfork_into_cgroup(stack, share_files, cgroup, &mut guarded) }
+    unsafe { vfork(stack, share_files, cgroup, &mut guarded) }
 }
 
 /// Ends this process without running destructors or exit handlers: the end of every cloned child.
@@ -385,7 +343,7 @@ mod tests {
         let mut seen = 0;
         // SAFETY: the closure only writes an integer; other test threads keep their own locks and are not touched.
         let child = unsafe {
-            vfork(&mut stack, false, 0, &mut || {
+            vfork(&mut stack, false, None, &mut || {
                 seen = 7;
                 3
             })
@@ -411,7 +369,7 @@ mod tests {
             .unwrap_or_else(|| std::fs::File::open("/").unwrap());
         let mut stack = Stack::new(64 << 10).unwrap();
         let mut seen = [0u64; 4];
-        let outcome = borrow_process_in(dir.as_fd(), &mut stack, false, &mut || {
+        let outcome = borrow_process(&mut stack, false, Some(dir.as_fd()), &mut || {
             // Aligned vector code and a deeper frame: the stack is one that the ABI allows.
             seen = std::array::from_fn(|index| index as u64 + u64::from(std::process::id() > 0));
             5

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "mount_setattr has no wrapper in nix or rustix")]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, CWD};
 pub use rustix::mount::MountFlags;
@@ -14,7 +14,7 @@ use rustix::mount::{
     self, FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
-use crate::errno::{Context, Errno, Error, Result};
+use crate::errno::{Context, Errno, Result};
 
 /// Attributes of a mount as [`set_attributes`] takes them. Source: mount_setattr(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,27 +71,14 @@ pub fn set_attributes(
         attr_set: attributes.bits(),
         ..MountAttr::default()
     };
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string, `attr` has the size that is passed, both outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attr,
-            size_of::<MountAttr>(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Error::new(
-            "mount_setattr",
-            format!("{attributes:?}"),
-            Errno::last(),
-        ))
-    }
+    mount_setattr(
+        mount.as_raw_fd(),
+        c"",
+        libc::AT_EMPTY_PATH,
+        recursive,
+        &attr,
+    )
+    .call("mount_setattr", || format!("{attributes:?}"))
 }
 
 /// Sets attributes on the mount at `path` and, with `recursive`, on all below it. Linux 5.12.
@@ -114,23 +101,41 @@ fn change_attributes(path: &CStr, set: u64, clear: u64, recursive: bool) -> Resu
         attr_clr: clear,
         ..MountAttr::default()
     };
-    let flags = libc::AT_SYMLINK_NOFOLLOW | if recursive { libc::AT_RECURSIVE } else { 0 };
+    mount_setattr(
+        libc::AT_FDCWD,
+        path,
+        libc::AT_SYMLINK_NOFOLLOW,
+        recursive,
+        &attr,
+    )
+    .call("mount_setattr", || {
+        format!("{} set {set:#x} clear {clear:#x}", path.to_string_lossy())
+    })
+}
+
+fn mount_setattr(
+    dir: RawFd,
+    path: &CStr,
+    flags: libc::c_int,
+    recursive: bool,
+    attr: &MountAttr,
+) -> std::result::Result<(), Errno> {
+    let flags = flags | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a C string, `attr` has the size that is passed, both outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
+            dir,
             path.as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     };
     if result == 0 {
         Ok(())
     } else {
-        let detail = format!("{} set {set:#x} clear {clear:#x}", path.to_string_lossy());
-        Err(Error::new("mount_setattr", detail, Errno::last()))
+        Err(Errno::last())
     }
 }
 

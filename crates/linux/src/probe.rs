@@ -37,7 +37,7 @@ pub fn landlock_abi() -> u32 {
 pub fn in_new_namespaces(inside: &mut dyn FnMut()) -> Result<()> {
     let mut stack = Stack::new(256 << 10)?;
     let mut outcome = Err(Error::new("clone", "the child ended early", Errno::ECHILD));
-    let child = clone::borrow_process(&mut stack, false, &mut || {
+    let child = clone::borrow_process(&mut stack, false, None, &mut || {
         outcome =
             crate::userns::enter(&crate::userns::Map::Single).and_then(|()| unshare_the_rest());
         if outcome.is_ok() {

@@ -55,7 +55,7 @@ pub(crate) struct Handed {
     pub(crate) mapped: Option<OwnedFd>,
     /// Directory of the generation's cgroup, when it has one. Init was born in its leaf `init` and may make others
     /// beside it; the controllers are enabled for them. What is cloned goes right into a leaf
-    /// (`clone::borrow_process_in`), because moving a process waits for every processor of the host.
+    /// (`clone::borrow_process`), because moving a process waits for every processor of the host.
     pub(crate) cgroup: Option<OwnedFd>,
 }
 

@@ -172,7 +172,7 @@ fn cgroup_namespace(fds: &[OwnedFd], stack: &mut Stack) -> Result<OwnedFd, Failu
         return Err(descriptors(fds.len(), 1));
     };
     let mut made = None;
-    let child = clone::borrow_process_in(cgroup.as_fd(), stack, true, &mut || {
+    let child = clone::borrow_process(stack, true, Some(cgroup.as_fd()), &mut || {
         made = Some(cgroupns::unshare());
         0
     })
@@ -280,12 +280,9 @@ impl Order {
                 outcome = go();
                 0
             };
-            match &cgroup {
-                Some((leaf, _)) => {
-                    clone::borrow_process_in(leaf.as_fd(), stack, true, &mut first).stage(CGROUP)
-                }
-                None => clone::borrow_process(stack, true, &mut first).stage("namespaces"),
-            }?;
+            let leaf = cgroup.as_ref().map(|(leaf, _)| leaf.as_fd());
+            let stage = leaf.map_or("namespaces", |_| CGROUP);
+            clone::borrow_process(stack, true, leaf, &mut first).stage(stage)?;
             outcome?
         };
         if let Some((write, (uids, gids, deny_setgroups))) = map {

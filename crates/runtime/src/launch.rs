@@ -156,11 +156,7 @@ fn start(
         failed = run().err();
         127
     };
-    let child = match what.cgroup {
-        Some(cgroup) => clone::borrow_process_in(cgroup, stack, false, &mut child),
-        None => clone::borrow_process(stack, false, &mut child),
-    }
-    .map_err(|error| {
+    let child = clone::borrow_process(stack, false, what.cgroup, &mut child).map_err(|error| {
         refused(match error.errno {
             Errno::EAGAIN => "the sandbox has as many processes as it may have".to_owned(),
             _ => error.to_string(),
