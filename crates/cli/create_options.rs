@@ -215,6 +215,7 @@ impl CreateOptions {
                 ..self.security.spec()?
             },
             limits: self.limits.spec()?,
+            ..SandboxSpec::default()
         })
     }
 

@@ -24,6 +24,7 @@ use crate::disk_limit;
 use crate::error::{Doing, EngineError, Result, on_path};
 use crate::filter::filters_for;
 use crate::init::Init;
+use crate::keeper::Join;
 use crate::record::Record;
 use crate::sandbox::{Sandbox, Turn};
 
@@ -120,7 +121,7 @@ impl Engine {
         let generation = spec.generation;
         let log = open_directory(&sandbox.layout.log())?;
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
-        let join = join.map(|init| init.pidfd.as_fd());
+        let join = join.map_or(Join::Nobody, |init| Join::Live(init.pidfd.as_fd()));
         let limits = sandbox.limits();
         let mut lent = self.cgroups.lend(&self.keeper, &limits)?;
         let in_cgroup = lent.lease.as_ref().and_then(Lease::descriptors).is_some();
@@ -179,7 +180,7 @@ impl Engine {
         lent: &Lent,
         mut spec: GenerationSpec,
         fds: [BorrowedFd<'_>; 3],
-        join: Option<BorrowedFd<'_>>,
+        join: Join<'_>,
     ) -> Result<(i32, OwnedFd)> {
         let lease = lent.lease.as_ref();
         if lease.is_some_and(Lease::limits_memory) {
@@ -215,7 +216,7 @@ impl Engine {
             etc_hosts,
             etc_resolv_conf,
             shm_size: spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
-            network: spec.network,
+            network: spec.network.namespace(),
             ulimits: spec.ulimits.clone(),
             capabilities,
             env: resolved.env.clone(),
@@ -348,8 +349,8 @@ pub(crate) const GENERATION_MARK: &str = "generation";
 fn etc_files(record: &Record) -> Result<(String, String)> {
     let spec = &record.spec;
     let hosts = shedbox_spec::hosts::etc_hosts(&record.hostname, &spec.extra_hosts)?;
-    match spec.network {
-        Network::None => Ok((hosts, String::new())),
+    match &spec.network {
+        Network::None | Network::Bridge(_) | Network::Container(_) => Ok((hosts, String::new())),
         Network::Host => {
             let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
             let mut hosts = read("/etc/hosts");

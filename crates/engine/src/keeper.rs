@@ -79,6 +79,26 @@ struct State {
     child: Option<i32>,
 }
 
+/// Whose namespaces a new generation shares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Join<'a> {
+    /// Nobody's.
+    Nobody,
+    /// User and network namespaces of the living generation behind a pidfd.
+    Live(BorrowedFd<'a>),
+    /// The network namespace of another sandbox's init, by its pidfd.
+    Network(BorrowedFd<'a>),
+}
+
+impl<'a> Join<'a> {
+    fn pidfd(self) -> Option<BorrowedFd<'a>> {
+        match self {
+            Self::Nobody => None,
+            Self::Live(pidfd) | Self::Network(pidfd) => Some(pidfd),
+        }
+    }
+}
+
 /// Why a conversation with the keeper failed.
 enum Trouble {
     /// It is dead; another one can be asked.
@@ -128,18 +148,19 @@ impl Keeper {
         spec: GenerationSpec,
         [control, listener, log]: [BorrowedFd<'_>; 3],
         cgroup: Option<[BorrowedFd<'_>; 2]>,
-        join: Option<BorrowedFd<'_>>,
+        join: Join<'_>,
     ) -> Result<(i32, OwnedFd)> {
         let sandbox = spec.sandbox.get(..12).unwrap_or(&spec.sandbox).to_owned();
         let request = KeeperRequest::Spawn {
             spec: Box::new(spec),
             cgroup: cgroup.is_some(),
-            join: join.is_some(),
+            join: matches!(join, Join::Live(_)),
+            join_network: matches!(join, Join::Network(_)),
         };
         let fds: Vec<_> = [control, listener, log]
             .into_iter()
             .chain(cgroup.into_iter().flatten())
-            .chain(join)
+            .chain(join.pidfd())
             .collect();
         match self.ask(&request, &fds)? {
             (KeeperReply::Spawned { pid }, Some(pidfd)) => Ok((pid, pidfd)),

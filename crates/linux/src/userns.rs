@@ -237,6 +237,13 @@ pub fn join_user_and_network(pidfd: BorrowedFd<'_>, network: bool) -> Result<()>
         .call("setns", || "user, network of init".into())
 }
 
+/// Moves this process into the network namespace of the process behind `pidfd`. Linux 5.8. May be called in a vfork
+/// child.
+pub fn join_network(pidfd: BorrowedFd<'_>) -> Result<()> {
+    rustix::thread::move_into_thread_name_spaces(pidfd, ThreadNameSpaceType::NETWORK)
+        .call("setns", || "network of another sandbox".into())
+}
+
 /// This process's own user namespace.
 pub fn own() -> Result<OwnedFd> {
     open_ns("/proc/self/ns/user")

@@ -21,7 +21,7 @@ use shedbox_linux::seqpacket::{self, SeqPacket};
 use shedbox_linux::{fd, net, seccomp};
 use shedbox_spec::control::{Failure, InitEvent, Reply};
 use shedbox_spec::generation::GenerationSpec;
-use shedbox_spec::network::Network;
+use shedbox_spec::network::NetworkNamespace;
 
 use crate::denials::Denials;
 use crate::exec::Execs;
@@ -258,7 +258,7 @@ impl Init {
         process::set_host_name(&spec.hostname)
             .call("sethostname", || spec.hostname.clone())
             .stage("host name")?;
-        if spec.network == Network::None {
+        if spec.network == NetworkNamespace::Own {
             net::loopback_up().stage("network")?;
         }
         let warnings = rootfs::build(&spec)?;

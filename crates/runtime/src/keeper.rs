@@ -15,7 +15,7 @@ use shedbox_linux::seqpacket::{self, Frame, SeqPacket};
 use shedbox_linux::{cgroupns, fd, path, pidfd, process, userns};
 use shedbox_spec::control::{Failure, INIT_LEAF, KeeperReply, KeeperRequest, PROTOCOL_VERSION};
 use shedbox_spec::generation::GenerationSpec;
-use shedbox_spec::network::Network;
+use shedbox_spec::network::NetworkNamespace;
 
 use crate::failure::{Staged, failure};
 use crate::init;
@@ -25,6 +25,8 @@ pub const LISTENER_FD: i32 = 3;
 
 /// Stage of what has to do with cgroups: a daemon that can do without one tries again without.
 const CGROUP: &str = "cgroup";
+/// Joining the network of another sandbox.
+const NETWORK: &str = "network";
 
 /// How long a child that has nothing left to do may take to leave its cgroup.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
@@ -156,8 +158,15 @@ fn answer(frame: Frame, stack: &mut Stack) -> (KeeperReply, Option<OwnedFd>) {
             Ok(namespace) => (KeeperReply::Namespace, Some(namespace)),
             Err(failure) => (KeeperReply::Failed(failure), None),
         },
-        KeeperRequest::Spawn { spec, cgroup, join } => {
-            match Order::read(*spec, cgroup, join, frame.fds).and_then(|order| order.spawn(stack)) {
+        KeeperRequest::Spawn {
+            spec,
+            cgroup,
+            join,
+            join_network,
+        } => {
+            match Order::read(*spec, cgroup, [join, join_network], frame.fds)
+                .and_then(|order| order.spawn(stack))
+            {
                 Ok(child) => (KeeperReply::Spawned { pid: child.pid }, Some(child.pidfd)),
                 Err(failure) => (KeeperReply::Failed(failure), None),
             }
@@ -190,16 +199,18 @@ struct Order {
     cgroup: Option<(OwnedFd, OwnedFd)>,
     /// A living init whose user and network namespaces are shared.
     live: Option<OwnedFd>,
+    /// The init of another sandbox whose network namespace is shared.
+    neighbour: Option<OwnedFd>,
 }
 
 impl Order {
     fn read(
         spec: GenerationSpec,
         cgroup: bool,
-        join: bool,
+        [join, join_network]: [bool; 2],
         fds: Vec<OwnedFd>,
     ) -> Result<Self, Failure> {
-        let expected = 3 + 2 * usize::from(cgroup) + usize::from(join);
+        let expected = 3 + 2 * usize::from(cgroup) + usize::from(join) + usize::from(join_network);
         let count = fds.len();
         let wrong = || descriptors(count, expected);
         if count != expected {
@@ -216,6 +227,7 @@ impl Order {
             (None, None)
         };
         let live = if join { Some(next()?) } else { None };
+        let neighbour = if join_network { Some(next()?) } else { None };
         Ok(Self {
             spec,
             handed: init::Handed {
@@ -227,6 +239,7 @@ impl Order {
             },
             cgroup,
             live,
+            neighbour,
         })
     }
 
@@ -241,8 +254,9 @@ impl Order {
             mut handed,
             cgroup,
             live,
+            neighbour,
         } = self;
-        let network = spec.network == Network::None;
+        let network = spec.network != NetworkNamespace::Host;
         let mut flags = clone::NEWNS | clone::NEWPID | clone::NEWIPC | clone::NEWUTS;
         if cgroup.is_none() {
             flags |= clone::NEWCGROUP;
@@ -250,7 +264,7 @@ impl Order {
         let mut map = None;
         if live.is_none() {
             flags |= clone::NEWUSER;
-            if network {
+            if spec.network == NetworkNamespace::Own {
                 flags |= clone::NEWNET;
             }
             let (read, write) = fd::pipe().stage("namespaces")?;
@@ -262,7 +276,7 @@ impl Order {
             );
             map = Some((write, ids));
         }
-        let child = if cgroup.is_none() && live.is_none() {
+        let child = if cgroup.is_none() && live.is_none() && neighbour.is_none() {
             fork_init(flags, &mut Some((spec, handed)))?
         } else {
             let mut parts = Some((spec, handed));
@@ -274,6 +288,9 @@ impl Order {
                     }
                     if let Some(live) = &live {
                         userns::join_user_and_network(live.as_fd(), network).stage("namespaces")?;
+                    }
+                    if let Some(neighbour) = &neighbour {
+                        userns::join_network(neighbour.as_fd()).stage(NETWORK)?;
                     }
                     fork_init(flags | clone::PARENT, &mut parts)
                 };

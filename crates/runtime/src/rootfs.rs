@@ -17,7 +17,7 @@ use shedbox_linux::{inroot, path, process};
 use shedbox_spec::control::Failure;
 use shedbox_spec::generation::{GenerationSpec, Rootfs};
 use shedbox_spec::mount::{Access, Mount};
-use shedbox_spec::network::Network;
+use shedbox_spec::network::NetworkNamespace;
 
 use crate::failure::{Staged, failure};
 use crate::overlay::{self, Layers};
@@ -107,10 +107,10 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
         real_directory(&root, name)?;
     }
     dev::fill(spec)?;
-    if spec.network == Network::Host {
+    if spec.network != NetworkNamespace::Own {
         process::change_directory_to(root.as_fd())
             .map_err(|errno| failure("sys", "fchdir".into(), errno as i32))?;
-        // Without a network namespace of our own a new sysfs is not allowed.
+        // The kernel gives a new sysfs to the owner of the network namespace alone.
         sys::fill(sys::Source::Host)?;
     }
     process::change_directory_to(root.as_fd())
@@ -118,13 +118,13 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     mount::pivot_into_cwd().stage("pivot")?;
     let quiet = quiet();
     mount::mount_new("proc", "/proc", quiet, None).stage("proc")?;
-    if spec.network == Network::None {
+    if spec.network == NetworkNamespace::Own {
         mount::mount_new("sysfs", "/sys", quiet | MountFlags::RDONLY, None).stage("sys")?;
     }
     mount::detach_old_root().stage("pivot")?;
     drop(root);
 
-    if spec.network == Network::None {
+    if spec.network == NetworkNamespace::Own {
         sys::fill(sys::Source::Own)?;
     }
     if let Some(cgroup) = cgroup {
@@ -132,7 +132,7 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     }
     attach_all(spec, pending)?;
     etc_files()?;
-    if spec.network == Network::None {
+    if spec.network == NetworkNamespace::Own {
         network_settings(spec);
     }
     guards::bound_pids(spec);

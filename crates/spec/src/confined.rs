@@ -92,7 +92,7 @@ impl Confined {
             workdir: spec.workdir.clone(),
             read: landlock.ro.clone(),
             write: landlock.rw.clone(),
-            network: reach(spec.network, landlock),
+            network: reach(&spec.network, landlock)?,
             ulimits: spec.ulimits.clone(),
             seccomp: spec.security.seccomp.clone(),
             stdin: spec.stdin == StdinMode::Pipe,
@@ -264,16 +264,19 @@ fn is_beneath(path: &str, dir: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn reach(network: Network, landlock: &LandlockSpec) -> Reach {
+fn reach(network: &Network, landlock: &LandlockSpec) -> Result<Reach> {
     let (connect, bind) = (landlock.tcp_connect.clone(), landlock.tcp_bind.clone());
-    match network {
+    Ok(match network {
         Network::Host => Reach::Host { connect, bind },
         Network::None if landlock.has_ports() => Reach::Ports {
             connect: connect.unwrap_or_default(),
             bind: bind.unwrap_or_default(),
         },
         Network::None => Reach::Closed,
-    }
+        Network::Container(_) | Network::Bridge(_) => {
+            return Err(cannot("a network of its own"));
+        }
+    })
 }
 
 fn refuse_what_needs_a_sandbox(spec: &SandboxSpec) -> Result<()> {
@@ -298,6 +301,12 @@ fn refuse_what_needs_a_sandbox(spec: &SandboxSpec) -> Result<()> {
         (spec.tty, "a terminal"),
         (spec.ttl_ms.is_some(), "a time to live"),
         (spec.platform.is_some(), "a platform"),
+        (
+            !spec.ports.is_empty() || spec.publish_all,
+            "a published port",
+        ),
+        (!spec.dns.is_empty(), "a DNS server"),
+        (spec.egress.is_some(), "an egress policy"),
         (spec.log_max_bytes.is_some(), "a log"),
         (!spec.extra_hosts.is_empty(), "lines in /etc/hosts"),
         (!security.cap_add.is_empty(), "capabilities"),

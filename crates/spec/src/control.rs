@@ -16,7 +16,7 @@ use crate::generation::GenerationSpec;
 use crate::landlock::LandlockInForce;
 
 /// Version of all messages in this module. A daemon refuses a keeper or an init of another version.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The cgroup below a generation's own that init is in. Processes are only in such leaves: the kernel lets none be in a
 /// cgroup whose children have controllers.
@@ -33,7 +33,8 @@ pub enum KeeperRequest {
     CgroupNamespace,
     /// Clone a generation. Descriptors: [control socket of init, listening sandbox socket, directory of the log,
     /// then, when `cgroup` is set, directory of the generation's cgroup and a cgroup namespace whose root it is,
-    /// then, when `join` is set, a pidfd of the living init whose user and network namespaces are shared].
+    /// then, when `join` is set, a pidfd of the living init whose user and network namespaces are shared, or, when
+    /// `join_network` is set, of one whose network namespace alone is].
     Spawn {
         /// What the generation is made of.
         spec: Box<GenerationSpec>,
@@ -42,6 +43,9 @@ pub enum KeeperRequest {
         cgroup: bool,
         /// Join the user and network namespaces of another init.
         join: bool,
+        /// Join the network namespace of another sandbox's init.
+        #[serde(default)]
+        join_network: bool,
     },
 }
 

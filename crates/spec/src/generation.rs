@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::landlock::LandlockSpec;
 use crate::mount::Mount;
-use crate::network::Network;
+use crate::network::NetworkNamespace;
 use crate::ulimit::Ulimit;
 
 /// Everything init needs. Paths are the host's, as the daemon sees them, until `pivot_root`.
@@ -32,8 +32,8 @@ pub struct GenerationSpec {
     pub etc_resolv_conf: String,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
-    /// Network mode.
-    pub network: Network,
+    /// Network namespace it lives in.
+    pub network: NetworkNamespace,
     /// Resource limits of every command.
     pub ulimits: Vec<Ulimit>,
     /// Capabilities of root inside, as a bit set.

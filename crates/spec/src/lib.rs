@@ -15,6 +15,7 @@ pub mod env_file;
 pub mod error;
 pub mod exec;
 pub mod features;
+pub mod gateway;
 pub mod generation;
 pub mod hosts;
 pub mod id;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::exec::StdinMode;
 use crate::limits::Limits;
 use crate::mount::Mount;
-use crate::network::Network;
+use crate::network::egress::Egress;
+use crate::network::port::PortSpec;
+use crate::network::{DnsOptions, Network};
 use crate::security::Security;
 use crate::ulimit::Ulimit;
 
@@ -74,6 +76,18 @@ pub struct SandboxSpec {
     pub stop_timeout_ms: Option<u64>,
     /// Network mode.
     pub network: Network,
+    /// Ports that are reached through the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortSpec>,
+    /// Every port that the image exposes is published at a random port of the host.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub publish_all: bool,
+    /// How names are looked up.
+    #[serde(skip_serializing_if = "DnsOptions::is_empty")]
+    pub dns: DnsOptions,
+    /// What it may reach outside of its networks; everything that its networks can when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// The main process gets a pseudo terminal.
     pub tty: bool,
     /// Standard input of the main process is kept open for an attached client.
@@ -120,6 +134,10 @@ impl Default for SandboxSpec {
             stop_signal: None,
             stop_timeout_ms: None,
             network: Network::None,
+            ports: Vec::new(),
+            publish_all: false,
+            dns: DnsOptions::default(),
+            egress: None,
             tty: false,
             stdin: StdinMode::Null,
             auto_remove: false,

@@ -4,7 +4,7 @@ use super::{Features, MountFeature};
 use crate::generation::GenerationSpec;
 use crate::landlock::LandlockLevel;
 use crate::limits::{CPU_PERIOD_US, Limits};
-use crate::network::Network;
+use crate::network::NetworkNamespace;
 
 use super::parse::capability_names;
 
@@ -85,7 +85,7 @@ fn process(asked: &GenerationSpec, found: &Features) -> Vec<String> {
 fn namespaces(asked: &GenerationSpec, found: &Features) -> Vec<String> {
     let mut list = Vec::new();
     for kind in super::NAMESPACES {
-        let host = kind == "net" && asked.network == Network::Host;
+        let host = kind == "net" && asked.network == NetworkNamespace::Host;
         match found
             .namespaces
             .iter()
