@@ -8,7 +8,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
     recvmsg, sendmsg, sockopt as options,
 };
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::errno::{Context, Result};
 
@@ -136,6 +136,15 @@ pub fn send(
         }
     };
     Ok(sent?)
+}
+
+/// Sends a datagram on a connected socket. Does not wait: `WouldBlock` when the buffer is full.
+pub fn send_on(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(net::send(
+        socket,
+        bytes,
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )?)
 }
 
 fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
