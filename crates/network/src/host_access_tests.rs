@@ -24,6 +24,15 @@ async fn echo(listener: TcpListener) {
     }
 }
 
+/// It is reset: so early, perhaps, that connecting itself fails.
+async fn refused(entrance: SocketAddr) {
+    let attempt = async { TcpStream::connect(entrance).await?.read(&mut [0]).await };
+    assert_eq!(
+        attempt.await.unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+}
+
 #[tokio::test]
 async fn the_hosts_loopback_is_reached_by_either_family() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -50,9 +59,7 @@ async fn where_nobody_listens_there_is_a_reset() {
         gone.local_addr().unwrap().port()
     };
     let (_, entrance) = access(SocketAddrV4::new(HOST_ADDRESS, port)).await;
-    let mut client = TcpStream::connect(entrance).await.unwrap();
-    let error = client.read(&mut [0]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    refused(entrance).await;
 }
 
 /// Who connects to the listener itself would choose the port of the host by its own address.
@@ -62,9 +69,7 @@ async fn what_was_going_elsewhere_is_refused() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(echo(listener));
     let (_, entrance) = access(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), port)).await;
-    let mut client = TcpStream::connect(entrance).await.unwrap();
-    let error = client.read(&mut [0]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    refused(entrance).await;
 }
 
 #[tokio::test]
@@ -73,9 +78,7 @@ async fn without_a_redirection_there_is_no_destination() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let entrance = listener.local_addr().unwrap();
     tokio::spawn(access.serve(listener));
-    let mut client = TcpStream::connect(entrance).await.unwrap();
-    let error = client.read(&mut [0]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    refused(entrance).await;
 }
 
 #[tokio::test]
