@@ -61,6 +61,33 @@ fn denied_unless_allowed_by_address_and_port() {
     refused(&sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]));
 }
 
+/// Who may be reached sends the client on to who may not.
+#[test]
+fn a_redirect_leads_nowhere_else() {
+    require!(userns, program "python3");
+    let home = Home::shared();
+    let closed = host_listener();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let open = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1:{closed}/\r\nContent-Length: 0\r\n\r\n"
+            );
+        }
+    });
+    let rule = allow(&format!("192.0.2.1:{open}"));
+    let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
+    let fetch = format!(
+        "import urllib.request, urllib.error, errno\ntry:\n print(urllib.request.urlopen('http://192.0.2.1:{open}/', timeout=5).read())\n\
+         except urllib.error.URLError as error:\n print(errno.errorcode.get(getattr(error.reason, 'errno', None), error.reason))"
+    );
+    refused(&sandbox.output(&["python3", "-c", &fetch]));
+}
+
 #[test]
 fn own_networks_are_not_the_world() {
     require!(userns, program "python3");

@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use super::*;
 
 const SANDBOX: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
+/// RLIMIT_NOFILE.
+const NOFILE: u32 = 7;
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
 /// The "sandbox": another address of the loopback interface.
 const TARGET: TargetAddresses = TargetAddresses {
@@ -365,4 +368,52 @@ async fn the_oldest_client_makes_room() {
         }
     })
     .await;
+}
+
+fn descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").unwrap().count() as u64
+}
+
+/// Processor time of this process in clock ticks: user and system of proc_pid_stat(5).
+fn ticks(stat: &std::fs::File) -> u64 {
+    let mut text = [0; 1024];
+    let length = stat.read_at(&mut text, 0).unwrap();
+    let text = String::from_utf8_lossy(&text[..length]);
+    let fields = text.rsplit_once(')').unwrap().1.split_whitespace();
+    fields
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_descriptors_connections_wait_and_nothing_spins() {
+    let ports = ports();
+    let inside = tcp_echo().await;
+    let published = ports
+        .publish(SANDBOX, TARGET, &spec(&format!("127.0.0.1::{inside}")), &[])
+        .unwrap();
+    let at = SocketAddr::from(([127, 0, 0, 1], published[0].host_port));
+    echoes(at).await;
+    let (soft, hard) = shedbox_linux::process::limit_of(0, NOFILE).unwrap();
+    let stat = std::fs::File::open("/proc/self/stat").unwrap();
+    // Numbers are given from below: those that are free below the highest one go first.
+    let mut fill = Vec::new();
+    let most = descriptors() + 16;
+    shedbox_linux::process::set_limit(NOFILE, most, hard).unwrap();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        fill.push(file);
+    }
+    fill.pop();
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    let (before, began) = (ticks(&stat), std::time::Instant::now());
+    let waited = tokio::time::timeout(Duration::from_secs(1), client.read_u8()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    let spent = ticks(&stat) - before;
+    assert!(spent < 30, "{spent} ticks in {:?}", began.elapsed());
+    drop(fill);
+    shedbox_linux::process::set_limit(NOFILE, soft, hard).unwrap();
+    assert_eq!(within(client.read_u8()).await.unwrap(), b'x');
 }
