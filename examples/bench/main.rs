@@ -13,6 +13,7 @@
 mod bubblewrap;
 mod docker;
 mod floor;
+mod network;
 mod options;
 mod podman;
 mod pull;
@@ -35,6 +36,9 @@ fn main() -> anyhow::Result<()> {
     }
     if options.wants("walls") {
         walls::run(&options, &shed, &mut report)?;
+    }
+    if options.wants("network") {
+        network::run(&options, &shed, &mut report)?;
     }
     if options.wants("full") {
         rounds::full_upperdir(&options, &shed, &mut report)?;

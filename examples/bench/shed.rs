@@ -195,7 +195,10 @@ impl Shelter {
     clippy::disallowed_methods,
     reason = "there is no event for what the daemon does on the side"
 )]
-fn wait(what: &str, mut condition: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(crate) fn wait(
+    what: &str,
+    mut condition: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let end = Instant::now() + Duration::from_mins(2);
     while !condition()? {
         if Instant::now() > end {

@@ -256,7 +256,7 @@ impl Home {
             self.remove_sandboxes();
             // Trash is emptied after the answer, at idle priority.
             let end =
-                std::time::Instant::now() + super::patience(std::time::Duration::from_secs(60));
+                std::time::Instant::now() + super::patience(std::time::Duration::from_mins(1));
             leaks = self.leaks();
             while !leaks.is_empty() && std::time::Instant::now() < end {
                 super::wait::pause();

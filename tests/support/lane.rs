@@ -75,6 +75,10 @@ pub(crate) enum Need {
     Guest(&'static str),
     /// A kernel whose Landlock has this ABI.
     Landlock(u32),
+    /// A way to the world for sandboxes: a tun device that the user may open, and pasta.
+    Tun,
+    /// No such way: what is to be seen without one.
+    NoTun,
 }
 
 impl Need {
@@ -114,6 +118,10 @@ impl Need {
             }),
             Self::NoCgroup => has_own_cgroup()
                 .then(|| "a cgroup v2 with memory and pids is delegated to the user".to_owned()),
+            Self::Tun => no_way_out(),
+            Self::NoTun => no_way_out()
+                .is_none()
+                .then(|| "there are a tun device and pasta".to_owned()),
             Self::Image(name) => {
                 let layout = super::images::directory().join(name).join("index.json");
                 (!layout.is_file()).then(|| {
@@ -135,7 +143,9 @@ impl Need {
                 | Self::Landlock(_)
                 | Self::NoCgroup
                 | Self::Guest(_)
-        ) || (matches!(self, Self::Cgroup) && !guest)
+                | Self::NoTun
+        ) || (matches!(self, Self::Tun) && !guest)
+            || (matches!(self, Self::Cgroup) && !guest)
     }
 }
 
@@ -161,6 +171,18 @@ fn has_own_cgroup() -> bool {
         })
 }
 
+/// Why sandboxes of this user cannot have a way to the world: in containers and on some hosts by design.
+fn no_way_out() -> Option<String> {
+    let device = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun");
+    if let Err(error) = device {
+        return Some(format!("/dev/net/tun cannot be opened: {error}"));
+    }
+    Need::Program("pasta").missing()
+}
+
 /// Says loudly that a test is skipped, or fails it when the run is strict.
 pub(crate) fn skip(need: Need, missing: &str) {
     let strict = std::env::var_os("SHEDBOX_TEST_STRICT").is_some_and(|value| value == "1");
@@ -173,7 +195,7 @@ pub(crate) fn skip(need: Need, missing: &str) {
 
 /// Leaves the test when the machine lacks something: `require!(userns)`, `require!(many_ids)`, `require!(root)`, `require!(ordinary)`,
 /// `require!(program "umoci")`, `require!(landlock 4)`, `require!(image "debian")`, `require!(cgroup)`,
-/// `require!(no_cgroup)`, or several, separated by commas.
+/// `require!(no_cgroup)`, `require!(tun)`, `require!(no_tun)`, or several, separated by commas.
 ///
 /// The line it prints begins with `SKIPPED`. Under `SHEDBOX_TEST_STRICT=1` a missing program, image or user namespace is
 /// a failure; a test for another lane is still only skipped.
@@ -194,6 +216,8 @@ macro_rules! require {
     (@need ordinary) => { $crate::support::lane::Need::Ordinary };
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
     (@need landlock $abi:literal) => { $crate::support::lane::Need::Landlock($abi) };
+    (@need tun) => { $crate::support::lane::Need::Tun };
+    (@need no_tun) => { $crate::support::lane::Need::NoTun };
     (@need no_cgroup) => { $crate::support::lane::Need::NoCgroup };
     (@need guest $name:literal) => { $crate::support::lane::Need::Guest($name) };
     (@need cgroup) => { $crate::support::lane::Need::Cgroup };

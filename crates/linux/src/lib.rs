@@ -31,9 +31,12 @@ pub mod sender;
 pub mod seqpacket;
 pub mod signals;
 pub mod spawn;
+pub mod splice;
 pub mod stream;
+pub mod tcp;
 pub mod terminal;
 pub mod tree;
+pub mod udp;
 pub mod userns;
 pub mod xattr;
 

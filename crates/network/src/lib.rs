@@ -6,5 +6,10 @@
 //! Threads: one stays in the host's network namespace and makes sockets there ([`host`]); all others are in the
 //! gateway's.
 
+mod acceptor;
+mod connections;
 pub mod directory;
 pub mod host;
+pub mod host_access;
+pub mod ports;
+pub mod relay;
