@@ -36,6 +36,8 @@
 //! of lines are JSON, one value a line, chunked. Commands, attaching and files do not pass through the daemon: they go
 //! straight to init on the sandbox socket (see [`crate::control`]).
 
+pub mod network;
+
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecResult;
@@ -321,6 +323,15 @@ pub struct SandboxInfo {
     pub exit_code: u8,
     /// What could not be had and was done without.
     pub warnings: Vec<String>,
+    /// Interfaces on networks.
+    #[serde(default)]
+    pub networks: Vec<network::EndpointInfo>,
+    /// Published ports in force; none while it does not run.
+    #[serde(default)]
+    pub ports: Vec<crate::network::port::PublishedPort>,
+    /// Egress policy in force.
+    #[serde(default)]
+    pub egress: Option<crate::network::egress::Egress>,
     /// Sandbox socket.
     pub socket: String,
     /// Its directory on the host.
