@@ -33,3 +33,41 @@ pub fn loopback_up() -> Result<()> {
         Err(Error::new("ioctl", "SIOCSIFFLAGS lo", Errno::last()))
     }
 }
+
+/// Gives this thread a network namespace of its own. Needs CAP_SYS_ADMIN. Source: unshare(2).
+#[expect(
+    deprecated,
+    reason = "the other function of rustix is unsafe for flags that are not used here"
+)]
+pub fn unshare() -> Result<()> {
+    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET)
+        .call("unshare", || "NEWNET".into())
+}
+
+/// Runs `work` on this thread in another network namespace, and comes back. The way back is the namespace of `home`.
+/// Source: setns(2).
+pub fn within<T>(
+    namespace: std::os::fd::BorrowedFd<'_>,
+    home: std::os::fd::BorrowedFd<'_>,
+    work: impl FnOnce() -> T,
+) -> Result<T> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    let enter = |fd| {
+        move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))
+            .call("setns", || "network".into())
+    };
+    enter(namespace)?;
+    let outcome = work();
+    enter(home)?;
+    Ok(outcome)
+}
+
+/// This thread's network namespace.
+pub fn own_namespace() -> Result<std::os::fd::OwnedFd> {
+    rustix::fs::open(
+        "/proc/thread-self/ns/net",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .call("open", || "/proc/thread-self/ns/net".into())
+}

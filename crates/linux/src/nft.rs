@@ -310,12 +310,12 @@ impl Transaction {
     /// Makes a set, or, with `decides`, a map from its keys to what happens.
     pub fn add_set(&mut self, name: &str, key: KeyType, decides: bool) -> &mut Self {
         const MAP: u32 = 8;
-        const CONCAT: u32 = 0x80;
         const DATA_VERDICT: u32 = 0xffff_ff00;
         let table = self.table.clone();
         let id = self.batch.len() as u32;
         let parts = key.parts();
-        let flags = if decides { MAP } else { 0 } | if parts.len() > 1 { CONCAT } else { 0 };
+        // Keys of several parts need no flag: for the kernel they are bytes, as long as they are no ranges.
+        let flags = if decides { MAP } else { 0 };
         let mut request = self.request("add set", NEWSET, F_CREATE);
         request
             .text(1, &table)
@@ -327,6 +327,11 @@ impl Transaction {
             request.be32(6, DATA_VERDICT).be32(7, 0);
         }
         request.be32(10, id);
+        if matches!(key, KeyType::Interface | KeyType::Groups | KeyType::Group) {
+            // A note for nft(8): keys are in the machine's order. Source: libnftnl, NFTNL_UDATA_SET_KEYBYTEORDER.
+            const NOTES: u16 = 13;
+            request.bytes(NOTES, &[&[0, 4][..], &1u32.to_ne_bytes()].concat());
+        }
         drop(request);
         self
     }
@@ -418,7 +423,7 @@ impl KeyType {
         const IPV6: u32 = 8;
         const PROTOCOL: u32 = 12;
         const SERVICE: u32 = 13;
-        const DEVGROUP: u32 = 29;
+        const DEVGROUP: u32 = 35;
         const IFNAME: u32 = 41;
         let address = |v6| if v6 { IPV6 } else { IPV4 };
         match self {

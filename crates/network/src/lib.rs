@@ -9,7 +9,15 @@
 mod acceptor;
 mod connections;
 pub mod directory;
+pub mod firewall;
+//pub mod gateway;
+//mod members;
+//mod uplink;
 pub mod host;
 pub mod host_access;
+mod links;
+mod packets;
+pub mod policy;
 pub mod ports;
 pub mod relay;
+pub mod wall;

@@ -145,9 +145,9 @@ pub struct Attach {
     pub host_access: bool,
 }
 
-/// Where sandboxes find the host, if they may (`host-gateway`): an address of TEST-NET-1 (RFC 5737), which nobody else
+/// Where sandboxes find the host, if they may (`host-gateway`): an address of TEST-NET-3 (RFC 5737), which nobody else
 /// has.
-pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 /// One interface of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
