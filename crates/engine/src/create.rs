@@ -24,6 +24,7 @@ use crate::generation::{Order, Place};
 use crate::inspect::info;
 use crate::life::Life;
 use crate::merge::merge;
+use crate::network::wire::Wire;
 use crate::owner::Owner;
 use crate::record::{Layout, RECORD_VERSION, Record};
 use crate::sandbox::{Sandbox, remove_socket};
@@ -44,11 +45,19 @@ impl Engine {
         }
         self.require_room()?;
         let owner = owner(&request, caller)?;
-        let (record, pin) = self.new_record(request.spec, owner)?;
-        let sandbox = match self.establish(record, request.start) {
+        let (record, exposed, pin) = self.new_record(request.spec, owner)?;
+        let wire = match self.settle_wire(&record.spec, &record.name, &exposed) {
+            Ok(wire) => wire,
+            Err(error) => {
+                self.registry().release(&record.name, &record.id);
+                return Err(error);
+            }
+        };
+        let sandbox = match self.establish(record, wire.clone(), request.start) {
             Ok(sandbox) => Arc::new(sandbox),
             Err(failed) => {
                 let (record, error) = *failed;
+                self.release_wire(&wire);
                 self.registry().release(&record.name, &record.id);
                 return Err(error);
             }
@@ -73,7 +82,7 @@ impl Engine {
             }
             return Err(error);
         }
-        Ok(info(&sandbox))
+        Ok(info(self, &sandbox))
     }
 
     /// Steps 1 and 2.
@@ -81,7 +90,7 @@ impl Engine {
         &self,
         spec: SandboxSpec,
         owner: Option<Owner>,
-    ) -> Result<(Record, Option<PinGuard>)> {
+    ) -> Result<(Record, Vec<String>, Option<PinGuard>)> {
         let (image, defaults, pin) = match &spec.source {
             Source::Image(reference) => {
                 let image = self.resolve_image(reference)?;
@@ -122,13 +131,14 @@ impl Engine {
             owner,
             expires_at,
         };
-        Ok((record, pin))
+        Ok((record, defaults.exposed_ports, pin))
     }
 
     /// Steps 3 to 6. On failure nothing is left but the reserved name.
     fn establish(
         &self,
         record: Record,
+        wire: Wire,
         start: bool,
     ) -> Result<Sandbox, Box<(Record, crate::EngineError)>> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
@@ -139,6 +149,7 @@ impl Engine {
         let socket = self.sandbox_socket(&record.id);
         let link = self.name_link(&record.name);
         let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
+        *sandbox.wire() = wire;
         let outcome = self
             .raise(&sandbox, &link, start)
             .and_then(|()| std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir)));
@@ -180,6 +191,10 @@ impl Engine {
             state.life.begin(1, record.created_at);
             state.live = Some(init);
         }
+        let wire = sandbox.wire().clone();
+        if !wire.endpoints.is_empty() {
+            wire.write(&layout.dir)?;
+        }
         let saved = sandbox.state().life.to_saved();
         layout.write_state(&saved)
     }
@@ -188,6 +203,7 @@ impl Engine {
         if let Some(init) = sandbox.state().live.take() {
             init.destroy();
         }
+        self.detach(sandbox);
         let cleared = remove_socket(link)
             .and_then(|()| remove_socket(&sandbox.socket))
             .and_then(|()| self.discard_if_there(new));

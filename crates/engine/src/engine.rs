@@ -19,6 +19,7 @@ use crate::disk_limit::Watchdog;
 use crate::error::{Doing, Result, on_path};
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
+use crate::network::Networks;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::watcher::{Observer, Watcher};
@@ -49,6 +50,7 @@ pub struct Engine {
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) blanks: Blanks,
     pub(crate) watchdog: Arc<Watchdog>,
+    pub(crate) networks: Networks,
     pub(crate) host: Host,
     host_rootfs: Mutex<Option<HostRootfs>>,
     /// Second in the lock order, see [`crate::sandbox`].
@@ -92,6 +94,7 @@ impl Engine {
         let images = shedbox_image::ImageService::new(Arc::clone(&store), config.clone());
         let random = File::open("/dev/urandom").doing(|| "open /dev/urandom".to_owned())?;
         let disk = File::open(paths.sandboxes()).doing(|| on_path("open", &paths.sandboxes()))?;
+        let networks = Networks::open(&paths, &config.network.pools, log.clone())?;
         let keeper = Keeper::new(paths.keeper_socket(), log);
         keeper.ensure()?;
         let background = Background::new();
@@ -108,6 +111,7 @@ impl Engine {
             cgroups,
             blanks: Blanks::new(paths.sandboxes()),
             watchdog: Arc::default(),
+            networks,
             host_rootfs: Mutex::new(None),
             registry: Mutex::default(),
             own: OnceLock::new(),
@@ -123,6 +127,7 @@ impl Engine {
         let weak = Arc::downgrade(&engine);
         engine.own.get_or_init(|| weak.clone());
         engine.recover()?;
+        engine.rewire(true);
         engine.background.want_refill();
         let observer: Weak<dyn Observer> = weak.clone();
         engine.watcher.start(observer)?;
@@ -219,10 +224,20 @@ impl Engine {
     /// A new identity.
     pub(crate) fn new_id(&self) -> Result<SandboxId> {
         let mut bytes = [0; 32];
-        (&self.random)
-            .read_exact(&mut bytes)
-            .doing(|| "read /dev/urandom".to_owned())?;
+        self.fill_random(&mut bytes)?;
         Ok(SandboxId::from_bytes(&bytes))
+    }
+
+    /// Random bytes.
+    pub(crate) fn fill_random(&self, bytes: &mut [u8]) -> Result<()> {
+        (&self.random)
+            .read_exact(bytes)
+            .doing(|| "read /dev/urandom".to_owned())
+    }
+
+    /// This engine, for threads that must not keep it alive.
+    pub(crate) fn weak(&self) -> Weak<Engine> {
+        self.own.get().cloned().unwrap_or_default()
     }
 
     /// Takes the name that was asked for, or a readable one that is free.
@@ -233,9 +248,7 @@ impl Engine {
         }
         let mut random = [0; 8];
         for attempt in 0.. {
-            (&self.random)
-                .read_exact(&mut random)
-                .doing(|| "read /dev/urandom".to_owned())?;
+            self.fill_random(&mut random)?;
             let name = id::generated_name(u64::from_ne_bytes(random), attempt.min(1));
             if self.registry().reserve(&name, id).is_ok() {
                 return Ok(name);

@@ -13,7 +13,6 @@ use shedbox_spec::api::IdMapKind;
 use shedbox_spec::exec::StdinMode;
 use shedbox_spec::generation::{GenerationSpec, MainProcess, Rootfs};
 use shedbox_spec::limits::{Limits, LimitsMode};
-use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::{DEFAULT_SHM_SIZE, Source};
 use shedbox_store::upper;
 
@@ -53,6 +52,10 @@ pub(crate) struct Rising {
     cloned: (i32, OwnedFd),
     control: SeqPacket,
     lent: Lent,
+    /// It shares the network namespace of a living generation.
+    joined: bool,
+    /// What the network could not have.
+    warnings: Vec<String>,
 }
 
 impl Rising {
@@ -67,7 +70,9 @@ impl Rising {
             self.control,
         )?;
         init.cgroup = lease;
+        init.joined = self.joined;
         init.warnings.extend(warnings);
+        init.warnings.extend(self.warnings);
         Ok(Arc::new(init))
     }
 }
@@ -97,7 +102,13 @@ impl Engine {
             Place::Spare => sandbox.layout.spare(),
         };
         let spec = self.generation_spec(sandbox, &dir, order.generation, sandbox.has_main())?;
-        self.clone_init(sandbox, spec, listener, order.join)
+        let mut rising = self.clone_init(sandbox, spec, listener, order.join)?;
+        // A spare waits for the address of the one it follows.
+        if !rising.joined && order.place == Place::Live {
+            // Dropped on failure, it leaves.
+            self.attach(sandbox, rising.cloned.0, &mut rising.warnings)?;
+        }
+        Ok(rising)
     }
 
     /// Clones a generation and waits until it is ready.
@@ -121,7 +132,16 @@ impl Engine {
         let generation = spec.generation;
         let log = open_directory(&sandbox.layout.log())?;
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
-        let join = join.map_or(Join::Nobody, |init| Join::Live(init.pidfd.as_fd()));
+        let joined = join.is_some();
+        let neighbour = match join {
+            Some(_) => None,
+            None => self.neighbour(&sandbox.record)?,
+        };
+        let join = match (join, &neighbour) {
+            (Some(init), _) => Join::Live(init.pidfd.as_fd()),
+            (None, Some(neighbour)) => Join::Network(neighbour.pidfd.as_fd()),
+            (None, None) => Join::Nobody,
+        };
         let limits = sandbox.limits();
         let mut lent = self.cgroups.lend(&self.keeper, &limits)?;
         let in_cgroup = lent.lease.as_ref().and_then(Lease::descriptors).is_some();
@@ -152,6 +172,8 @@ impl Engine {
             cloned,
             control: ours,
             lent,
+            joined,
+            warnings: Vec::new(),
         })
     }
 
@@ -202,7 +224,7 @@ impl Engine {
         let record = &sandbox.record;
         let spec = &record.spec;
         let resolved = &record.resolved;
-        let (etc_hosts, etc_resolv_conf) = etc_files(record)?;
+        let (etc_hosts, etc_resolv_conf) = self.etc_files(sandbox)?;
         let capabilities = capabilities::of(&spec.security)?;
         Ok(GenerationSpec {
             sandbox: record.id.as_str().to_owned(),
@@ -344,24 +366,6 @@ impl Engine {
 
 /// File in a generation's directory that tells which one it was made for.
 pub(crate) const GENERATION_MARK: &str = "generation";
-
-/// Contents of /etc/hosts and /etc/resolv.conf. In the host's network they are the host's.
-fn etc_files(record: &Record) -> Result<(String, String)> {
-    let spec = &record.spec;
-    let hosts = shedbox_spec::hosts::etc_hosts(&record.hostname, &spec.extra_hosts)?;
-    match &spec.network {
-        Network::None | Network::Bridge(_) | Network::Container(_) => Ok((hosts, String::new())),
-        Network::Host => {
-            let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-            let mut hosts = read("/etc/hosts");
-            for entry in &spec.extra_hosts {
-                let host = shedbox_spec::hosts::ExtraHost::parse(entry)?;
-                hosts.extend([host.address.to_string().as_str(), "\t", &host.name, "\n"]);
-            }
-            Ok((hosts, read("/etc/resolv.conf")))
-        }
-    }
-}
 
 /// Milliseconds from `now` to `at`; at least one, because none would mean no limit to some and the past to others.
 fn millis_until(at: Timestamp, now: Timestamp) -> u64 {

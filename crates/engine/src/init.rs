@@ -33,6 +33,8 @@ pub(crate) struct Init {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) warnings: Vec<String>,
+    /// It shares the network namespace of its predecessor.
+    pub(crate) joined: bool,
     /// The cgroup that it and its commands are in.
     pub(crate) cgroup: Option<Lease>,
     /// Its commands are stopped where they are.
@@ -75,6 +77,7 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            joined: false,
             cgroup: None,
             paused: AtomicBool::new(false),
             landlock: LandlockInForce::default(),
@@ -111,6 +114,7 @@ impl Init {
             pid,
             pidfd,
             warnings: Vec::new(),
+            joined: false,
             cgroup: None,
             paused: AtomicBool::new(false),
             landlock: LandlockInForce::default(),

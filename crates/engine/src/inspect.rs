@@ -81,7 +81,7 @@ impl Filter {
 impl Engine {
     /// One sandbox.
     pub fn inspect(&self, name: &str) -> Result<SandboxInfo> {
-        Ok(info(&*self.find(name)?))
+        Ok(info(self, &*self.find(name)?))
     }
 
     /// The sandboxes that fit, newest first.
@@ -89,7 +89,7 @@ impl Engine {
         let sandboxes = self.registry().all();
         let mut list: Vec<_> = sandboxes
             .iter()
-            .map(|sandbox| info(sandbox))
+            .map(|sandbox| info(self, sandbox))
             .filter(|info| filter.fits(info))
             .collect();
         list.sort_by(|a, b| b.created_at.cmp(&a.created_at));
@@ -108,8 +108,14 @@ impl Engine {
 }
 
 /// What a sandbox looks like now.
-pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
+pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
     let record = &sandbox.record;
+    let networks = engine.endpoints(sandbox);
+    let (ports, egress) = {
+        let wire = sandbox.wire();
+        let ports = wire.attached.then(|| wire.published.clone());
+        (ports.unwrap_or_default(), wire.egress.clone())
+    };
     let resolved = &record.resolved;
     let state = sandbox.state();
     let life = &state.life;
@@ -139,9 +145,9 @@ pub(crate) fn info(sandbox: &Sandbox) -> SandboxInfo {
         result: life.result.clone(),
         exit_code: life.exit_code(sandbox.has_main()),
         warnings: state.warnings.clone(),
-        networks: Vec::new(),
-        ports: Vec::new(),
-        egress: record.spec.egress.clone(),
+        networks,
+        ports,
+        egress,
         socket: sandbox.socket.display().to_string(),
         dir: sandbox.layout.dir.display().to_string(),
         expires_at: record.expires_at.map(|at| at.to_string()),

@@ -34,6 +34,7 @@ mod lifecycle;
 pub mod logs;
 mod make_room;
 mod merge;
+mod network;
 mod observe;
 mod output;
 mod owner;

@@ -32,7 +32,7 @@ impl Engine {
             self.start_turn(&sandbox, &mut turn, hold_main)?;
         }
         drop(turn);
-        Ok(info(&sandbox))
+        Ok(info(self, &sandbox))
     }
 
     /// A new generation over the kept upper directory. Preconditions: the turn; nothing runs.
@@ -219,6 +219,7 @@ impl Engine {
             state.life.end(result, Timestamp::now());
             state.ended(false, sandbox.has_main())
         };
+        self.detach(sandbox);
         ended.notify();
         sandbox.save();
         let next = if sandbox.record.spec.auto_remove {

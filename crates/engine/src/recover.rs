@@ -23,6 +23,7 @@ use crate::error::{Doing, EngineError, Result, on_path};
 use crate::generation::GENERATION_MARK;
 use crate::init::Init;
 use crate::life::Life;
+use crate::network::wire::Wire;
 use crate::record::{Layout, Record, SavedState};
 use crate::sandbox::{Sandbox, remove_socket};
 
@@ -162,7 +163,11 @@ impl Engine {
         if verdict == (Verdict::Rest { ended: true }) {
             life.end(layout.read_exit(), Timestamp::now());
         }
-        let sandbox = Arc::new(Sandbox::new(record, layout, socket, life));
+        let wire = Wire::read(&layout.dir)?;
+        self.hold_wire(&wire, &record.name);
+        let sandbox = Sandbox::new(record, layout, socket, life);
+        *sandbox.wire() = wire;
+        let sandbox = Arc::new(sandbox);
         self.registry()
             .reserve(sandbox.name(), &sandbox.record.id)?;
         self.registry()

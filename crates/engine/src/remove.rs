@@ -67,12 +67,14 @@ impl Engine {
             init.destroy();
         }
         turn.end_files();
+        self.detach(sandbox);
         remove_socket(&self.name_link(sandbox.name()))?;
         remove_socket(&sandbox.socket)?;
         remove_socket(&sandbox.socket.with_extension("next"))?;
         self.discard_if_there(&sandbox.layout.dir)?;
         // From here on the name is free, so its link must be gone by now.
         self.registry().remove(&sandbox.record.id, sandbox.name());
+        self.release_wire(&sandbox.wire().clone());
         // No process of the sandbox is left; what the kernel still takes down is namespaces. Wait for it only where a
         // mount of the caller's would be busy until then.
         if sandbox.record.lends_host_paths() {

@@ -59,7 +59,14 @@ impl Engine {
         }
         let old = self.replace(&sandbox, &next)?;
         turn.publish(&sandbox.socket)?;
-        let outcome = self.take_over(&sandbox, &next, false);
+        let outcome = match self.attach_successor(&sandbox, &next) {
+            Ok(()) => self.take_over(&sandbox, &next, false),
+            Err(error) => {
+                next.destroy_and_wait()?;
+                self.has_ended(&sandbox, &next, None);
+                Err(error)
+            }
+        };
         drop(turn);
         self.background.push(Job::Tidy(Arc::clone(&sandbox), old));
         outcome?;

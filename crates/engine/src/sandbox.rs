@@ -9,7 +9,8 @@
 //! 2. `Engine::registry`: ids and names. Held for look-ups only.
 //! 3. `Sandbox::saving`: while `state.json` is written.
 //! 4. `Sandbox::state`: what listings show. Held for a few instructions.
-//! 5. `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
+//! 5. `Sandbox::wire`, then `Networks::state`, `network::Client::state`.
+//! 6. `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
 //!
 //! The watcher's thread and `kill` take no turn, so neither waits for a stop. `remove --force` takes one, but kills the
 //! init first, which ends a stop that holds it.
@@ -28,6 +29,7 @@ use crate::disk_limit::Gauge;
 use crate::error::{Doing, Result, on_path};
 use crate::init::Init;
 use crate::life::Life;
+use crate::network::wire::Wire;
 use crate::record::{Layout, Record};
 
 /// One sandbox.
@@ -46,6 +48,8 @@ pub(crate) struct Sandbox {
     state: Mutex<State>,
     /// In force: the record's, and what `update` made of them. A leaf in the lock order.
     limits: Mutex<Limits>,
+    /// How it is connected.
+    wire: Mutex<Wire>,
     /// Writers of `state.json` take turns.
     saving: Mutex<()>,
 }
@@ -111,6 +115,7 @@ impl Sandbox {
             disowned: AtomicBool::new(false),
             gauge: Gauge::default(),
             turn: Mutex::default(),
+            wire: Mutex::default(),
             saving: Mutex::default(),
             state: Mutex::new(State {
                 life,
@@ -137,6 +142,11 @@ impl Sandbox {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it is connected. Held for a few instructions, or while it is written.
+    pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn saving(&self) -> MutexGuard<'_, ()> {

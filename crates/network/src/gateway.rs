@@ -63,7 +63,8 @@ fn start(options: Options) -> Result<(), Error> {
     }
     let host = HostNet::start().map_err(|error| broken("start a thread", &error))?;
     net::unshare().map_err(|error| kernel("make a network namespace", &error))?;
-    let namespace = net::own_namespace().map_err(|error| kernel("open a network namespace", &error))?;
+    let namespace =
+        net::own_namespace().map_err(|error| kernel("open a network namespace", &error))?;
     let links = Links::new().map_err(|error| kernel("set up a network namespace", &error))?;
     let firewall = Arc::new(Firewall::new().map_err(|error| {
         kernel("make firewall rules", &error).with_hint(
@@ -71,9 +72,8 @@ fn start(options: Options) -> Result<(), Error> {
              nft_masq nft_redir nft_reject_inet nft_log nfnetlink_log`)",
         )
     })?);
-    let audit = Audit::open(&options.audit).map_err(|error| {
-        broken(&format!("write {}", options.audit.display()), &error)
-    })?;
+    let audit = Audit::open(&options.audit)
+        .map_err(|error| broken(&format!("write {}", options.audit.display()), &error))?;
     // All threads that are started from here on are in the new namespace.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -83,11 +83,20 @@ fn start(options: Options) -> Result<(), Error> {
     let directory = Arc::new(Directory::default());
     let proxy = Proxy::new(Arc::clone(&directory), firewall.clone(), Arc::clone(&audit));
     let host_access = HostAccess::new(host.clone());
-    let dns = Dns::new(Arc::clone(&directory), host.clone(), firewall.clone(), Arc::clone(&audit));
+    let dns = Dns::new(
+        Arc::clone(&directory),
+        host.clone(),
+        firewall.clone(),
+        Arc::clone(&audit),
+    );
     serve(&runtime, &dns, &proxy, &host_access, links.has_v6)
         .map_err(|error| broken("listen in the network namespace", &error))?;
     expire(&runtime, Arc::clone(&firewall));
-    log_packets(Arc::clone(&firewall), Arc::clone(&directory), Arc::clone(&audit))?;
+    log_packets(
+        Arc::clone(&firewall),
+        Arc::clone(&directory),
+        Arc::clone(&audit),
+    )?;
     let uplink = namespace
         .try_clone()
         .and_then(|namespace| Uplink::start(host.clone(), namespace))

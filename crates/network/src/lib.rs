@@ -7,17 +7,20 @@
 //! gateway's.
 
 mod acceptor;
+pub mod audit;
 mod connections;
 pub mod directory;
+pub mod dns;
 pub mod firewall;
-//pub mod gateway;
-//mod members;
-//mod uplink;
+pub mod gateway;
 pub mod host;
 pub mod host_access;
 mod links;
+mod members;
 mod packets;
 pub mod policy;
 pub mod ports;
+pub mod proxy;
 pub mod relay;
+mod uplink;
 pub mod wall;

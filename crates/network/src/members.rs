@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use shedbox_linux::net;
 use shedbox_linux::netlink::{Netlink, Protocol};
+use shedbox_spec::Error;
 use shedbox_spec::gateway::{Attach, Attached, Endpoint, NetworkSetup, Outbound};
 use shedbox_spec::network::egress::Egress;
-use shedbox_spec::Error;
 
 use crate::audit::{Audit, Event, EventKind};
 use crate::directory::{Directory, Member};
@@ -46,7 +46,10 @@ pub(crate) struct Connected {
 
 impl Connected {
     fn interfaces(&self) -> Vec<String> {
-        self.links.iter().map(|(_, link)| link.name.clone()).collect()
+        self.links
+            .iter()
+            .map(|(_, link)| link.name.clone())
+            .collect()
     }
 }
 
@@ -77,7 +80,11 @@ impl Members {
             .map_err(|error| kernel("take an address from the gateway", &error))
     }
 
-    pub(crate) fn attach(&mut self, attach: Attach, namespace: &OwnedFd) -> Result<Attached, Error> {
+    pub(crate) fn attach(
+        &mut self,
+        attach: Attach,
+        namespace: &OwnedFd,
+    ) -> Result<Attached, Error> {
         self.detach(&attach.sandbox);
         let networks = attach
             .endpoints
@@ -95,7 +102,10 @@ impl Members {
         let way_out = networks.iter().position(|network| !network.internal);
         for (index, (network, endpoint)) in networks.iter().zip(&attach.endpoints).enumerate() {
             let default = way_out == Some(index);
-            match self.links.connect(network, endpoint, namespace.as_fd(), &there, default) {
+            match self
+                .links
+                .connect(network, endpoint, namespace.as_fd(), &there, default)
+            {
                 Ok(link) => connected.links.push((network.group, link)),
                 Err(error) => {
                     self.unlink(&connected);
@@ -115,8 +125,12 @@ impl Members {
         self.attached.insert(attach.sandbox.clone(), connected);
         let ports = match attach.endpoints.first() {
             Some(first) => {
-                let target = TargetAddresses { v4: first.v4, v6: first.v6 };
-                self.ports.publish(&attach.sandbox, target, &attach.ports, &attach.published)
+                let target = TargetAddresses {
+                    v4: first.v4,
+                    v6: first.v6,
+                };
+                self.ports
+                    .publish(&attach.sandbox, target, &attach.ports, &attach.published)
             }
             None => Ok(Vec::new()),
         };
@@ -160,10 +174,18 @@ impl Members {
         let interfaces = connected.interfaces();
         let mut outcomes = vec![self.firewall.set_policy(sandbox, &interfaces, None)];
         if connected.member.host_access {
-            outcomes.extend(interfaces.iter().map(|name| self.firewall.set_host_access(name, false)));
+            outcomes.extend(
+                interfaces
+                    .iter()
+                    .map(|name| self.firewall.set_host_access(name, false)),
+            );
         }
         for error in outcomes.into_iter().filter_map(Result::err) {
-            tracing::warn!(sandbox, error = error.to_string(), "rules of a sandbox stay");
+            tracing::warn!(
+                sandbox,
+                error = error.to_string(),
+                "rules of a sandbox stay"
+            );
         }
     }
 
@@ -175,7 +197,10 @@ impl Members {
     ) -> Result<(), Error> {
         let network = self.network(endpoint.group)?;
         let there = self.socket_in(namespace.as_fd())?;
-        let known = self.attached.get(sandbox).ok_or_else(|| not_attached(sandbox))?;
+        let known = self
+            .attached
+            .get(sandbox)
+            .ok_or_else(|| not_attached(sandbox))?;
         let member = Arc::clone(&known.member);
         let default = !network.internal && !self.directory.has_way_out(&member);
         let link = self
@@ -187,13 +212,21 @@ impl Members {
         };
         connected.links.push((network.group, link));
         let interfaces = connected.interfaces();
-        self.set_rules(&member, &interfaces, member.egress().as_deref(), interfaces.last())?;
+        self.set_rules(
+            &member,
+            &interfaces,
+            member.egress().as_deref(),
+            interfaces.last(),
+        )?;
         self.directory.connect(&member, endpoint);
         Ok(())
     }
 
     pub(crate) fn disconnect(&mut self, sandbox: &str, group: u32) -> Result<(), Error> {
-        let connected = self.attached.get_mut(sandbox).ok_or_else(|| not_attached(sandbox))?;
+        let connected = self
+            .attached
+            .get_mut(sandbox)
+            .ok_or_else(|| not_attached(sandbox))?;
         let Some(index) = connected.links.iter().position(|(own, _)| *own == group) else {
             return Ok(());
         };
@@ -213,8 +246,15 @@ impl Members {
         self.set_rules(&member, &interfaces, egress.as_deref(), None)
     }
 
-    pub(crate) fn set_egress(&mut self, sandbox: &str, egress: Option<Egress>) -> Result<(), Error> {
-        let connected = self.attached.get(sandbox).ok_or_else(|| not_attached(sandbox))?;
+    pub(crate) fn set_egress(
+        &mut self,
+        sandbox: &str,
+        egress: Option<Egress>,
+    ) -> Result<(), Error> {
+        let connected = self
+            .attached
+            .get(sandbox)
+            .ok_or_else(|| not_attached(sandbox))?;
         let member = Arc::clone(&connected.member);
         let interfaces = connected.interfaces();
         self.set_rules(&member, &interfaces, egress.as_ref(), None)?;
@@ -223,14 +263,17 @@ impl Members {
         for endpoint in member.endpoints() {
             self.host_access.close(IpAddr::V4(endpoint.v4));
         }
-        self.audit.record(&member, Event {
-            kind: EventKind::Policy,
-            host: None,
-            address: None,
-            port: None,
-            allowed: true,
-            reason: Some("another policy is in force".to_owned()),
-        });
+        self.audit.record(
+            &member,
+            Event {
+                kind: EventKind::Policy,
+                host: None,
+                address: None,
+                port: None,
+                allowed: true,
+                reason: Some("another policy is in force".to_owned()),
+            },
+        );
         Ok(())
     }
 
@@ -257,9 +300,11 @@ impl Members {
     }
 
     fn socket_in(&self, namespace: BorrowedFd<'_>) -> Result<Netlink, Error> {
-        net::within(namespace, self.namespace.as_fd(), || Netlink::open(Protocol::Route))
-            .and_then(|opened| opened)
-            .map_err(|error| kernel("reach a sandbox's network namespace", &error))
+        net::within(namespace, self.namespace.as_fd(), || {
+            Netlink::open(Protocol::Route)
+        })
+        .and_then(|opened| opened)
+        .map_err(|error| kernel("reach a sandbox's network namespace", &error))
     }
 
     fn let_through(&self, connected: &Connected, egress: Option<&Egress>) -> Result<(), Error> {
@@ -305,7 +350,11 @@ impl Members {
     fn unlink(&self, connected: &Connected) {
         for (_, link) in &connected.links {
             if let Err(error) = self.links.remove(link) {
-                tracing::warn!(interface = link.name, error = error.to_string(), "cannot remove");
+                tracing::warn!(
+                    interface = link.name,
+                    error = error.to_string(),
+                    "cannot remove"
+                );
             }
         }
     }

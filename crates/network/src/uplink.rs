@@ -102,8 +102,13 @@ impl Uplink {
 /// Starts pasta and waits until its device is there.
 fn start(host: &HostNet, namespace: &OwnedFd) -> Result<i32, Error> {
     let pasta = in_path("pasta").ok_or_else(|| {
-        Error::new(Kind::Unsupported, "there is no way out: pasta is not installed")
-            .with_hint("install it (Debian: `sudo apt-get install passt`); published ports work without")
+        Error::new(
+            Kind::Unsupported,
+            "there is no way out: pasta is not installed",
+        )
+        .with_hint(
+            "install it (Debian: `sudo apt-get install passt`); published ports work without",
+        )
     })?;
     File::options()
         .read(true)
@@ -114,7 +119,9 @@ fn start(host: &HostNet, namespace: &OwnedFd) -> Result<i32, Error> {
                 Kind::Unsupported,
                 format!("there is no way out: /dev/net/tun cannot be opened: {error}"),
             )
-            .with_hint("`sudo modprobe tun && sudo chmod 666 /dev/net/tun`; published ports work without")
+            .with_hint(
+                "`sudo modprobe tun && sudo chmod 666 /dev/net/tun`; published ports work without",
+            )
         })?;
     let failed = |what: String| {
         Error::new(Kind::Unavailable, format!("there is no way out: {what}"))
@@ -122,7 +129,9 @@ fn start(host: &HostNet, namespace: &OwnedFd) -> Result<i32, Error> {
     };
     let kernel = |error: shedbox_linux::Error| failed(error.to_string());
     let (read, write) = fd::pipe().map_err(kernel)?;
-    let namespace = namespace.try_clone().map_err(|error| failed(error.to_string()))?;
+    let namespace = namespace
+        .try_clone()
+        .map_err(|error| failed(error.to_string()))?;
     let pid = host
         .run(move || spawn_pasta(&pasta, &namespace, &write).map_err(std::io::Error::other))
         .map_err(|error| failed(error.to_string()))?;
@@ -204,7 +213,9 @@ fn last_words(pipe: OwnedFd) -> String {
         .lines()
         .filter(|line| !line.contains("syslog") && !line.trim().is_empty())
         .collect();
-    lines.last().map_or_else(|| "it ended".to_owned(), |line| line.trim().to_owned())
+    lines
+        .last()
+        .map_or_else(|| "it ended".to_owned(), |line| line.trim().to_owned())
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {

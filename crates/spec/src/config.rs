@@ -32,6 +32,16 @@ pub struct Config {
     pub pids_limit: i64,
     /// Free bytes below which pulls and creates are refused.
     pub min_free_bytes: u64,
+    /// Networks.
+    pub network: NetworkConfig,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// IPv4 ranges that subnets are taken from.
+    pub pools: Vec<String>,
 }
 
 impl Default for Config {
@@ -49,6 +59,7 @@ impl Default for Config {
             registry_attempts: 5,
             pids_limit: 2048,
             min_free_bytes: 16 << 20,
+            network: NetworkConfig::default(),
         }
     }
 }

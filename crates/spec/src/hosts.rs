@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::gateway::HOST_ADDRESS;
+use crate::network::HOST_GATEWAY;
 use crate::{Error, Result};
 
 /// An entry of `--add-host`.
@@ -15,7 +17,12 @@ pub struct ExtraHost {
 }
 
 impl ExtraHost {
-    /// Parses `name:address` or `name=address`; an IPv6 address may stand in brackets. Source: Docker's `--add-host`.
+    /// It stands for this host.
+    pub fn is_gateway(&self) -> bool {
+        self.address == IpAddr::V4(HOST_ADDRESS)
+    }
+
+    /// Parses `name:address` or `name=address`; an IPv6 address may stand in brackets, and `host-gateway` is this host. Source: Docker's `--add-host`.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = || {
             Error::invalid(format!("invalid extra host `{}`", text.escape_debug())).with_hint(
@@ -37,14 +44,18 @@ impl ExtraHost {
         }
         Ok(Self {
             name: name.to_owned(),
-            address: bare.parse().map_err(|_| invalid())?,
+            address: if bare == HOST_GATEWAY {
+                HOST_ADDRESS.into()
+            } else {
+                bare.parse().map_err(|_| invalid())?
+            },
         })
     }
 }
 
-/// The content of `/etc/hosts`: loopback names, the sandbox's own name on 127.0.1.1 (there is no other address), and
+/// The content of `/etc/hosts`: loopback names, the sandbox's own name at its addresses (127.0.1.1 when it has none), and
 /// the extra entries (`name:address`) after them.
-pub fn etc_hosts(hostname: &str, extra: &[String]) -> Result<String> {
+pub fn etc_hosts(hostname: &str, own: &[IpAddr], extra: &[String]) -> Result<String> {
     let mut text = String::from(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
@@ -54,7 +65,12 @@ pub fn etc_hosts(hostname: &str, extra: &[String]) -> Result<String> {
         let _ = writeln!(text, "{address}\t{name}");
     };
     if hostname != "localhost" {
-        add(IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1)), hostname);
+        if own.is_empty() {
+            add(IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1)), hostname);
+        }
+        for address in own {
+            add(*address, hostname);
+        }
     }
     for entry in extra {
         let host = ExtraHost::parse(entry)?;
@@ -75,6 +91,7 @@ mod tests {
             ("db:fd00::5", "db", "fd00::5"),
             ("db:[fd00::5]", "db", "fd00::5"),
             ("db=::1", "db", "::1"),
+            ("h:host-gateway", "h", "203.0.113.1"),
         ] {
             let expected = ExtraHost {
                 name: name.to_owned(),
@@ -99,10 +116,16 @@ mod tests {
 
     #[test]
     fn a_file() {
-        let text = etc_hosts("box", &["db:10.0.0.5".to_owned()]).unwrap();
+        let text = etc_hosts("box", &[], &["db:10.0.0.5".to_owned()]).unwrap();
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("127.0.1.1\tbox\n10.0.0.5\tdb\n"));
-        assert!(etc_hosts("box", &["bad".to_owned()]).is_err());
-        assert!(!etc_hosts("localhost", &[]).unwrap().contains("127.0.1.1"));
+        assert!(etc_hosts("box", &[], &["bad".to_owned()]).is_err());
+        let own = etc_hosts("box", &["10.0.0.2".parse().unwrap()], &[]).unwrap();
+        assert!(own.ends_with("10.0.0.2\tbox\n") && !own.contains("127.0.1.1"));
+        assert!(
+            !etc_hosts("localhost", &[], &[])
+                .unwrap()
+                .contains("127.0.1.1")
+        );
     }
 }

@@ -78,6 +78,20 @@ impl DnsOptions {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The content of `/etc/resolv.conf` with this server. Source: resolv.conf(5).
+    pub fn resolv_conf(&self, server: Option<Ipv4Addr>) -> String {
+        let mut text = String::new();
+        if let Some(server) = server {
+            text.push_str(&format!("nameserver {server}\n"));
+        }
+        for (word, values) in [("search", &self.search), ("options", &self.options)] {
+            if !values.is_empty() {
+                text.push_str(&format!("{word} {}\n", values.join(" ")));
+            }
+        }
+        text
+    }
 }
 
 impl Attachment {

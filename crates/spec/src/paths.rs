@@ -74,6 +74,21 @@ impl Paths {
         self.runtime.join("keeper.sock")
     }
 
+    /// The gateway's socket.
+    pub fn gateway_socket(&self) -> PathBuf {
+        self.runtime.join("gateway.sock")
+    }
+
+    /// Networks and the audit log of egress policies.
+    pub fn network(&self) -> PathBuf {
+        self.root.join("network")
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> PathBuf {
+        self.network().join("egress.jsonl")
+    }
+
     /// Where sandbox sockets are: `<id>.sock`, and `names/<name>`, a symbolic link to the id.
     pub fn sandbox_sockets(&self) -> PathBuf {
         self.runtime.join("sandboxes")

@@ -1,0 +1,390 @@
+//! Connections in the life of a sandbox: settled when it is created, made when a generation has a network namespace that is
+//! new, kept by a reset, given back when it is removed.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
+
+use shedbox_linux::pidfd;
+use shedbox_spec::api::Status;
+use shedbox_spec::error::chain;
+use shedbox_spec::gateway::{Attach, Endpoint, Reply, Request};
+use shedbox_spec::hosts::ExtraHost;
+use shedbox_spec::network::port::{PortSpec, parse_exposed};
+use shedbox_spec::network::{Attachment, Network};
+use shedbox_spec::{Error, SandboxSpec};
+
+use super::client::Fresh;
+use super::wire::Wire;
+use super::{NetworkRecord, aliases};
+use crate::Engine;
+use crate::error::{Doing, EngineError, Result};
+use crate::init::Init;
+use crate::record::Record;
+use crate::sandbox::Sandbox;
+
+impl Engine {
+    /// Networks and ports of a sandbox that is being created; its addresses are taken when this returns.
+    pub(crate) fn settle_wire(
+        &self,
+        spec: &SandboxSpec,
+        name: &str,
+        exposed: &[String],
+    ) -> Result<Wire> {
+        let attachments = spec.network.attachments();
+        if attachments.is_empty() {
+            return Ok(Wire::default());
+        }
+        let mut ports = spec.ports.clone();
+        if spec.publish_all {
+            ports.extend(exposed_ports(exposed, &ports)?);
+        }
+        let mut wire = Wire {
+            ports,
+            egress: spec.egress.clone().filter(|egress| !egress.is_open()),
+            host_access: spec
+                .extra_hosts
+                .iter()
+                .any(|entry| ExtraHost::parse(entry).is_ok_and(|entry| entry.is_gateway())),
+            ..Wire::default()
+        };
+        for attachment in attachments {
+            let taken = self.take_endpoint(attachment, &wire, name);
+            match taken {
+                Ok(endpoint) => wire.endpoints.push(endpoint),
+                Err(error) => {
+                    self.release_wire(&wire);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(wire)
+    }
+
+    /// An interface on a network, with an address that nobody has.
+    pub(super) fn take_endpoint(
+        &self,
+        attachment: &Attachment,
+        wire: &Wire,
+        sandbox: &str,
+    ) -> Result<(String, Endpoint)> {
+        let network = self
+            .networks
+            .require(&attachment.network, |bytes| self.fill_random(bytes))?;
+        if wire.endpoints.iter().any(|(id, _)| *id == network.id) {
+            return Err(Error::conflict(format!(
+                "sandbox `{sandbox}` is connected to network `{}` already",
+                network.name
+            ))
+            .into());
+        }
+        let aliases = aliases(attachment)?;
+        let (v4, v6) = self
+            .networks
+            .state()
+            .leases
+            .take(&network, attachment, sandbox)?;
+        let [a, b, c, d] = v4.octets();
+        Ok((
+            network.id,
+            Endpoint {
+                group: network.group,
+                interface: wire.next_interface(),
+                // As Docker makes them: locally administered, and unique where the address is.
+                mac: [0x02, 0x42, a, b, c, d],
+                v4,
+                v6,
+                aliases,
+            },
+        ))
+    }
+
+    /// Gives the addresses of a sandbox back.
+    pub(crate) fn release_wire(&self, wire: &Wire) {
+        let mut state = self.networks.state();
+        for (_, endpoint) in &wire.endpoints {
+            for address in addresses(endpoint) {
+                state.leases.release(endpoint.group, address);
+            }
+        }
+    }
+
+    /// Notes the addresses of a sandbox that was found.
+    pub(crate) fn hold_wire(&self, wire: &Wire, name: &str) {
+        let mut state = self.networks.state();
+        for (_, endpoint) in &wire.endpoints {
+            for address in addresses(endpoint) {
+                state.leases.hold(endpoint.group, address, name);
+            }
+        }
+    }
+
+    /// Connects the namespace of an init, which is nobody else's yet. Does nothing for a sandbox without networks.
+    /// `warnings` gets what could not be had.
+    pub(crate) fn attach(
+        &self,
+        sandbox: &Sandbox,
+        pid: i32,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let wire = sandbox.wire().clone();
+        if wire.endpoints.is_empty() {
+            return Ok(());
+        }
+        self.require_networks(&wire)?;
+        let namespace = network_namespace(pid)?;
+        let request = Request::Attach(Box::new(Attach {
+            sandbox: sandbox.record.id.to_string(),
+            name: sandbox.record.name.clone(),
+            endpoints: wire
+                .endpoints
+                .iter()
+                .map(|(_, endpoint)| endpoint.clone())
+                .collect(),
+            ports: wire.ports.clone(),
+            published: wire.published.clone(),
+            egress: wire.egress.clone(),
+            dns: sandbox.record.spec.dns.servers.clone(),
+            host_access: wire.host_access,
+        }));
+        let Reply::Attached(attached) = self.ask_gateway(&request, Some(&namespace))? else {
+            return Err(strange());
+        };
+        warnings.extend(attached.warnings);
+        let changed = {
+            let mut wire = sandbox.wire();
+            wire.attached = true;
+            let changed = wire.published != attached.ports;
+            wire.published = attached.ports;
+            changed
+        };
+        // One that is being created is written with everything else.
+        if changed && sandbox.layout.dir.join("network.json").exists() {
+            sandbox.wire().write(&sandbox.layout.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Connects the generation that takes over, when its network namespace is not the one of its predecessor.
+    pub(crate) fn attach_successor(&self, sandbox: &Sandbox, next: &Init) -> Result<()> {
+        if next.joined {
+            return Ok(());
+        }
+        self.attach(sandbox, next.pid, &mut Vec::new())
+    }
+
+    /// The namespace of a sandbox goes: its ports are free when this returns.
+    pub(crate) fn detach(&self, sandbox: &Sandbox) {
+        let attached = std::mem::take(&mut sandbox.wire().attached);
+        if !attached || !self.networks.client.is_connected() {
+            return;
+        }
+        let request = Request::Detach(sandbox.record.id.to_string());
+        if let Err(error) = self.ask_gateway(&request, None) {
+            tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "not detached");
+        }
+    }
+
+    /// Asks the gateway; one that is new is watched, and connected with what runs.
+    pub(super) fn ask_gateway(&self, request: &Request, fd: Option<&OwnedFd>) -> Result<Reply> {
+        let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+        let (reply, fresh) = self
+            .networks
+            .client
+            .ask(request, &fds, || self.networks.setups())?;
+        if let Some(fresh) = fresh {
+            self.watch_gateway(fresh);
+        }
+        Ok(reply)
+    }
+
+    /// Brings everything back when the gateway ends without having been asked. A thread waits, because the ends that the
+    /// watcher waits for are those of sandboxes.
+    fn watch_gateway(&self, fresh: Fresh) {
+        let engine = self.weak();
+        let started = fresh.started;
+        let wait = move || {
+            if started && let Some(engine) = engine.upgrade() {
+                // What ran before this gateway did.
+                engine.rewire(false);
+            }
+            if pidfd::wait(fresh.pidfd.as_fd(), None).is_ok()
+                && let Some(engine) = Weak::upgrade(&engine)
+            {
+                engine.rewire(false);
+            }
+        };
+        let started = std::thread::Builder::new()
+            .name("gateway".to_owned())
+            .spawn(wait);
+        if let Err(error) = started {
+            tracing::warn!(%error, "nobody watches the gateway");
+        }
+    }
+
+    /// Compares what runs with what the gateway knows, and connects what it does not know. `sweep`: what runs no more is
+    /// detached; only while no sandbox is being created, which would not be found here either.
+    pub(crate) fn rewire(&self, sweep: bool) {
+        let running: Vec<Arc<Sandbox>> = self
+            .registry()
+            .all()
+            .into_iter()
+            .filter(|sandbox| {
+                !sandbox.wire().endpoints.is_empty()
+                    && sandbox.state().life.status == Status::Running
+            })
+            .collect();
+        if running.is_empty() && !self.networks.client.may_be_there() {
+            return;
+        }
+        let known = match self.ask_gateway(&Request::List, None) {
+            Ok(Reply::Sandboxes(known)) => known,
+            Ok(_) => return,
+            Err(error) => {
+                if !running.is_empty() {
+                    tracing::error!(error = chain(&error), "networks are gone");
+                }
+                return;
+            }
+        };
+        for id in known.iter().filter(|_| sweep) {
+            if !running
+                .iter()
+                .any(|sandbox| sandbox.record.id.as_str() == id)
+            {
+                let _ = self.ask_gateway(&Request::Detach(id.clone()), None);
+            }
+        }
+        for sandbox in running {
+            if known.iter().any(|id| id == sandbox.record.id.as_str()) {
+                sandbox.wire().attached = true;
+                continue;
+            }
+            let _turn = sandbox.turn();
+            let Some(live) = sandbox.state().live.clone() else {
+                continue;
+            };
+            if let Err(error) = self.attach(&sandbox, live.pid, &mut Vec::new()) {
+                tracing::error!(sandbox = %sandbox.record.id, error = chain(&error), "not connected any more");
+            }
+        }
+    }
+
+    /// The networks of a sandbox are still there.
+    fn require_networks(&self, wire: &Wire) -> Result<Vec<NetworkRecord>> {
+        wire.endpoints
+            .iter()
+            .map(|(id, _)| self.networks.find(id))
+            .collect()
+    }
+
+    /// The init whose network namespace a sandbox shares.
+    pub(crate) fn neighbour(&self, record: &Record) -> Result<Option<Arc<Init>>> {
+        let Network::Container(name) = &record.spec.network else {
+            return Ok(None);
+        };
+        let other = self.find(name)?;
+        if other.record.id == record.id {
+            return Err(Error::invalid("a sandbox cannot share its own network").into());
+        }
+        if let Network::Host = other.record.spec.network {
+            return Err(Error::invalid(format!(
+                "sandbox `{name}` has no network to share: it is on the host's"
+            ))
+            .with_hint("use `--network host`")
+            .into());
+        }
+        let live = other.state().live.clone();
+        live.map(Some).ok_or_else(|| {
+            Error::conflict(format!("sandbox `{name}` is not running"))
+                .with_hint("start it first: its network is to be shared")
+                .into()
+        })
+    }
+
+    /// `/etc/hosts` and `/etc/resolv.conf` of a sandbox.
+    pub(crate) fn etc_files(&self, sandbox: &Sandbox) -> Result<(String, String)> {
+        let record = &sandbox.record;
+        match &record.spec.network {
+            Network::None => Ok((
+                shedbox_spec::hosts::etc_hosts(&record.hostname, &[], &record.spec.extra_hosts)?,
+                String::new(),
+            )),
+            Network::Host => {
+                let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+                let mut hosts = read("/etc/hosts");
+                for entry in &record.spec.extra_hosts {
+                    let host = ExtraHost::parse(entry)?;
+                    hosts.extend([host.address.to_string().as_str(), "\t", &host.name, "\n"]);
+                }
+                Ok((hosts, read("/etc/resolv.conf")))
+            }
+            Network::Container(name) => {
+                let other = self.find(name)?;
+                if matches!(other.record.spec.network, Network::Container(_)) {
+                    return Err(Error::invalid(format!(
+                        "sandbox `{name}` shares the network of another one itself"
+                    ))
+                    .with_hint("name that one instead")
+                    .into());
+                }
+                self.etc_files(&other)
+            }
+            Network::Bridge(_) => {
+                let wire = sandbox.wire().clone();
+                let own: Vec<IpAddr> = wire
+                    .endpoints
+                    .iter()
+                    .flat_map(|(_, endpoint)| addresses(endpoint))
+                    .collect();
+                let hosts = shedbox_spec::hosts::etc_hosts(
+                    &record.hostname,
+                    &own,
+                    &record.spec.extra_hosts,
+                )?;
+                let networks = self.require_networks(&wire)?;
+                let server = networks.first().map(|network| network.gateway);
+                Ok((hosts, record.spec.dns.resolv_conf(server)))
+            }
+        }
+    }
+}
+
+/// Exposed ports that are not published yet, at ports that the host chooses.
+fn exposed_ports(exposed: &[String], published: &[PortSpec]) -> Result<Vec<PortSpec>> {
+    let mut ports = Vec::new();
+    for text in exposed {
+        for (container, protocol) in parse_exposed(text)? {
+            let known = |port: &PortSpec| port.container == container && port.protocol == protocol;
+            if !published.iter().chain(&ports).any(known) {
+                ports.push(PortSpec {
+                    host_ip: None,
+                    host: None,
+                    container,
+                    protocol,
+                });
+            }
+        }
+    }
+    Ok(ports)
+}
+
+pub(super) fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6))
+}
+
+/// The network namespace of a process, as a descriptor.
+pub(super) fn network_namespace(pid: i32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/ns/net");
+    File::open(&path)
+        .map(OwnedFd::from)
+        .doing(|| format!("open {path}"))
+}
+
+pub(super) fn strange() -> EngineError {
+    EngineError::Protocol {
+        party: "the gateway".to_owned(),
+        complaint: "answered something else".to_owned(),
+    }
+}

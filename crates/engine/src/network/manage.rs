@@ -1,0 +1,401 @@
+//! Networks as users make, see, use and remove them.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use shedbox_spec::api::network::{
+    EndpointInfo, NetworkConnect, NetworkCreate, NetworkDisconnect, NetworkInfo, NetworkMember,
+};
+use shedbox_spec::gateway::{Endpoint, Request};
+use shedbox_spec::network::egress::Egress;
+use shedbox_spec::network::subnet::Subnet;
+use shedbox_spec::network::{self, Attachment, Network};
+use shedbox_spec::{Error, Kind};
+
+use super::attach::network_namespace;
+use super::records::NetworkRecord;
+use super::{first_of, first_of_v6, ipv6, new_id, subnets, taken};
+use crate::Engine;
+use crate::error::Result;
+use crate::sandbox::Sandbox;
+
+impl Engine {
+    /// Makes a network.
+    pub fn network_create(&self, request: NetworkCreate) -> Result<NetworkInfo> {
+        network::name::validate_new(&request.name)?;
+        if !matches!(request.driver.as_str(), "" | "bridge") {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("there is no network driver `{}`", request.driver),
+            )
+            .with_hint("the only one is `bridge`")
+            .into());
+        }
+        let record = {
+            let mut state = self.networks.state();
+            if state
+                .book
+                .networks
+                .iter()
+                .any(|other| other.name == request.name)
+            {
+                return Err(Error::conflict(format!("network `{}` exists", request.name)).into());
+            }
+            let mut book = state.book.clone();
+            self.networks
+                .prepare(&mut book, &|bytes: &mut [u8]| self.fill_random(bytes))?;
+            let others: Vec<(String, Subnet)> = book
+                .networks
+                .iter()
+                .flat_map(|other| other.subnets().map(|subnet| (other.name.clone(), subnet)))
+                .collect();
+            let only = |v4: bool| -> Result<Option<Subnet>> {
+                let mut of_family = request
+                    .subnets
+                    .iter()
+                    .copied()
+                    .filter(|subnet| subnet.address().is_ipv4() == v4);
+                let first = of_family.next();
+                match of_family.next() {
+                    None => Ok(first),
+                    Some(second) => Err(Error::invalid(format!(
+                        "subnet {second} is one too many: a network has one of IPv4 and one of IPv6"
+                    ))
+                    .into()),
+                }
+            };
+            let subnet = match only(true)? {
+                Some(subnet) => {
+                    subnets::check(subnet, &others)?;
+                    subnet
+                }
+                None => {
+                    subnets::choose(&self.networks.pools, subnets::NETWORK_PREFIX, &taken(&book))?
+                }
+            };
+            let gateway = match request.gateway {
+                None => first_of(subnet)?,
+                Some(gateway) if subnet.contains(gateway.into()) => gateway,
+                Some(gateway) => {
+                    return Err(Error::invalid(format!(
+                        "gateway {gateway} is not in subnet {subnet}"
+                    ))
+                    .into());
+                }
+            };
+            let group = book.next_group;
+            let v6 = match only(false)? {
+                None if !request.ipv6 => None,
+                given => {
+                    ipv6()?;
+                    let subnet = match given {
+                        Some(subnet) => {
+                            subnets::check(subnet, &others)?;
+                            subnet
+                        }
+                        None => subnets::ula(book.ula, group as u16),
+                    };
+                    Some((subnet, first_of_v6(subnet)?))
+                }
+            };
+            let record = NetworkRecord {
+                id: new_id(&|bytes: &mut [u8]| self.fill_random(bytes))?,
+                name: request.name,
+                group,
+                created_at: Timestamp::now(),
+                subnet,
+                gateway,
+                v6,
+                internal: request.internal,
+                builtin: false,
+                labels: request.labels,
+                options: request.options,
+            };
+            book.next_group += 1;
+            book.networks.push(record.clone());
+            book.write(&self.networks.dir)?;
+            state.book = book;
+            record
+        };
+        if self.networks.client.is_connected() {
+            self.ask_gateway(&Request::AddNetwork(record.setup()), None)?;
+        }
+        Ok(self.network_info(&record))
+    }
+
+    /// All networks, and the two modes that Docker lists as such.
+    pub fn network_list(&self) -> Vec<NetworkInfo> {
+        // The built-in network is listed before its first use, too.
+        let _ = self
+            .networks
+            .require(network::BRIDGE, |bytes| self.fill_random(bytes));
+        let records = self.networks.state().book.networks.clone();
+        let mut list: Vec<_> = records
+            .iter()
+            .map(|record| self.network_info(record))
+            .collect();
+        list.extend([mode("host"), mode("none")]);
+        list
+    }
+
+    /// One network by name, id or the beginning of its id.
+    pub fn network_inspect(&self, name: &str) -> Result<NetworkInfo> {
+        if matches!(name, "host" | "none") {
+            return Ok(mode(if name == "host" { "host" } else { "none" }));
+        }
+        let record = if name == network::BRIDGE {
+            self.networks
+                .require(name, |bytes| self.fill_random(bytes))?
+        } else {
+            self.networks.find(name)?
+        };
+        Ok(self.network_info(&record))
+    }
+
+    /// Removes a network that nobody is on.
+    pub fn network_remove(&self, name: &str) -> Result<()> {
+        if matches!(name, "host" | "none" | network::BRIDGE) {
+            return Err(Error::new(
+                Kind::Denied,
+                format!("network `{name}` is built in and cannot be removed"),
+            )
+            .into());
+        }
+        let record = self.networks.find(name)?;
+        let members = self.members(&record);
+        if !members.is_empty() {
+            let names: Vec<_> = members
+                .iter()
+                .map(|member| format!("`{}`", member.name))
+                .collect();
+            return Err(Error::conflict(format!(
+                "network `{}` is in use by {}",
+                record.name,
+                names.join(", ")
+            ))
+            .with_hint("disconnect or remove them first")
+            .into());
+        }
+        {
+            let mut state = self.networks.state();
+            let mut book = state.book.clone();
+            book.networks.retain(|other| other.id != record.id);
+            book.write(&self.networks.dir)?;
+            state.book = book;
+        }
+        if self.networks.client.is_connected() {
+            self.ask_gateway(&Request::RemoveNetwork(record.group), None)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all networks that nobody is on; gives their names.
+    pub fn network_prune(&self) -> Result<Vec<String>> {
+        let records = self.networks.state().book.networks.clone();
+        let mut pruned = Vec::new();
+        for record in records.into_iter().filter(|record| !record.builtin) {
+            if self.members(&record).is_empty() {
+                self.network_remove(&record.id)?;
+                pruned.push(record.name);
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Connects a sandbox, running or not, to one more network.
+    pub fn network_connect(&self, name: &str, request: NetworkConnect) -> Result<()> {
+        let sandbox = self.find(&request.sandbox)?;
+        let _turn = sandbox.turn();
+        if !matches!(sandbox.record.spec.network, Network::Bridge(_)) {
+            return Err(Error::invalid(format!(
+                "sandbox `{}` has network mode `{}` and can be on no network",
+                sandbox.name(),
+                sandbox.record.spec.network
+            ))
+            .with_hint("create it with `--network bridge` or a network's name")
+            .into());
+        }
+        let attachment = Attachment {
+            network: name.to_owned(),
+            ..request.attachment
+        };
+        let mut wire = sandbox.wire().clone();
+        let (id, endpoint) = self.take_endpoint(&attachment, &wire, sandbox.name())?;
+        wire.endpoints.push((id, endpoint.clone()));
+        let outcome = self.change_live(&sandbox, || Request::Connect {
+            sandbox: sandbox.record.id.to_string(),
+            endpoint: endpoint.clone(),
+        });
+        if let Err(error) = outcome.and_then(|()| wire.write(&sandbox.layout.dir)) {
+            self.release(&endpoint);
+            return Err(error);
+        }
+        sandbox.wire().endpoints = wire.endpoints;
+        Ok(())
+    }
+
+    /// Disconnects a sandbox from a network.
+    pub fn network_disconnect(&self, name: &str, request: NetworkDisconnect) -> Result<()> {
+        let record = self.network_of(name)?;
+        let sandbox = self.find(&request.sandbox)?;
+        let _turn = sandbox.turn();
+        let mut wire = sandbox.wire().clone();
+        let Some(index) = wire.endpoints.iter().position(|(id, _)| *id == record.id) else {
+            if request.force {
+                return Ok(());
+            }
+            return Err(Error::conflict(format!(
+                "sandbox `{}` is not connected to network `{}`",
+                sandbox.name(),
+                record.name
+            ))
+            .into());
+        };
+        let (_, endpoint) = wire.endpoints.remove(index);
+        self.change_live(&sandbox, || Request::Disconnect {
+            sandbox: sandbox.record.id.to_string(),
+            group: endpoint.group,
+        })?;
+        wire.write(&sandbox.layout.dir)?;
+        sandbox.wire().endpoints = wire.endpoints;
+        self.release(&endpoint);
+        Ok(())
+    }
+
+    /// Puts another egress policy in force, or none.
+    pub fn set_egress(&self, name: &str, egress: Option<Egress>) -> Result<()> {
+        let sandbox = self.find(name)?;
+        if !matches!(sandbox.record.spec.network, Network::Bridge(_)) {
+            return Err(Error::invalid(format!(
+                "sandbox `{}` has network mode `{}`, where there is no egress to hold",
+                sandbox.name(),
+                sandbox.record.spec.network
+            ))
+            .with_hint("create it with `--network bridge` or a network's name")
+            .into());
+        }
+        let egress = egress.filter(|egress| !egress.is_open());
+        // No turn: a policy must not wait for a stop or a spare.
+        if sandbox.wire().attached {
+            let request = Request::SetEgress {
+                sandbox: sandbox.record.id.to_string(),
+                egress: egress.clone(),
+            };
+            self.ask_gateway(&request, None)?;
+        }
+        let mut wire = sandbox.wire();
+        wire.egress = egress;
+        wire.write(&sandbox.layout.dir)
+    }
+
+    /// A change of a running sandbox's interfaces.
+    fn change_live(&self, sandbox: &Sandbox, request: impl Fn() -> Request) -> Result<()> {
+        let live = sandbox.state().live.clone();
+        match live {
+            Some(live) if sandbox.wire().attached => {
+                let namespace = network_namespace(live.pid)?;
+                self.ask_gateway(&request(), Some(&namespace)).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn network_of(&self, name: &str) -> Result<NetworkRecord> {
+        self.networks.find(name)
+    }
+
+    fn release(&self, endpoint: &Endpoint) {
+        let mut state = self.networks.state();
+        let addresses = std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6));
+        for address in addresses {
+            state.leases.release(endpoint.group, address);
+        }
+    }
+
+    fn members(&self, record: &NetworkRecord) -> Vec<NetworkMember> {
+        let sandboxes = self.registry().all();
+        let mut members: Vec<_> = sandboxes
+            .iter()
+            .filter_map(|sandbox| {
+                let wire = sandbox.wire();
+                let (_, endpoint) = wire.endpoints.iter().find(|(id, _)| *id == record.id)?;
+                Some(NetworkMember {
+                    id: sandbox.record.id.to_string(),
+                    name: sandbox.record.name.clone(),
+                    endpoint: endpoint_info(record, endpoint),
+                })
+            })
+            .collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members
+    }
+
+    fn network_info(&self, record: &NetworkRecord) -> NetworkInfo {
+        NetworkInfo {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            driver: "bridge".to_owned(),
+            created_at: record.created_at.to_string(),
+            subnet: Some(record.subnet),
+            gateway: Some(record.gateway),
+            subnet6: record.v6.map(|(subnet, _)| subnet),
+            gateway6: record.v6.map(|(_, gateway)| gateway),
+            internal: record.internal,
+            labels: record.labels.clone(),
+            options: record.options.clone(),
+            sandboxes: self.members(record),
+        }
+    }
+
+    /// Interfaces of a sandbox, for listings.
+    pub(crate) fn endpoints(&self, sandbox: &Sandbox) -> Vec<EndpointInfo> {
+        let wire = sandbox.wire().clone();
+        let state = self.networks.state();
+        wire.endpoints
+            .iter()
+            .filter_map(|(id, endpoint)| {
+                let record = state.book.networks.iter().find(|record| record.id == *id)?;
+                Some(endpoint_info(record, endpoint))
+            })
+            .collect()
+    }
+}
+
+fn endpoint_info(record: &NetworkRecord, endpoint: &Endpoint) -> EndpointInfo {
+    let mac: Vec<_> = endpoint
+        .mac
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    EndpointInfo {
+        network: record.name.clone(),
+        network_id: record.id.clone(),
+        interface: endpoint.interface.clone(),
+        mac: mac.join(":"),
+        ip: endpoint.v4,
+        prefix: record.subnet.prefix(),
+        gateway: record.gateway,
+        ip6: endpoint.v6,
+        prefix6: record.v6.map_or(0, |(subnet, _)| subnet.prefix()),
+        gateway6: record.v6.map(|(_, gateway)| gateway),
+        aliases: endpoint.aliases.clone(),
+    }
+}
+
+/// A mode, as Docker lists it.
+fn mode(name: &str) -> NetworkInfo {
+    NetworkInfo {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        driver: if name == "host" { "host" } else { "null" }.to_owned(),
+        created_at: Timestamp::UNIX_EPOCH.to_string(),
+        subnet: None,
+        gateway: None,
+        subnet6: None,
+        gateway6: None,
+        internal: false,
+        labels: std::collections::BTreeMap::new(),
+        options: std::collections::BTreeMap::new(),
+        sandboxes: Vec::new(),
+    }
+}

@@ -1,0 +1,170 @@
+//! Which subnet a new network gets: one that neither another network nor the host has a use for.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use shedbox_spec::network::subnet::Subnet;
+use shedbox_spec::{Error, Kind, Result};
+
+/// Where subnets are taken from unless the configuration says otherwise.
+pub(crate) const POOLS: [&str; 3] = ["10.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"];
+/// Room for tens of thousands of sandboxes.
+pub(crate) const BRIDGE_PREFIX: u8 = 16;
+/// Room for the services of one project.
+pub(crate) const NETWORK_PREFIX: u8 = 24;
+/// A network has a first, a last and a gateway's address, and is of no use without a few more.
+const LONGEST_PREFIX: u8 = 29;
+
+/// The first subnet of this size that overlaps none of `taken`.
+pub(crate) fn choose(pools: &[Subnet], prefix: u8, taken: &[Subnet]) -> Result<Subnet> {
+    for pool in pools.iter().filter(|pool| pool.prefix() <= prefix) {
+        let step = 1u128 << (32 - u32::from(prefix));
+        let mut index = 0;
+        while let Some(address) = pool.nth(index) {
+            // The prefix is at most as long as an address: pools are IPv4.
+            let Some(candidate) = Subnet::new(address, prefix) else {
+                break;
+            };
+            match taken.iter().find(|other| other.overlaps(&candidate)) {
+                None => return Ok(candidate),
+                // Behind the one that is in the way, however large it is.
+                Some(other) => {
+                    let end = pool
+                        .index_of(other.address())
+                        .map_or(0, |at| at + other.len());
+                    index = end.max(index + step).next_multiple_of(step);
+                }
+            }
+        }
+    }
+    Err(Error::new(Kind::Exhausted, "no subnet is left for a network").with_hint(
+        "remove networks that are not used (`shedbox network prune`), name a subnet (`--subnet`), or add pools to the \
+         configuration",
+    ))
+}
+
+/// Checks a subnet that was asked for.
+pub(crate) fn check(subnet: Subnet, others: &[(String, Subnet)]) -> Result<()> {
+    if subnet.address().is_ipv4() && !(8..=LONGEST_PREFIX).contains(&subnet.prefix()) {
+        return Err(Error::invalid(format!("subnet {subnet} is of no use"))
+            .with_hint("its prefix must be from 8 to 29"));
+    }
+    if subnet.address().is_ipv6() && !(32..=120).contains(&subnet.prefix()) {
+        return Err(Error::invalid(format!("subnet {subnet} is of no use"))
+            .with_hint("its prefix must be from 32 to 120; 64 is usual"));
+    }
+    let special = |text: &str| Subnet::parse(text).is_ok_and(|range| range.overlaps(&subnet));
+    if [
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/3",
+        "203.0.113.0/24",
+        "ff00::/8",
+        "fe80::/10",
+    ]
+    .into_iter()
+    .any(special)
+    {
+        return Err(
+            Error::invalid(format!("subnet {subnet} has a meaning of its own"))
+                .with_hint("use a private range, for example 10.20.0.0/24"),
+        );
+    }
+    match others.iter().find(|(_, other)| other.overlaps(&subnet)) {
+        Some((name, other)) => Err(Error::conflict(format!(
+            "subnet {subnet} overlaps network `{name}` ({other})"
+        ))
+        .with_hint("choose another one, or leave it out")),
+        None => Ok(()),
+    }
+}
+
+/// Destinations of `/proc/net/route`, but for the default one.
+pub(crate) fn parse_routes(text: &str) -> Vec<Subnet> {
+    let number = |field: &str| u32::from_str_radix(field, 16).ok().map(u32::swap_bytes);
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let (address, mask) = (number(fields.get(1)?)?, number(fields.get(7)?)?);
+            let prefix = mask.leading_ones() as u8;
+            Subnet::new(IpAddr::V4(Ipv4Addr::from_bits(address)), prefix)
+        })
+        .filter(|subnet| subnet.prefix() > 0)
+        .collect()
+}
+
+/// The `index`-th /64 of the private IPv6 range of this root. Source: RFC 4193.
+pub(crate) fn ula(prefix: [u8; 5], index: u16) -> Subnet {
+    let [a, b, c, d, e] = prefix;
+    let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    let address = std::net::Ipv6Addr::new(word(0xfd, a), word(b, c), word(d, e), index, 0, 0, 0, 0);
+    Subnet::new(address.into(), 64).unwrap_or_else(|| Subnet::host(address.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(text: &str) -> Subnet {
+        Subnet::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_first_that_is_free() {
+        let pools = [subnet("10.64.0.0/10"), subnet("192.168.0.0/16")];
+        let pick = |taken: &[&str]| {
+            let taken: Vec<_> = taken.iter().map(|text| subnet(text)).collect();
+            choose(&pools, 24, &taken).map(|found| found.to_string())
+        };
+        assert_eq!(pick(&[]), Ok("10.64.0.0/24".into()));
+        assert_eq!(pick(&["10.64.0.0/16"]), Ok("10.65.0.0/24".into()));
+        assert_eq!(
+            pick(&["10.64.0.0/24", "10.64.1.128/25"]),
+            Ok("10.64.2.0/24".into())
+        );
+        assert_eq!(pick(&["10.0.0.0/8"]), Ok("192.168.0.0/24".into()));
+        assert!(pick(&["10.0.0.0/8", "192.168.0.0/16"]).is_err());
+    }
+
+    #[test]
+    fn thousands_do_not_meet() {
+        let pools = [subnet("10.64.0.0/10")];
+        let mut taken = vec![subnet("10.64.0.0/16")];
+        for _ in 0..2000 {
+            let found = choose(&pools, 24, &taken).unwrap();
+            taken.push(found);
+        }
+        assert_eq!(taken.last().unwrap().to_string(), "10.72.207.0/24");
+    }
+
+    #[test]
+    fn what_was_asked_for() {
+        let others = [("shop".to_owned(), subnet("10.5.0.0/24"))];
+        assert_eq!(check(subnet("10.6.0.0/24"), &others), Ok(()));
+        let error = check(subnet("10.0.0.0/8"), &others).unwrap_err();
+        assert_eq!(
+            error.message,
+            "subnet 10.0.0.0/8 overlaps network `shop` (10.5.0.0/24)"
+        );
+        for bad in [
+            "10.6.0.0/30",
+            "1.0.0.0/7",
+            "127.0.0.0/16",
+            "169.254.1.0/24",
+            "fe80::/64",
+            "fd00::/126",
+        ] {
+            assert!(check(subnet(bad), &others).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn routes_of_the_host() {
+        let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+                    eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                    eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\nrubbish\n";
+        assert_eq!(parse_routes(text), [subnet("192.0.2.0/24")]);
+        assert_eq!(ula([1, 2, 3, 4, 5], 7).to_string(), "fd01:203:405:7::/64");
+    }
+}
