@@ -4,9 +4,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, copy, create, daemon, diff, docs, doctor, exec, features, images, inspect,
-    keeper, kill, load, logs, man, pause, pressure, prune, ps, pull, reclaim, remove, reset, rmi,
-    run, save, seccomp, start, stats, stop, top, update, version, wait,
+    attach, completion, copy, create, daemon, diff, docs, doctor, egress, exec, features, gateway,
+    images, inspect, keeper, kill, load, logs, man, network, pause, port, pressure, prune, ps,
+    pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update,
+    version, wait,
 };
 use crate::report::SHEDBOX_FAILED;
 
@@ -58,6 +59,9 @@ pub(crate) enum Command {
     Load(load::Args),
     Save(save::Args),
     Prune(prune::Args),
+    Network(network::Args),
+    Port(port::Args),
+    Egress(egress::Args),
     Doctor(doctor::Args),
     Daemon(daemon::Args),
     Completion(completion::Args),
@@ -67,6 +71,8 @@ pub(crate) enum Command {
     Docs(docs::Args),
     #[command(hide = true)]
     Keeper(keeper::Args),
+    #[command(hide = true)]
+    Gateway(gateway::Args),
 }
 
 impl Command {
@@ -120,6 +126,10 @@ impl Command {
             Self::Version(args) => version::run(&args),
             Self::Docs(args) => docs::run(&args),
             Self::Keeper(args) => Ok(keeper::run(&args)),
+            Self::Gateway(args) => gateway::run(&args),
+            Self::Network(args) => network::run(args),
+            Self::Port(args) => port::run(&args),
+            Self::Egress(args) => egress::run(args),
         }
     }
 }

@@ -12,7 +12,6 @@ use shedbox_spec::api::PullPolicy;
 use shedbox_spec::exec::StdinMode;
 use shedbox_spec::hosts::ExtraHost;
 use shedbox_spec::mount::{self, Mount};
-use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::security::Security;
 use shedbox_spec::ulimit::Ulimit;
@@ -22,6 +21,7 @@ use shedbox_spec::{Error, signal, size};
 use crate::exec_env;
 use crate::landlock_options::LandlockOptions;
 use crate::limit_options::LimitOptions;
+use crate::network_options::NetworkOptions;
 use crate::security_options::SecurityOptions;
 
 /// When to ask a registry.
@@ -115,9 +115,8 @@ pub(crate) struct CreateOptions {
     /// Time between that signal and SIGKILL, in seconds or as `1m30s`
     #[arg(long, value_name = "TIME")]
     stop_timeout: Option<String>,
-    /// Network of the sandbox: `none` or `host`
-    #[arg(long, value_name = "MODE", default_value = "none")]
-    network: String,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// When to ask a registry for the image
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) pull: Pull,
@@ -197,7 +196,11 @@ impl CreateOptions {
                 .collect::<Result<_, _>>()?,
             stop_signal: self.stop_signal.clone(),
             stop_timeout_ms: millis(self.stop_timeout.as_deref())?,
-            network: Network::parse(&self.network)?,
+            network: self.network.mode(&self.add_host)?,
+            ports: self.network.ports()?,
+            publish_all: self.network.publish_all,
+            dns: self.network.dns()?,
+            egress: self.network.egress.policy()?,
             tty: self.tty,
             stdin: if self.interactive {
                 StdinMode::Pipe
@@ -215,7 +218,6 @@ impl CreateOptions {
                 ..self.security.spec()?
             },
             limits: self.limits.spec()?,
-            ..SandboxSpec::default()
         })
     }
 

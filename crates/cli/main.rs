@@ -14,6 +14,7 @@ mod foreground;
 mod generate;
 mod landlock_options;
 mod limit_options;
+mod network_options;
 mod progress;
 mod render;
 mod report;

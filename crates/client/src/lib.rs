@@ -23,6 +23,7 @@ mod files;
 mod http;
 mod image;
 mod logs;
+mod network;
 mod resolve;
 mod sandbox;
 

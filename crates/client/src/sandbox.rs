@@ -100,7 +100,7 @@ impl Sandbox {
         &self.label
     }
 
-    fn target(&self, action: &str) -> Target {
+    pub(crate) fn target(&self, action: &str) -> Target {
         Target::new(["sandboxes", self.id.as_str(), action])
     }
 

@@ -2,6 +2,7 @@
 
 mod images;
 mod limits;
+mod networks;
 mod sandboxes;
 
 use std::sync::Arc;
@@ -77,6 +78,18 @@ async fn dispatch(
         Route::Reclaim(name) => limits::reclaim(engine, name, &query).await,
         Route::Stats(name) => answer::ok(call_now(engine, |engine| engine.stats(&name))),
         Route::Pressure(name) => answer::ok(call_now(engine, |engine| engine.pressure(&name))),
+        Route::Egress(name) => networks::egress(engine, name, body).await,
+        Route::NetworkCreate => networks::create(engine, body).await,
+        Route::NetworkList => answer::ok(call_now(engine, |engine| Ok(engine.network_list()))),
+        Route::NetworkPrune => answer::ok(call_now(engine, Engine::network_prune)),
+        Route::NetworkInspect(name) => {
+            answer::ok(call_now(engine, |engine| engine.network_inspect(&name)))
+        }
+        Route::NetworkRemove(name) => {
+            answer::empty(call_now(engine, |engine| engine.network_remove(&name)))
+        }
+        Route::NetworkConnect(name) => networks::connect(engine, name, body).await,
+        Route::NetworkDisconnect(name) => networks::disconnect(engine, name, body).await,
         Route::HostPressure => answer::ok(call_now(engine, Engine::host_pressure)),
         Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),
         Route::Files(name) => answer::ok(call_now(engine, |engine| engine.files(&name))),

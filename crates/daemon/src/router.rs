@@ -38,6 +38,14 @@ pub(crate) enum Route {
     Pressure(String),
     HostPressure,
     Files(String),
+    Egress(String),
+    NetworkCreate,
+    NetworkList,
+    NetworkPrune,
+    NetworkInspect(String),
+    NetworkRemove(String),
+    NetworkConnect(String),
+    NetworkDisconnect(String),
 }
 
 /// Finds the route of a request.
@@ -84,6 +92,14 @@ pub(crate) fn route(method: &Method, path: &str) -> Result<Route> {
         ("GET", ["sandboxes", name, "pressure"]) => Route::Pressure(decode(name)?),
         ("GET", ["pressure"]) => Route::HostPressure,
         ("POST", ["sandboxes", name, "files"]) => Route::Files(decode(name)?),
+        ("POST", ["sandboxes", name, "egress"]) => Route::Egress(decode(name)?),
+        ("POST", ["networks"]) => Route::NetworkCreate,
+        ("GET", ["networks"]) => Route::NetworkList,
+        ("POST", ["networks", "prune"]) => Route::NetworkPrune,
+        ("GET", ["networks", name]) => Route::NetworkInspect(decode(name)?),
+        ("DELETE", ["networks", name]) => Route::NetworkRemove(decode(name)?),
+        ("POST", ["networks", name, "connect"]) => Route::NetworkConnect(decode(name)?),
+        ("POST", ["networks", name, "disconnect"]) => Route::NetworkDisconnect(decode(name)?),
         _ => return Err(unknown()),
     };
     Ok(route)
@@ -106,6 +122,22 @@ mod tests {
             ("GET", "sandboxes/a%20b/stats", Route::Stats(name())),
             ("GET", "sandboxes/a%20b/pressure", Route::Pressure(name())),
             ("GET", "pressure", Route::HostPressure),
+            ("POST", "sandboxes/a%20b/egress", Route::Egress(name())),
+            ("POST", "networks", Route::NetworkCreate),
+            ("GET", "networks", Route::NetworkList),
+            ("POST", "networks/prune", Route::NetworkPrune),
+            ("GET", "networks/a%20b", Route::NetworkInspect(name())),
+            ("DELETE", "networks/a%20b", Route::NetworkRemove(name())),
+            (
+                "POST",
+                "networks/a%20b/connect",
+                Route::NetworkConnect(name()),
+            ),
+            (
+                "POST",
+                "networks/a%20b/disconnect",
+                Route::NetworkDisconnect(name()),
+            ),
             ("POST", "images/pull", Route::ImagePull),
             ("GET", "images", Route::ImageList),
             ("GET", "image", Route::ImageInspect),

@@ -66,7 +66,7 @@ impl Networks {
                 book: Book::read(&dir)?.unwrap_or_default(),
                 leases: Leases::default(),
             }),
-            client: Client::new(paths.gateway_socket(), log),
+            client: Client::new(paths.gateway_socket(), paths.audit(), log),
             dir,
             pools,
         })

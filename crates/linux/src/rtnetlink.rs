@@ -67,26 +67,27 @@ pub struct End<'a> {
     pub group: u32,
 }
 
-/// A veth pair that is up, one end here and the other one in the network namespace `there`. Source: veth(4).
+/// A veth pair, one end here and up, the other one in the network namespace `there` and still down: the kernel sets an end
+/// up only when both are there. Source: veth(4).
 pub fn add_veth(batch: &mut Batch, here: End<'_>, peer: End<'_>, there: BorrowedFd<'_>) {
     let namespace = there.as_raw_fd() as u32;
     let mut request = batch.request("add interface", NEWLINK, F_ACK | F_CREATE | F_EXCL);
-    write_end(&mut request, here);
+    write_end(&mut request, here, IFF_UP);
     request.nest(IFLA_LINKINFO, |info| {
         info.text(IFLA_INFO_KIND, "veth")
             .nest(IFLA_INFO_DATA, |data| {
                 data.nest(VETH_INFO_PEER, |end| {
-                    write_end(end, peer);
+                    write_end(end, peer, 0);
                     end.u32(IFLA_NET_NS_FD, namespace);
                 });
             });
     });
 }
 
-fn write_end(request: &mut Attributes<'_>, end: End<'_>) {
+fn write_end(request: &mut Attributes<'_>, end: End<'_>, up: u32) {
     // One queue each: more cost memory and time, and one sandbox does not fill one.
     request
-        .fixed(&link(end.index, IFF_UP))
+        .fixed(&link(end.index, up))
         .text(IFLA_IFNAME, end.name)
         .bytes(IFLA_ADDRESS, &end.mac)
         .u32(IFLA_GROUP, end.group)
@@ -101,12 +102,11 @@ pub fn remove_link(batch: &mut Batch, index: u32) {
         .fixed(&link(index, 0));
 }
 
-/// Sets an interface up and puts it into a group.
-pub fn set_up(batch: &mut Batch, index: u32, group: u32) {
+/// Sets an interface up.
+pub fn set_up(batch: &mut Batch, index: u32) {
     batch
         .request("set interface up", NEWLINK, F_ACK)
-        .fixed(&link(index, IFF_UP))
-        .u32(IFLA_GROUP, group);
+        .fixed(&link(index, IFF_UP));
 }
 
 /// Adds an address without the route that usually comes with it, and without the search for others who have it.

@@ -61,6 +61,8 @@ fn start(options: Options) -> Result<(), Error> {
     if let Err(errno) = process::raise_open_files() {
         tracing::warn!(%errno, "the limit of open files stays as it is");
     }
+    // Listings show this instead of `exe`.
+    let _ = process::set_name(c"shedbox-gateway");
     let host = HostNet::start().map_err(|error| broken("start a thread", &error))?;
     net::unshare().map_err(|error| kernel("make a network namespace", &error))?;
     let namespace =

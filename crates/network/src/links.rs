@@ -155,6 +155,7 @@ fn configure_inside(
 ) -> Result<()> {
     let (subnet, gateway) = network.v4;
     let mut batch = Batch::new();
+    rt::set_up(&mut batch, inside);
     rt::add_address(&mut batch, inside, endpoint.v4.into(), subnet.prefix());
     rt::add_neighbour(&mut batch, inside, gateway.into(), GATEWAY_MAC);
     let via = |to, prefix, via| Route {

@@ -22,23 +22,15 @@ use crate::error::{Doing, EngineError, Result, on_path};
 const LISTENER_FD: i32 = 3;
 /// Attaching takes about a millisecond; a gateway that is being started takes longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of the daemon's environment: whose it is, where programs are, and how to find what it writes.
-const KEPT: [&str; 9] = [
-    "SHEDBOX_ROOT",
-    "SHEDBOX_RUNTIME_DIR",
-    "SHEDBOX_CONFIG",
-    "SHEDBOX_LOG",
-    "XDG_DATA_HOME",
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "HOME",
-    "PATH",
-];
+/// Of the daemon's environment: whose it is, and where programs are.
+const KEPT: [&str; 2] = ["SHEDBOX_ROOT", "PATH"];
 
 /// The connection to it.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
+    /// Where it writes what policies decided.
+    audit: PathBuf,
     log: Option<PathBuf>,
     state: Mutex<State>,
 }
@@ -65,9 +57,10 @@ enum Trouble {
 }
 
 impl Client {
-    pub(crate) fn new(socket: PathBuf, log: Option<PathBuf>) -> Self {
+    pub(crate) fn new(socket: PathBuf, audit: PathBuf, log: Option<PathBuf>) -> Self {
         Self {
             socket,
+            audit,
             log,
             state: Mutex::default(),
         }
@@ -212,7 +205,11 @@ impl Client {
             (errors, 2),
             (listener.as_fd(), LISTENER_FD),
         ];
-        let argv = [OsStr::new("shedbox"), OsStr::new("gateway")];
+        let argv = [
+            OsStr::new("shedbox"),
+            OsStr::new("gateway"),
+            self.audit.as_os_str(),
+        ];
         let program = Path::new("/proc/self/exe");
         let pid = spawn::session(Program::Path(program), &argv, &KEPT, &fds)
             .doing(|| "start the gateway".to_owned())?;
