@@ -57,6 +57,22 @@ pub fn original_destination(socket: impl AsFd) -> Result<SocketAddrV4> {
     sockopt::ip_original_dst(socket).call("getsockopt", || "SO_ORIGINAL_DST".into())
 }
 
+/// The same for a connection of either family.
+pub fn any_original_destination(socket: impl AsFd) -> Result<SocketAddr> {
+    let local = net::getsockname(&socket)
+        .call("getsockname", String::new)
+        .and_then(|address| {
+            SocketAddr::try_from(address)
+                .call("getsockname", || "an address of another family".into())
+        })?;
+    if local.is_ipv4() {
+        return original_destination(socket).map(SocketAddr::V4);
+    }
+    sockopt::ipv6_original_dst(socket)
+        .map(SocketAddr::V6)
+        .call("getsockopt", || "IP6T_SO_ORIGINAL_DST".into())
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read, Write};

@@ -15,6 +15,7 @@ pub mod firewall;
 pub mod gateway;
 pub mod host;
 pub mod host_access;
+mod inspect;
 mod links;
 mod members;
 mod packets;
