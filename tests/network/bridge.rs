@@ -82,7 +82,7 @@ fn the_hosts_loopback_is_out_of_reach() {
     scene::answer(listener, "host");
     let sandbox = Peer::idle(&home, &["--network=bridge"]);
     let gateway = sandbox.field("/NetworkSettings/Networks/bridge/Gateway");
-    for address in ["127.0.0.1", gateway.as_str().unwrap(), "192.0.2.1"] {
+    for address in ["127.0.0.1", gateway.as_str().unwrap(), "203.0.113.1"] {
         let answer = sandbox.step(&["tcp", address, &port]);
         assert_ne!(answer, "host", "{address}");
     }

@@ -144,7 +144,7 @@ fn the_host_is_reached_by_those_who_asked() {
             "--add-host=host.docker.internal:host-gateway",
         ],
     );
-    assert_eq!(asked.look("host.docker.internal"), "192.0.2.1");
+    assert_eq!(asked.look("host.docker.internal"), "203.0.113.1");
     assert_eq!(asked.step(&["tcp", "host.docker.internal", &port]), "host");
     // Nobody listens there: a reset or a refusal, and not silence.
     let unused = {
@@ -158,7 +158,7 @@ fn the_host_is_reached_by_those_who_asked() {
     );
     let other = Peer::idle(&home, &["--network=bridge"]);
     assert_eq!(other.look("host.docker.internal"), "NXDOMAIN");
-    assert_ne!(other.step(&["tcp", "192.0.2.1", &port]), "host");
+    assert_ne!(other.step(&["tcp", "203.0.113.1", &port]), "host");
     // After a reset the same.
     home.run(["reset", &asked.name]);
     assert_eq!(asked.step(&["tcp", "host.docker.internal", &port]), "host");

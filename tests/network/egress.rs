@@ -26,7 +26,7 @@ fn refused(answer: &str) {
     assert!(REFUSED.contains(&answer), "{answer}");
 }
 
-/// A listener on the host's loopback, and its port: the sandbox reaches it at `192.0.2.1` if it may.
+/// A listener on the host's loopback, and its port: the sandbox reaches it at `203.0.113.1` if it may.
 fn host_listener() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -41,13 +41,13 @@ fn denied_unless_allowed_by_address_and_port() {
     require!(userns, program "python3");
     let home = Home::shared();
     let (open, closed) = (host_listener(), host_listener());
-    let rule = allow(&format!("192.0.2.1:{open}"));
+    let rule = allow(&format!("203.0.113.1:{open}"));
     let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
     assert_eq!(
-        sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]),
+        sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]),
         "host"
     );
-    refused(&sandbox.step(&["tcp", "192.0.2.1", &closed.to_string()]));
+    refused(&sandbox.step(&["tcp", "203.0.113.1", &closed.to_string()]));
     for address in ["203.0.113.1", "198.51.100.1"] {
         refused(&sandbox.tcp(address));
         let answer = sandbox.udp(address);
@@ -58,7 +58,7 @@ fn denied_unless_allowed_by_address_and_port() {
     }
     // A deny rule goes before an allow rule.
     switch(&home, &sandbox.name, &[deny("192.0.2.0/24"), rule]);
-    refused(&sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]));
+    refused(&sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]));
 }
 
 /// Who may be reached sends the client on to who may not.
@@ -75,14 +75,14 @@ fn a_redirect_leads_nowhere_else() {
             let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
             let _ = write!(
                 stream,
-                "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1:{closed}/\r\nContent-Length: 0\r\n\r\n"
+                "HTTP/1.1 302 Found\r\nLocation: http://203.0.113.1:{closed}/\r\nContent-Length: 0\r\n\r\n"
             );
         }
     });
-    let rule = allow(&format!("192.0.2.1:{open}"));
+    let rule = allow(&format!("203.0.113.1:{open}"));
     let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
     let fetch = format!(
-        "import urllib.request, urllib.error, errno\ntry:\n print(urllib.request.urlopen('http://192.0.2.1:{open}/', timeout=5).read())\n\
+        "import urllib.request, urllib.error, errno\ntry:\n print(urllib.request.urlopen('http://203.0.113.1:{open}/', timeout=5).read())\n\
          except urllib.error.URLError as error:\n print(errno.errorcode.get(getattr(error.reason, 'errno', None), error.reason))"
     );
     refused(&sandbox.output(&["python3", "-c", &fetch]));
@@ -249,9 +249,9 @@ fn a_switch_ends_connections_that_are_open() {
     require!(userns, program "python3");
     let home = Home::shared();
     let port = host_listener();
-    let rule = allow(&format!("192.0.2.1:{port}"));
+    let rule = allow(&format!("203.0.113.1:{port}"));
     let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
-    let mut held = Held::open(&sandbox, "192.0.2.1", port);
+    let mut held = Held::open(&sandbox, "203.0.113.1", port);
     assert_eq!(held.say("one"), "one");
     // Allowed by the next policy as well: it goes on.
     switch(
@@ -266,10 +266,10 @@ fn a_switch_ends_connections_that_are_open() {
         ["ECONNRESET", "EPIPE", "EOF", "timeout"].contains(&end.as_str()),
         "{end}"
     );
-    refused(&sandbox.step(&["tcp", "192.0.2.1", &port.to_string()]));
+    refused(&sandbox.step(&["tcp", "203.0.113.1", &port.to_string()]));
     switch(&home, &sandbox.name, &["--egress=allow"]);
     assert_eq!(
-        sandbox.step(&["tcp", "192.0.2.1", &port.to_string()]),
+        sandbox.step(&["tcp", "203.0.113.1", &port.to_string()]),
         "host"
     );
 }
@@ -280,14 +280,14 @@ fn a_policy_outlives_reset_restart_and_daemon() {
     let kin = crate::support::Kinship::begin();
     let home = Home::new();
     let (open, closed) = (host_listener(), host_listener());
-    let rule = allow(&format!("192.0.2.1:{open}"));
+    let rule = allow(&format!("203.0.113.1:{open}"));
     let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
     let holds = || {
         assert_eq!(
-            sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]),
+            sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]),
             "host"
         );
-        refused(&sandbox.step(&["tcp", "192.0.2.1", &closed.to_string()]));
+        refused(&sandbox.step(&["tcp", "203.0.113.1", &closed.to_string()]));
     };
     holds();
     home.run(["reset", &sandbox.name]);
@@ -302,7 +302,7 @@ fn a_policy_outlives_reset_restart_and_daemon() {
     before.kill();
     // A gateway that is not there lets nobody through; the next one has the policy.
     crate::support::eventually("the allowed way is open again", || {
-        sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]) == "host"
+        sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]) == "host"
     });
     holds();
 }
@@ -312,9 +312,9 @@ fn every_verdict_is_a_line() {
     require!(userns, program "python3");
     let home = Home::shared();
     let open = host_listener();
-    let rule = allow(&format!("192.0.2.1:{open}"));
+    let rule = allow(&format!("203.0.113.1:{open}"));
     let sandbox = Peer::idle(&home, &["--network=bridge", HOST, "--egress=deny", &rule]);
-    sandbox.step(&["tcp", "192.0.2.1", &open.to_string()]);
+    sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]);
     sandbox.tcp("203.0.113.9");
     sandbox.look("denied.example");
     let found = |what: &dyn Fn(&serde_json::Value) -> bool| {
@@ -327,7 +327,7 @@ fn every_verdict_is_a_line() {
     });
     found(&|entry| entry["name"] == "denied.example" && entry["verdict"] == "deny");
     found(&|entry| {
-        entry["address"] == "192.0.2.1" && entry["port"] == open && entry["verdict"] == "allow"
+        entry["address"] == "203.0.113.1" && entry["port"] == open && entry["verdict"] == "allow"
     });
     for entry in audit(&home, &sandbox.name) {
         assert_eq!(entry["sandbox"], sandbox.id().as_str());

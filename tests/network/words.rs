@@ -14,7 +14,7 @@ pub(crate) fn deny(rule: &str) -> String {
 
 /// Puts another policy in force on a sandbox that runs.
 pub(crate) fn switch<S: AsRef<str>>(home: &Home, sandbox: &str, policy: &[S]) {
-    let mut words = vec!["update"];
+    let mut words = vec!["egress", "set"];
     words.extend(policy.iter().map(AsRef::as_ref));
     words.push(sandbox);
     home.run(words);

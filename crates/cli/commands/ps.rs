@@ -1,5 +1,6 @@
 //! `shedbox ps`.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use anyhow::Result;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             "COMMAND",
             "CREATED",
             "STATUS",
+            "PORTS",
             "NAME",
         ]);
         for info in &list {
@@ -79,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
                 command,
                 created,
                 status(info, now),
+                ports(info),
                 info.name.clone(),
             ]);
         }
@@ -93,6 +96,19 @@ fn image(info: &SandboxInfo) -> String {
         Source::Rootfs(dir) => dir.clone(),
         Source::Host => "host".to_owned(),
     }
+}
+
+/// As Docker shows them: where each port is reached.
+fn ports(info: &SandboxInfo) -> String {
+    let shown: Vec<_> = info
+        .ports
+        .iter()
+        .map(|port| {
+            let host = SocketAddr::new(port.host_ip, port.host_port);
+            format!("{host}->{}/{}", port.container, port.protocol)
+        })
+        .collect();
+    shown.join(", ")
 }
 
 /// In Docker's words.

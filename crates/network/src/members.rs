@@ -171,6 +171,7 @@ impl Members {
             self.unlink(&connected);
         }
         self.close_proxied(&connected.member);
+        self.audit.forget(sandbox);
         let interfaces = connected.interfaces();
         let mut outcomes = vec![self.firewall.set_policy(sandbox, &interfaces, None)];
         if connected.member.host_access {
