@@ -70,7 +70,11 @@ fn a_sandbox_that_cannot_be_joined() {
     run("container:nobody-there", &[], "nobody-there");
     let stopped = Peer::idle(&home, &["--network=bridge"]);
     let mode = format!("container:{}", stopped.name);
-    run(&mode, &["-p", "80"], "published");
+    run(
+        &mode,
+        &["-p", "80"],
+        "`--publish` does not go with network mode",
+    );
     run(&mode, &["--network=bridge"], "goes with no other network");
     home.run(["stop", "--time=0", &stopped.name]);
     run(&mode, &[], "is not running");
@@ -83,6 +87,6 @@ fn the_namespace_lives_as_long_as_somebody_is_in_it() {
     let owner = Peer::idle(&home, &["--network=bridge"]);
     let guest = Peer::idle(&home, &[&format!("--network=container:{}", owner.name)]);
     home.run(["stop", "--time=0", &owner.name]);
-    assert_eq!(guest.sh("ls /sys/class/net | grep -c lo"), "1");
+    assert_eq!(guest.sh("grep -c lo: /proc/net/dev"), "1");
     home.run(["start", &owner.name]);
 }

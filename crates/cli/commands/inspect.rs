@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::json;
 use shedbox_client::{Client, Kind, Sandbox};
 use shedbox_spec::Error;
 use shedbox_spec::api::{ImageDetail, SandboxInfo};
@@ -51,6 +52,8 @@ struct Inspected {
     #[serde(flatten)]
     info: SandboxInfo,
     features: Option<Features>,
+    #[serde(rename = "NetworkSettings")]
+    network_settings: serde_json::Value,
 }
 
 /// Runs it.
@@ -76,7 +79,55 @@ fn look(sandbox: &Sandbox) -> shedbox_client::Result<Inspected> {
         Err(error) if error.kind() == Kind::Conflict => None,
         Err(error) => return Err(error),
     };
-    Ok(Inspected { info, features })
+    let network_settings = network_settings(&info);
+    Ok(Inspected {
+        info,
+        features,
+        network_settings,
+    })
+}
+
+/// As Docker has it. Source: Docker Engine API, `ContainerInspect`.
+fn network_settings(info: &SandboxInfo) -> serde_json::Value {
+    let mut ports = serde_json::Map::new();
+    for port in &info.ports {
+        let key = format!("{}/{}", port.container, port.protocol);
+        let binding = json!({"HostIp": port.host_ip, "HostPort": port.host_port.to_string()});
+        if let Some(bindings) = ports.entry(key).or_insert_with(|| json!([])).as_array_mut() {
+            bindings.push(binding);
+        }
+    }
+    let networks: serde_json::Map<_, _> = info
+        .networks
+        .iter()
+        .map(|endpoint| {
+            let entry = json!({
+                "NetworkID": endpoint.network_id,
+                "Gateway": endpoint.gateway,
+                "IPAddress": endpoint.ip,
+                "IPPrefixLen": endpoint.prefix,
+                "IPv6Gateway": text(endpoint.gateway6),
+                "GlobalIPv6Address": text(endpoint.ip6),
+                "GlobalIPv6PrefixLen": endpoint.prefix6,
+                "MacAddress": endpoint.mac,
+                "Aliases": endpoint.aliases,
+            });
+            (endpoint.network.clone(), entry)
+        })
+        .collect();
+    let first = info.networks.first();
+    json!({
+        "IPAddress": text(first.map(|endpoint| endpoint.ip)),
+        "IPPrefixLen": first.map_or(0, |endpoint| endpoint.prefix),
+        "Gateway": text(first.map(|endpoint| endpoint.gateway)),
+        "MacAddress": text(first.map(|endpoint| &endpoint.mac)),
+        "Ports": ports,
+        "Networks": networks,
+    })
+}
+
+fn text(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// A sandbox of that name, else an image.

@@ -128,6 +128,8 @@ pub enum Step {
     InputInterface(String),
     /// It goes out by this interface.
     OutputInterface(String),
+    /// It goes out by an interface whose name begins so.
+    OutputInterfacePrefix(String),
     /// It came in by an interface of this group.
     InputGroup(u32),
     /// It goes out by an interface of this group.
@@ -190,12 +192,16 @@ pub enum Step {
     SourceFalse,
     /// Tells a group of listeners, with a prefix. Source: `NFLOG`.
     Log(u16, String),
-    /// To a port of this namespace. In a [`ChainType::Nat`] chain.
+    /// To a port of the interface it came in by, which has an address. In a [`ChainType::Nat`] chain.
     Redirect(u16),
+    /// To an address and a port; IPv4 alone. In a [`ChainType::Nat`] chain.
+    To(std::net::Ipv4Addr, u16),
     /// Its source becomes the address of the interface it goes out by. In a [`ChainType::Nat`] chain.
     Masquerade,
     /// The sender is told: administratively prohibited.
     RejectProhibited,
+    /// The sender is told: there is no route.
+    RejectNoRoute,
     /// The sender is told: the connection is reset. TCP only.
     RejectReset,
     /// What becomes of it.
@@ -615,6 +621,10 @@ impl Step {
                 meta(list, REGISTER, META_OIFNAME);
                 compare(list, EQUAL, &interface(name));
             }
+            Self::OutputInterfacePrefix(prefix) => {
+                meta(list, REGISTER, META_OIFNAME);
+                compare(list, EQUAL, prefix.as_bytes());
+            }
             Self::InputGroup(group) => {
                 meta(list, REGISTER, META_IIFGROUP);
                 compare(list, EQUAL, &group.to_ne_bytes());
@@ -733,8 +743,28 @@ impl Step {
                     data.be32(1, REGISTER);
                 });
             }
+            Self::To(address, port) => {
+                const SECOND_LONG: u32 = 2;
+                const DESTINATION_NAT: u32 = 1;
+                family(list, false);
+                expression(list, "immediate", |data| {
+                    data.be32(1, REGISTER)
+                        .nest(2, |inner| value(inner, &address.octets()));
+                });
+                expression(list, "immediate", |data| {
+                    data.be32(1, SECOND_LONG)
+                        .nest(2, |inner| value(inner, &port.to_be_bytes()));
+                });
+                expression(list, "nat", |data| {
+                    data.be32(1, DESTINATION_NAT)
+                        .be32(2, libc::AF_INET as u32)
+                        .be32(3, REGISTER)
+                        .be32(5, SECOND_LONG);
+                });
+            }
             Self::Masquerade => expression(list, "masq", |_| {}),
             Self::RejectProhibited => reject(list, 2, 3),
+            Self::RejectNoRoute => reject(list, 2, 0),
             Self::RejectReset => reject(list, 1, 0),
             Self::Verdict(verdict) => expression(list, "immediate", |data| {
                 data.be32(1, VERDICT_REGISTER)

@@ -17,6 +17,7 @@ const GETLINK: u16 = 18;
 const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
 const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
 const NEWNEIGH: u16 = 28;
 
 const IFLA_ADDRESS: u16 = 1;
@@ -45,6 +46,8 @@ const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
+const RTN_UNREACHABLE: u8 = 7;
+const RTA_PRIORITY: u16 = 6;
 const RTNH_F_ONLINK: u32 = 4;
 
 const NDA_DST: u16 = 1;
@@ -65,6 +68,18 @@ pub struct End<'a> {
     pub mac: [u8; 6],
     /// Device group.
     pub group: u32,
+}
+
+/// A veth pair whose ends are both here, the first one up.
+pub fn add_loose_end(batch: &mut Batch, end: End<'_>, other: End<'_>) {
+    let mut request = batch.request("add interface", NEWLINK, F_ACK | F_CREATE | F_EXCL);
+    write_end(&mut request, end, IFF_UP);
+    request.nest(IFLA_LINKINFO, |info| {
+        info.text(IFLA_INFO_KIND, "veth")
+            .nest(IFLA_INFO_DATA, |data| {
+                data.nest(VETH_INFO_PEER, |peer| write_end(peer, other, 0));
+            });
+    });
 }
 
 /// A veth pair, one end here and up, the other one in the network namespace `there` and still down: the kernel sets an end
@@ -146,6 +161,8 @@ pub struct Route {
     pub index: u32,
     /// The gateway; it need not be in a subnet of the interface.
     pub via: Option<IpAddr>,
+    /// Others that lead to the same go first.
+    pub last: bool,
 }
 
 /// Adds a route, in the place of one that leads there already.
@@ -181,7 +198,48 @@ pub fn add_route(batch: &mut Batch, route: Route) {
             request.bytes(RTA_GATEWAY, bytes);
         });
     }
+    if route.last {
+        request.u32(RTA_PRIORITY, u32::MAX);
+    }
     request.u32(RTA_OIF, route.index);
+}
+
+/// Addresses of a range that have no route of their own cannot be reached: their senders are told so.
+pub fn add_unreachable(batch: &mut Batch, first: IpAddr, prefix: u8) {
+    write_unreachable(
+        &mut batch.request("close a subnet", NEWROUTE, F_ACK | F_CREATE | F_REPLACE),
+        first,
+        prefix,
+    );
+}
+
+/// Takes that back.
+pub fn remove_unreachable(batch: &mut Batch, first: IpAddr, prefix: u8) {
+    write_unreachable(
+        &mut batch.request("open a subnet", DELROUTE, F_ACK),
+        first,
+        prefix,
+    );
+}
+
+fn write_unreachable(request: &mut Attributes<'_>, first: IpAddr, prefix: u8) {
+    request.fixed(&[
+        family(first),
+        prefix,
+        0,
+        0,
+        RT_TABLE_MAIN,
+        RTPROT_STATIC,
+        RT_SCOPE_UNIVERSE,
+        RTN_UNREACHABLE,
+        0,
+        0,
+        0,
+        0,
+    ]);
+    with_bytes(first, |bytes| {
+        request.bytes(RTA_DST, bytes);
+    });
 }
 
 /// Says once and for all which hardware address a neighbour has. Such entries do not count against the host-wide limit of

@@ -14,7 +14,7 @@
 //! new version judges the packets of old connections anew, in both directions, without a list of them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,13 @@ mod chains;
 const TABLE: &str = "shedbox";
 /// Interface of pasta.
 pub const UPLINK: &str = "up0";
+/// Interface that stands in for the uplink as long as there is none.
+pub const NOWHERE: &str = "nowhere";
+/// What names of interfaces to sandboxes begin with.
+pub const SANDBOX_PREFIX: &str = "sb";
+/// Where the proxies are: an address of TEST-NET-3 (RFC 5737) in the gateway's namespace. The interfaces themselves have
+/// none that packets could be redirected to.
+pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 3);
 /// Port of the proxy that reads names, in the gateway's namespace.
 pub const NAME_PROXY_PORT: u16 = 3128;
 /// Port of the proxy to the host's loopback.
@@ -397,6 +404,13 @@ fn base() -> Transaction {
             &Verdict::Drop,
         )
         .add_base_chain(
+            "nowhere",
+            ChainType::Filter,
+            Hook::Forward,
+            10,
+            &Verdict::Accept,
+        )
+        .add_base_chain(
             "leave",
             ChainType::Nat,
             Hook::Postrouting,
@@ -417,7 +431,7 @@ fn base() -> Transaction {
     ];
     let mut to_host = vec![Step::InputInterfaceIn("host_access".to_owned())];
     to_host.extend(host);
-    to_host.push(Step::Redirect(HOST_PROXY_PORT));
+    to_host.push(Step::To(PROXY_ADDRESS, HOST_PROXY_PORT));
     table
         .add_rule(
             "redirect",
@@ -451,10 +465,17 @@ fn base() -> Transaction {
         )
         .add_rule("forward", &[uplink_in(), Established, accept()])
         .add_rule("forward", &[uplink_in(), drop()])
+        // To another sandbox that is no neighbour.
         .add_rule(
             "forward",
             &[
-                uplink_out(),
+                Step::OutputInterfacePrefix(SANDBOX_PREFIX.to_owned()),
+                Step::Verdict(Verdict::Goto("refuse".to_owned())),
+            ],
+        )
+        .add_rule(
+            "forward",
+            &[
                 Step::InputGroupIn("outward".to_owned()),
                 Step::InputInterfaceDecides("policies".to_owned()),
             ],
@@ -462,7 +483,6 @@ fn base() -> Transaction {
         .add_rule(
             "forward",
             &[
-                uplink_out(),
                 Step::InputGroupIn("outward".to_owned()),
                 Step::Verdict(Verdict::Goto("open".to_owned())),
             ],
@@ -484,6 +504,11 @@ fn base() -> Transaction {
     table.add_rule("open", &[accept()]);
 
     chains::refuse(&mut table, "refuse", None);
+    // What was let pass above has nowhere to go without an uplink.
+    table.add_rule(
+        "nowhere",
+        &[OutputInterface(NOWHERE.to_owned()), Step::RejectNoRoute],
+    );
     table.add_rule("leave", &[uplink_out(), Masquerade]);
     table
 }

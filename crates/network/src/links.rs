@@ -14,6 +14,9 @@ use shedbox_linux::netlink::{Batch, Netlink, Protocol};
 use shedbox_linux::rtnetlink::{self as rt, End, LOOPBACK, Route};
 use shedbox_linux::{Result, net};
 use shedbox_spec::gateway::{Endpoint, NetworkSetup};
+use shedbox_spec::network::subnet::Subnet;
+
+use crate::firewall::{NOWHERE, PROXY_ADDRESS, SANDBOX_PREFIX};
 
 /// Hardware address of every end in the gateway: each is alone on its wire.
 const GATEWAY_MAC: [u8; 6] = [0x02, 0x42, 0x53, 0x00, 0x00, 0x01];
@@ -45,8 +48,13 @@ impl Links {
             // Our addresses are nobody else's: no second of waiting until they can be used.
             let _ = set("ipv6/conf/default/accept_dad", "0");
         }
+        // Every refusal is to be heard: senders are told as often as they ask.
+        let _ = set("ipv4/icmp_ratelimit", "0");
+        let _ = set("ipv6/icmp/ratelimit", "0");
+        let netlink = Netlink::open(Protocol::Route)?;
+        add_nowhere(&netlink, has_v6)?;
         Ok(Self {
-            netlink: Netlink::open(Protocol::Route)?,
+            netlink,
             next: FIRST_INDEX,
             addresses: HashSet::new(),
             has_v6,
@@ -61,6 +69,10 @@ impl Links {
                 rt::add_address(&mut batch, LOOPBACK, address, width(address));
             }
         }
+        // Addresses that nobody has are not looked for in the world.
+        for subnet in subnets(network) {
+            rt::add_unreachable(&mut batch, subnet.address(), subnet.prefix());
+        }
         self.netlink.carry_out(&batch)
     }
 
@@ -70,6 +82,9 @@ impl Links {
             if self.addresses.remove(&address) {
                 rt::remove_address(&mut batch, LOOPBACK, address, width(address));
             }
+        }
+        for subnet in subnets(network) {
+            rt::remove_unreachable(&mut batch, subnet.address(), subnet.prefix());
         }
         self.netlink.carry_out(&batch)
     }
@@ -85,7 +100,7 @@ impl Links {
     ) -> Result<Link> {
         let index = self.next;
         self.next = self.next.checked_add(1).unwrap_or(FIRST_INDEX);
-        let name = format!("sb{index}");
+        let name = format!("{SANDBOX_PREFIX}{index}");
         let inside = inside_index(&endpoint.interface);
         let here = End {
             name: &name,
@@ -110,6 +125,7 @@ impl Links {
                     prefix: width(address),
                     index,
                     via: None,
+                    last: false,
                 },
             );
         }
@@ -139,6 +155,39 @@ impl Links {
     }
 }
 
+/// Where packets to the world go as long as there is no uplink: through the rules, which refuse what a policy refuses and
+/// tell the log, and then the rest.
+fn add_nowhere(netlink: &Netlink, has_v6: bool) -> Result<()> {
+    let end = |name, index| End {
+        name,
+        index,
+        mac: GATEWAY_MAC,
+        group: 0,
+    };
+    let index = FIRST_INDEX - 2;
+    let mut batch = Batch::new();
+    rt::add_address(&mut batch, LOOPBACK, PROXY_ADDRESS.into(), 32);
+    rt::add_loose_end(&mut batch, end(NOWHERE, index), end("end", FIRST_INDEX - 1));
+    let everywhere = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
+    for to in everywhere.into_iter().take(1 + usize::from(has_v6)) {
+        rt::set_up(&mut batch, FIRST_INDEX - 1);
+        rt::add_route(
+            &mut batch,
+            Route {
+                to,
+                prefix: 0,
+                index,
+                via: None,
+                last: true,
+            },
+        );
+    }
+    netlink.carry_out(&batch)
+}
+
 /// Our end of a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -163,6 +212,7 @@ fn configure_inside(
         prefix,
         index: inside,
         via: Some(via),
+        last: false,
     };
     // The other members are reached through the gateway as well.
     rt::add_route(
@@ -193,6 +243,10 @@ fn inside_index(interface: &str) -> u32 {
         .trim_start_matches(|c: char| !c.is_ascii_digit())
         .parse::<u32>()
         .map_or(2, |number| number.min(10_000) + 2)
+}
+
+fn subnets(network: &NetworkSetup) -> impl Iterator<Item = Subnet> {
+    std::iter::once(network.v4.0).chain(network.v6.map(|(subnet, _)| subnet))
 }
 
 fn gateway_addresses(network: &NetworkSetup) -> impl Iterator<Item = IpAddr> {

@@ -10,7 +10,7 @@ use shedbox_spec::gateway::HOST_ADDRESS;
 use shedbox_spec::network::egress::{Egress, EgressRule, Target, Verdict as Policy};
 use shedbox_spec::network::port::Protocol;
 
-use super::{HOST_PROXY_PORT, LOG_GROUP, NAME_PROXY_PORT, TCP, UDP};
+use super::{HOST_PROXY_PORT, LOG_GROUP, NAME_PROXY_PORT, PROXY_ADDRESS, TCP, UDP};
 use crate::policy;
 
 const KINDS: [(&str, bool); 6] = [
@@ -209,12 +209,21 @@ fn names(change: &mut Transaction, version: u32, egress: &Egress) {
     }
     for port in NAMED_PORTS {
         let stream = [Step::Protocol(TCP), Step::Ports(port, port)];
-        let redirect = Step::Redirect(NAME_PROXY_PORT);
+        let redirect = |v6| {
+            if v6 {
+                // The interface has a link-local address, as all have.
+                vec![Step::Family { v6 }, Step::Redirect(NAME_PROXY_PORT)]
+            } else {
+                vec![Step::To(PROXY_ADDRESS, NAME_PROXY_PORT)]
+            }
+        };
         if egress.default == Policy::Allow {
-            change.add_rule(&chain, &[&stream[..], &[redirect]].concat());
+            for v6 in [false, true] {
+                change.add_rule(&chain, &[&stream[..], &redirect(v6)].concat());
+            }
         } else {
             for (kind, v6) in KINDS {
-                let steps = [&stream[..], &[in_set(kind, v6, version), redirect.clone()]].concat();
+                let steps = [&stream[..], &[in_set(kind, v6, version)], &redirect(v6)].concat();
                 change.add_rule(&chain, &steps);
             }
         }
@@ -229,7 +238,7 @@ fn to_host(change: &mut Transaction, chain: &str, egress: &Egress) {
         Step::Destination(host, 32),
         Step::Protocol(TCP),
     ];
-    let redirect = Step::Redirect(HOST_PROXY_PORT);
+    let redirect = Step::To(PROXY_ADDRESS, HOST_PROXY_PORT);
     if egress.default == Policy::Allow {
         change.add_rule(chain, &[&begin[..], &[redirect]].concat());
         return;
