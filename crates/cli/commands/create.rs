@@ -6,6 +6,7 @@ use anyhow::Result;
 use shedbox_client::{Client, Kind, Sandbox, auth_sources};
 use shedbox_spec::api::{CreateRequest, PullPolicy, PullRequest};
 use shedbox_spec::limits::LimitsMode;
+use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
 
 use crate::create_options::{CreateOptions, current_dir};
@@ -75,8 +76,9 @@ pub(crate) fn create(
         pull(reference.clone())?;
     }
     let warn = |sandbox: Sandbox| -> Result<Sandbox> {
-        // Whoever asked for best effort is told what that came to.
-        if request.spec.limits.mode == LimitsMode::BestEffort && start {
+        // Whoever asked for best effort, or for a network, is told what that came to.
+        let network = matches!(request.spec.network, Network::Bridge(_));
+        if start && (network || request.spec.limits.mode == LimitsMode::BestEffort) {
             for warning in sandbox.info()?.warnings {
                 report::say(&format!("warning: {warning}"));
             }

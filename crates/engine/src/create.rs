@@ -203,7 +203,7 @@ impl Engine {
         if let Some(init) = sandbox.state().live.take() {
             init.destroy();
         }
-        self.detach(sandbox);
+        self.detach(sandbox, u64::MAX);
         let cleared = remove_socket(link)
             .and_then(|()| remove_socket(&sandbox.socket))
             .and_then(|()| self.discard_if_there(new));

@@ -26,6 +26,7 @@ use crate::init::Init;
 use crate::keeper::Join;
 use crate::record::Record;
 use crate::sandbox::{Sandbox, Turn};
+use shedbox_spec::network::NetworkNamespace;
 
 /// Which directories a generation stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,8 @@ impl Engine {
         // A spare waits for the address of the one it follows.
         if !rising.joined && order.place == Place::Live {
             // Dropped on failure, it leaves.
-            self.attach(sandbox, rising.cloned.0, &mut rising.warnings)?;
+            let (generation, pid) = (rising.generation, rising.cloned.0);
+            self.attach(sandbox, generation, pid, &mut rising.warnings)?;
         }
         Ok(rising)
     }
@@ -115,10 +117,14 @@ impl Engine {
     pub(crate) fn launch(
         &self,
         sandbox: &Sandbox,
-        spec: GenerationSpec,
+        mut spec: GenerationSpec,
         listener: std::os::fd::BorrowedFd<'_>,
         join: Option<&Init>,
     ) -> Result<Arc<Init>> {
+        // Who only serves files needs nobody's network.
+        if spec.network == NetworkNamespace::Shared {
+            spec.network = NetworkNamespace::Own;
+        }
         self.clone_init(sandbox, spec, listener, join)?.ready()
     }
 
@@ -135,7 +141,8 @@ impl Engine {
         let joined = join.is_some();
         let neighbour = match join {
             Some(_) => None,
-            None => self.neighbour(&sandbox.record)?,
+            None if spec.network == NetworkNamespace::Shared => self.neighbour(&sandbox.record)?,
+            None => None,
         };
         let join = match (join, &neighbour) {
             (Some(init), _) => Join::Live(init.pidfd.as_fd()),

@@ -113,7 +113,7 @@ pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
     let networks = engine.endpoints(sandbox);
     let (ports, egress) = {
         let wire = sandbox.wire();
-        let ports = wire.attached.then(|| wire.published.clone());
+        let ports = wire.attached.map(|_| wire.published.clone());
         (ports.unwrap_or_default(), wire.egress.clone())
     };
     let resolved = &record.resolved;

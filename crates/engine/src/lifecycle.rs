@@ -219,7 +219,7 @@ impl Engine {
             state.life.end(result, Timestamp::now());
             state.ended(false, sandbox.has_main())
         };
-        self.detach(sandbox);
+        self.detach(sandbox, init.generation);
         ended.notify();
         sandbox.save();
         let next = if sandbox.record.spec.auto_remove {

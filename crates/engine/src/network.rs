@@ -86,15 +86,15 @@ impl Networks {
             .collect()
     }
 
-    /// A network; the built-in one is made when it is asked for first.
+    /// A network; the built-in one is made when it is asked for first, which is the second part of the answer.
     fn require(
         &self,
         name: &str,
         random: impl Fn(&mut [u8]) -> Result<()>,
-    ) -> Result<NetworkRecord> {
+    ) -> Result<(NetworkRecord, bool)> {
         let mut state = self.state();
         if let Some(found) = state.book.find(name) {
-            return Ok(found.clone());
+            return Ok((found.clone(), false));
         }
         if name != BRIDGE {
             return Err(Error::not_found(format!("no network `{name}`"))
@@ -125,7 +125,7 @@ impl Networks {
         book.networks.push(record.clone());
         book.write(&self.dir)?;
         state.book = book;
-        Ok(record)
+        Ok((record, true))
     }
 
     fn prepare(&self, book: &mut Book, random: &impl Fn(&mut [u8]) -> Result<()>) -> Result<()> {
@@ -180,9 +180,9 @@ fn new_id(random: &impl Fn(&mut [u8]) -> Result<()>) -> Result<String> {
 fn ipv6() -> Result<()> {
     let disabled = std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")
         .map_or(true, |text| text.trim() == "1");
-    if disabled && !Path::new("/proc/sys/net/ipv6").is_dir() {
-        return Err(Error::new(Kind::Unsupported, "this kernel has no IPv6")
-            .with_hint("leave out `--ipv6`; IPv6 is off by `ipv6.disable=1` or was not built in")
+    if disabled || !Path::new("/proc/sys/net/ipv6").is_dir() {
+        return Err(Error::new(Kind::Unsupported, "IPv6 is off on this host")
+            .with_hint("leave out `--ipv6`, or switch IPv6 on: `sysctl net.ipv6.conf.all.disable_ipv6=0`, and no `ipv6.disable=1` at boot")
             .into());
     }
     Ok(())

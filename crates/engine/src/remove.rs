@@ -67,7 +67,7 @@ impl Engine {
             init.destroy();
         }
         turn.end_files();
-        self.detach(sandbox);
+        self.detach(sandbox, u64::MAX);
         remove_socket(&self.name_link(sandbox.name()))?;
         remove_socket(&sandbox.socket)?;
         remove_socket(&sandbox.socket.with_extension("next"))?;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use shedbox_linux::probe;
+use shedbox_spec::hosts::ExtraHost;
 use shedbox_spec::landlock::LandlockLevel;
 use shedbox_spec::mount::{Access, Mount, validate_mounts};
+use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::security::{Capability, Seccomp, SeccompProfile, Security};
 use shedbox_spec::{Error, Result, SandboxSpec};
@@ -55,6 +57,7 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
                 .with_hint("letters, digits, `-` and `.`, at most 64"));
         }
     }
+    network(spec)?;
     seccomp(&spec.security)?;
     landlock(&spec.security)?;
     if let Some(key) = spec.labels.keys().find(|key| key.is_empty()) {
@@ -67,6 +70,34 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
         return Err(Error::invalid(format!(
             "rootfs `{dir}` is not an absolute path"
         )));
+    }
+    Ok(())
+}
+
+/// What only a network of its own can give is not asked of another mode, and everything reads.
+fn network(spec: &SandboxSpec) -> Result<()> {
+    let mut host = false;
+    for entry in &spec.extra_hosts {
+        host |= ExtraHost::parse(entry)?.is_gateway();
+    }
+    let asked = [
+        (
+            !spec.ports.is_empty() || spec.publish_all,
+            "a published port",
+        ),
+        (!spec.dns.is_empty(), "a DNS server"),
+        (spec.egress.is_some(), "an egress policy"),
+        (host, "`host-gateway`"),
+    ];
+    if let (false, Some((_, what))) = (
+        matches!(spec.network, Network::Bridge(_)),
+        asked.iter().find(|(asked, _)| *asked),
+    ) {
+        return Err(Error::invalid(format!(
+            "{what} does not go with network mode `{}`",
+            spec.network
+        ))
+        .with_hint("use the network `bridge` or one of your own"));
     }
     Ok(())
 }

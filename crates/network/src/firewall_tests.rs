@@ -63,7 +63,7 @@ fn the_table_reads_as_it_was_meant() {
             "iifname \"lo\" accept",
             "fib saddr . iif oif 0 drop",
             "iifname vmap @redirects",
-            "iifname @host_access ip daddr 203.0.113.1 meta l4proto tcp dnat ip to 203.0.113.3:3129",
+            "iifname @host_access ip daddr 203.0.113.1 meta l4proto tcp meta nfproto ipv4 dnat ip to 203.0.113.3:3129",
             "ct state established,related accept",
             "ct status dnat accept",
             "iifgroup . oifgroup @peers accept",

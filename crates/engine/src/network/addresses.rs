@@ -66,6 +66,19 @@ impl Leases {
         self.taken.insert((group, address), sandbox.to_owned());
     }
 
+    /// Who has addresses of a network.
+    pub(crate) fn users(&self, group: u32) -> Vec<String> {
+        let mut users: Vec<_> = self
+            .taken
+            .iter()
+            .filter(|((own, _), _)| *own == group)
+            .map(|(_, sandbox)| sandbox.clone())
+            .collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
     /// Gives an address back.
     pub(crate) fn release(&mut self, group: u32, address: IpAddr) {
         self.taken.remove(&(group, address));
@@ -156,8 +169,7 @@ mod tests {
         let net = network("10.0.0.0/29", false);
         let mut leases = Leases::default();
         let any = Attachment::default();
-        let mut take =
-            |leases: &mut Leases| leases.take(&net, &any, "s").map(|(ip, _)| ip.octets()[3]);
+        let take = |leases: &mut Leases| leases.take(&net, &any, "s").map(|(ip, _)| ip.octets()[3]);
         let given: Vec<_> = (0..5).map(|_| take(&mut leases).unwrap()).collect();
         assert_eq!(given, [2, 3, 4, 5, 6]);
         assert_eq!(take(&mut leases).unwrap_err().kind, Kind::Exhausted);

@@ -62,6 +62,17 @@ impl Engine {
         Ok(wire)
     }
 
+    /// A network by name; the built-in one is made when it is asked for first, and a gateway that runs is told.
+    pub(super) fn network_record(&self, name: &str) -> Result<NetworkRecord> {
+        let (record, made) = self
+            .networks
+            .require(name, |bytes| self.fill_random(bytes))?;
+        if made && self.networks.client.is_connected() {
+            self.ask_gateway(&Request::AddNetwork(record.setup()), None)?;
+        }
+        Ok(record)
+    }
+
     /// An interface on a network, with an address that nobody has.
     pub(super) fn take_endpoint(
         &self,
@@ -69,9 +80,7 @@ impl Engine {
         wire: &Wire,
         sandbox: &str,
     ) -> Result<(String, Endpoint)> {
-        let network = self
-            .networks
-            .require(&attachment.network, |bytes| self.fill_random(bytes))?;
+        let network = self.network_record(&attachment.network)?;
         if wire.endpoints.iter().any(|(id, _)| *id == network.id) {
             return Err(Error::conflict(format!(
                 "sandbox `{sandbox}` is connected to network `{}` already",
@@ -122,13 +131,17 @@ impl Engine {
 
     /// Connects the namespace of an init, which is nobody else's yet. Does nothing for a sandbox without networks.
     /// `warnings` gets what could not be had.
+    ///
+    /// The wire is held from the question to the answer: what it says is what the gateway was told, and a generation that
+    /// ends meanwhile takes nothing away from its successor.
     pub(crate) fn attach(
         &self,
         sandbox: &Sandbox,
+        generation: u64,
         pid: i32,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
-        let wire = sandbox.wire().clone();
+        let mut wire = sandbox.wire();
         if wire.endpoints.is_empty() {
             return Ok(());
         }
@@ -152,16 +165,13 @@ impl Engine {
             return Err(strange());
         };
         warnings.extend(attached.warnings);
-        let changed = {
-            let mut wire = sandbox.wire();
-            wire.attached = true;
-            let changed = wire.published != attached.ports;
+        wire.attached = Some(generation);
+        if wire.published != attached.ports {
             wire.published = attached.ports;
-            changed
-        };
-        // One that is being created is written with everything else.
-        if changed && sandbox.layout.dir.join("network.json").exists() {
-            sandbox.wire().write(&sandbox.layout.dir)?;
+            // One that is being created is written with everything else.
+            if Wire::is_written(&sandbox.layout.dir) {
+                wire.write(&sandbox.layout.dir)?;
+            }
         }
         Ok(())
     }
@@ -169,15 +179,27 @@ impl Engine {
     /// Connects the generation that takes over, when its network namespace is not the one of its predecessor.
     pub(crate) fn attach_successor(&self, sandbox: &Sandbox, next: &Init) -> Result<()> {
         if next.joined {
+            // The connection is the successor's from now on: the end of the old generation must not take it away.
+            if let Some(attached) = &mut sandbox.wire().attached {
+                *attached = next.generation;
+            }
             return Ok(());
         }
-        self.attach(sandbox, next.pid, &mut Vec::new())
+        let mut warnings = Vec::new();
+        self.attach(sandbox, next.generation, next.pid, &mut warnings)?;
+        sandbox.state().warnings.extend(warnings);
+        Ok(())
     }
 
-    /// The namespace of a sandbox goes: its ports are free when this returns.
-    pub(crate) fn detach(&self, sandbox: &Sandbox) {
-        let attached = std::mem::take(&mut sandbox.wire().attached);
-        if !attached || !self.networks.client.is_connected() {
+    /// The namespace of a generation goes: its ports are free when this returns. One that a later generation has been
+    /// connected for stays.
+    pub(crate) fn detach(&self, sandbox: &Sandbox, generation: u64) {
+        let mut wire = sandbox.wire();
+        if wire.attached.is_none_or(|attached| attached > generation) {
+            return;
+        }
+        wire.attached = None;
+        if !self.networks.client.is_connected() {
             return;
         }
         let request = Request::Detach(sandbox.record.id.to_string());
@@ -258,14 +280,15 @@ impl Engine {
         }
         for sandbox in running {
             if known.iter().any(|id| id == sandbox.record.id.as_str()) {
-                sandbox.wire().attached = true;
+                let generation = sandbox.state().life.generation;
+                sandbox.wire().attached = Some(generation);
                 continue;
             }
             let _turn = sandbox.turn();
             let Some(live) = sandbox.state().live.clone() else {
                 continue;
             };
-            if let Err(error) = self.attach(&sandbox, live.pid, &mut Vec::new()) {
+            if let Err(error) = self.attach(&sandbox, live.generation, live.pid, &mut Vec::new()) {
                 tracing::error!(sandbox = %sandbox.record.id, error = chain(&error), "not connected any more");
             }
         }
@@ -321,7 +344,13 @@ impl Engine {
                 Ok((hosts, read("/etc/resolv.conf")))
             }
             Network::Container(name) => {
-                let other = self.find(name)?;
+                // Its files can be read when the other one has gone.
+                let Ok(other) = self.find(name) else {
+                    return Ok((
+                        shedbox_spec::hosts::etc_hosts(&record.hostname, &[], &[])?,
+                        String::new(),
+                    ));
+                };
                 if matches!(other.record.spec.network, Network::Container(_)) {
                     return Err(Error::invalid(format!(
                         "sandbox `{name}` shares the network of another one itself"

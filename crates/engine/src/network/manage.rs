@@ -1,6 +1,7 @@
 //! Networks as users make, see, use and remove them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use shedbox_spec::api::network::{
@@ -14,6 +15,7 @@ use shedbox_spec::{Error, Kind};
 
 use super::attach::network_namespace;
 use super::records::NetworkRecord;
+use super::wire::Wire;
 use super::{first_of, first_of_v6, ipv6, new_id, subnets, taken};
 use crate::Engine;
 use crate::error::Result;
@@ -126,9 +128,7 @@ impl Engine {
     /// All networks, and the two modes that Docker lists as such.
     pub fn network_list(&self) -> Vec<NetworkInfo> {
         // The built-in network is listed before its first use, too.
-        let _ = self
-            .networks
-            .require(network::BRIDGE, |bytes| self.fill_random(bytes));
+        let _ = self.network_record(network::BRIDGE);
         let records = self.networks.state().book.networks.clone();
         let mut list: Vec<_> = records
             .iter()
@@ -144,8 +144,7 @@ impl Engine {
             return Ok(mode(if name == "host" { "host" } else { "none" }));
         }
         let record = if name == network::BRIDGE {
-            self.networks
-                .require(name, |bytes| self.fill_random(bytes))?
+            self.network_record(name)?
         } else {
             self.networks.find(name)?
         };
@@ -162,22 +161,20 @@ impl Engine {
             .into());
         }
         let record = self.networks.find(name)?;
-        let members = self.members(&record);
-        if !members.is_empty() {
-            let names: Vec<_> = members
-                .iter()
-                .map(|member| format!("`{}`", member.name))
-                .collect();
-            return Err(Error::conflict(format!(
-                "network `{}` is in use by {}",
-                record.name,
-                names.join(", ")
-            ))
-            .with_hint("disconnect or remove them first")
-            .into());
-        }
         {
             let mut state = self.networks.state();
+            // Those that are being created have their addresses already.
+            let users = state.leases.users(record.group);
+            if !users.is_empty() {
+                let names: Vec<_> = users.iter().map(|name| format!("`{name}`")).collect();
+                return Err(Error::conflict(format!(
+                    "network `{}` is in use by {}",
+                    record.name,
+                    names.join(", ")
+                ))
+                .with_hint("disconnect or remove them first")
+                .into());
+            }
             let mut book = state.book.clone();
             book.networks.retain(|other| other.id != record.id);
             book.write(&self.networks.dir)?;
@@ -194,9 +191,15 @@ impl Engine {
         let records = self.networks.state().book.networks.clone();
         let mut pruned = Vec::new();
         for record in records.into_iter().filter(|record| !record.builtin) {
-            if self.members(&record).is_empty() {
-                self.network_remove(&record.id)?;
-                pruned.push(record.name);
+            match self.network_remove(&record.id) {
+                Ok(()) => pruned.push(record.name),
+                Err(error) => {
+                    let error = Error::from(error);
+                    // In use, or removed by somebody else since.
+                    if !matches!(error.kind, Kind::Conflict | Kind::NotFound) {
+                        return Err(error.into());
+                    }
+                }
             }
         }
         Ok(pruned)
@@ -219,18 +222,23 @@ impl Engine {
             network: name.to_owned(),
             ..request.attachment
         };
-        let mut wire = sandbox.wire().clone();
+        let mut wire = sandbox.wire();
         let (id, endpoint) = self.take_endpoint(&attachment, &wire, sandbox.name())?;
-        wire.endpoints.push((id, endpoint.clone()));
-        let outcome = self.change_live(&sandbox, || Request::Connect {
+        let request = Request::Connect {
             sandbox: sandbox.record.id.to_string(),
             endpoint: endpoint.clone(),
-        });
-        if let Err(error) = outcome.and_then(|()| wire.write(&sandbox.layout.dir)) {
+        };
+        wire.endpoints.push((id, endpoint.clone()));
+        let outcome = self
+            .change_live(&sandbox, &wire, &request)
+            .and_then(|()| wire.write(&sandbox.layout.dir));
+        if let Err(error) = outcome {
+            wire.endpoints.pop();
             self.release(&endpoint);
             return Err(error);
         }
-        sandbox.wire().endpoints = wire.endpoints;
+        drop(wire);
+        self.renew_spare(&sandbox);
         Ok(())
     }
 
@@ -239,7 +247,7 @@ impl Engine {
         let record = self.network_of(name)?;
         let sandbox = self.find(&request.sandbox)?;
         let _turn = sandbox.turn();
-        let mut wire = sandbox.wire().clone();
+        let mut wire = sandbox.wire();
         let Some(index) = wire.endpoints.iter().position(|(id, _)| *id == record.id) else {
             if request.force {
                 return Ok(());
@@ -251,14 +259,16 @@ impl Engine {
             ))
             .into());
         };
-        let (_, endpoint) = wire.endpoints.remove(index);
-        self.change_live(&sandbox, || Request::Disconnect {
+        let request = Request::Disconnect {
             sandbox: sandbox.record.id.to_string(),
-            group: endpoint.group,
-        })?;
-        wire.write(&sandbox.layout.dir)?;
-        sandbox.wire().endpoints = wire.endpoints;
+            group: record.group,
+        };
+        self.change_live(&sandbox, &wire, &request)?;
+        let (_, endpoint) = wire.endpoints.remove(index);
         self.release(&endpoint);
+        wire.write(&sandbox.layout.dir)?;
+        drop(wire);
+        self.renew_spare(&sandbox);
         Ok(())
     }
 
@@ -275,28 +285,41 @@ impl Engine {
             .into());
         }
         let egress = egress.filter(|egress| !egress.is_open());
-        // No turn: a policy must not wait for a stop or a spare.
-        if sandbox.wire().attached {
+        // No turn: a policy must not wait for a stop or a spare. The wire is held, so that nobody connects by the old one.
+        let mut wire = sandbox.wire();
+        let before = std::mem::replace(&mut wire.egress, egress);
+        let mut outcome = Ok(());
+        if wire.attached.is_some() {
             let request = Request::SetEgress {
                 sandbox: sandbox.record.id.to_string(),
-                egress: egress.clone(),
+                egress: wire.egress.clone(),
             };
-            self.ask_gateway(&request, None)?;
+            outcome = self.ask_gateway(&request, None).map(drop);
         }
-        let mut wire = sandbox.wire();
-        wire.egress = egress;
+        if let Err(error) = outcome {
+            wire.egress = before;
+            return Err(error);
+        }
         wire.write(&sandbox.layout.dir)
     }
 
     /// A change of a running sandbox's interfaces.
-    fn change_live(&self, sandbox: &Sandbox, request: impl Fn() -> Request) -> Result<()> {
+    fn change_live(&self, sandbox: &Sandbox, wire: &Wire, request: &Request) -> Result<()> {
         let live = sandbox.state().live.clone();
         match live {
-            Some(live) if sandbox.wire().attached => {
+            Some(live) if wire.attached.is_some() => {
                 let namespace = network_namespace(live.pid)?;
-                self.ask_gateway(&request(), Some(&namespace)).map(drop)
+                self.ask_gateway(request, Some(&namespace)).map(drop)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The files of a spare name the addresses of before.
+    fn renew_spare(&self, sandbox: &Arc<Sandbox>) {
+        sandbox.drop_spare();
+        if sandbox.state().live.is_some() {
+            self.background.want_spare(sandbox);
         }
     }
 

@@ -26,9 +26,9 @@ pub(crate) struct Wire {
     pub(crate) egress: Option<Egress>,
     /// It may reach the host.
     pub(crate) host_access: bool,
-    /// The gateway was told of the present generation.
+    /// The generation that the gateway has connected.
     #[serde(skip)]
-    pub(crate) attached: bool,
+    pub(crate) attached: Option<u64>,
 }
 
 impl Wire {
@@ -42,6 +42,11 @@ impl Wire {
                 .map_err(std::io::Error::from)
                 .doing(|| on_path("understand", &path)),
         }
+    }
+
+    /// There is one on disk.
+    pub(crate) fn is_written(dir: &Path) -> bool {
+        dir.join(FILE).exists()
     }
 
     /// Puts it in the place of what is there.
