@@ -57,7 +57,7 @@ fn denied_unless_allowed_by_address_and_port() {
         );
     }
     // A deny rule goes before an allow rule.
-    switch(&home, &sandbox.name, &[deny("192.0.2.0/24"), rule]);
+    switch(&home, &sandbox.name, &[deny("203.0.113.0/24"), rule]);
     refused(&sandbox.step(&["tcp", "203.0.113.1", &open.to_string()]));
 }
 

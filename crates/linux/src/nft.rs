@@ -200,8 +200,11 @@ pub enum Step {
     Masquerade,
     /// The sender is told: administratively prohibited.
     RejectProhibited,
-    /// The sender is told: there is no route.
-    RejectNoRoute,
+    /// The sender is told: the network cannot be reached.
+    RejectNoRoute {
+        /// Of IPv6 packets.
+        v6: bool,
+    },
     /// The sender is told: the connection is reset. TCP only.
     RejectReset,
     /// What becomes of it.
@@ -764,7 +767,15 @@ impl Step {
             }
             Self::Masquerade => expression(list, "masq", |_| {}),
             Self::RejectProhibited => reject(list, 2, 3),
-            Self::RejectNoRoute => reject(list, 2, 0),
+            Self::RejectNoRoute { v6: true } => {
+                family(list, true);
+                reject(list, 2, 0);
+            }
+            // Network prohibited: of the two that mean ENETUNREACH the one that UDP sockets are told of as well.
+            Self::RejectNoRoute { v6: false } => {
+                family(list, false);
+                reject(list, 0, 9);
+            }
             Self::RejectReset => reject(list, 1, 0),
             Self::Verdict(verdict) => expression(list, "immediate", |data| {
                 data.be32(1, VERDICT_REGISTER)

@@ -505,10 +505,15 @@ fn base() -> Transaction {
 
     chains::refuse(&mut table, "refuse", None);
     // What was let pass above has nowhere to go without an uplink.
-    table.add_rule(
-        "nowhere",
-        &[OutputInterface(NOWHERE.to_owned()), Step::RejectNoRoute],
-    );
+    for v6 in [false, true] {
+        table.add_rule(
+            "nowhere",
+            &[
+                OutputInterface(NOWHERE.to_owned()),
+                Step::RejectNoRoute { v6 },
+            ],
+        );
+    }
     table.add_rule("leave", &[uplink_out(), Masquerade]);
     table
 }

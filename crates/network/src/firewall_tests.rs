@@ -69,7 +69,7 @@ fn the_table_reads_as_it_was_meant() {
             "iifgroup . oifgroup @peers accept",
             "oifname \"sb*\" goto refuse",
             "iifgroup @outward iifname vmap @policies",
-            "oifname \"nowhere\" reject with icmpx no-route",
+            "oifname \"nowhere\" reject with icmp net-prohibited",
             "ip daddr 169.254.0.0/16 goto refuse",
             "reject with icmpx admin-prohibited",
             "oifname \"up0\" masquerade",

@@ -30,8 +30,8 @@ type Destination = dyn Fn(&TcpStream) -> io::Result<SocketAddrV4> + Send + Sync;
 pub struct HostAccess {
     host: HostNet,
     destination: Box<Destination>,
-    /// By address of the sandbox.
-    carried: Mutex<HashMap<IpAddr, Arc<Connections>>>,
+    /// By address of the sandbox and port of the host.
+    carried: Mutex<HashMap<(IpAddr, u16), Arc<Connections>>>,
 }
 
 impl HostAccess {
@@ -57,36 +57,51 @@ impl HostAccess {
     pub async fn serve(self: Arc<Self>, listener: tokio::net::TcpListener) {
         let acceptor = Acceptor::new(listener);
         while let Some(client) = acceptor.next().await {
-            let Ok(Some(entry)) = client.peer_addr().map(|peer| self.enter(peer.ip(), client))
+            let port = match (self.destination)(&client) {
+                Ok(destination) if *destination.ip() == HOST_ADDRESS => destination.port(),
+                // Who speaks to the listener itself was not redirected.
+                Ok(_) | Err(_) => {
+                    let _ = tcp::abort(&client);
+                    continue;
+                }
+            };
+            let Ok(Some(entry)) = client
+                .peer_addr()
+                .map(|peer| self.enter(peer.ip(), port, client))
             else {
                 continue;
             };
-            tokio::spawn(Arc::clone(&self).carry(entry));
+            tokio::spawn(Arc::clone(&self).carry(entry, port));
         }
     }
 
     /// Resets all connections of the sandbox at this address: it may no longer, or it has gone.
     pub fn close(&self, sandbox: IpAddr) {
-        if let Some(connections) = self.lock().remove(&sandbox) {
-            connections.close();
-        }
+        self.close_unless(sandbox, |_| false);
     }
 
-    fn enter(&self, peer: IpAddr, client: TcpStream) -> Option<Entry> {
+    /// Resets those of its connections whose port is not to be reached any more.
+    pub fn close_unless(&self, sandbox: IpAddr, may: impl Fn(u16) -> bool) {
+        self.lock().retain(|(address, port), connections| {
+            let keep = *address != sandbox || may(*port);
+            if !keep {
+                connections.close();
+            }
+            keep
+        });
+    }
+
+    fn enter(&self, peer: IpAddr, port: u16, client: TcpStream) -> Option<Entry> {
         let mut carried = self.lock();
-        carried.retain(|address, connections| *address == peer || connections.len() > 0);
+        let place = (peer, port);
+        carried.retain(|other, connections| *other == place || connections.len() > 0);
         carried
-            .entry(peer)
+            .entry(place)
             .or_insert_with(|| Connections::new(CONNECTIONS_MAX))
             .enter(client)
     }
 
-    async fn carry(self: Arc<Self>, entry: Entry) {
-        let port = match (self.destination)(entry.client()) {
-            // Who speaks to the listener itself was not redirected.
-            Ok(destination) if *destination.ip() == HOST_ADDRESS => destination.port(),
-            Ok(_) | Err(_) => return entry.refuse(),
-        };
+    async fn carry(self: Arc<Self>, entry: Entry, port: u16) {
         for address in [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -107,7 +122,7 @@ impl HostAccess {
         tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(address)).await?
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<Connections>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(IpAddr, u16), Arc<Connections>>> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use shedbox_linux::net;
 use shedbox_linux::netlink::{Netlink, Protocol};
 use shedbox_spec::Error;
-use shedbox_spec::gateway::{Attach, Attached, Endpoint, NetworkSetup, Outbound};
+use shedbox_spec::gateway::{Attach, Attached, Endpoint, HOST_ADDRESS, NetworkSetup, Outbound};
 use shedbox_spec::network::egress::Egress;
 
 use crate::audit::{Audit, Event, EventKind};
@@ -17,6 +17,7 @@ use crate::firewall::Firewall;
 use crate::gateway::kernel;
 use crate::host_access::HostAccess;
 use crate::links::{Link, Links};
+use crate::policy;
 use crate::ports::{Ports, TargetAddresses};
 use crate::proxy::Proxy;
 use crate::uplink::Uplink;
@@ -261,8 +262,14 @@ impl Members {
         self.set_rules(&member, &interfaces, egress.as_ref(), None)?;
         member.set_egress(egress);
         self.proxy.recheck(&member);
+        let policy = member.egress();
         for endpoint in member.endpoints() {
-            self.host_access.close(IpAddr::V4(endpoint.v4));
+            self.host_access
+                .close_unless(IpAddr::V4(endpoint.v4), |port| {
+                    policy
+                        .as_deref()
+                        .is_none_or(|policy| policy::may_reach(policy, HOST_ADDRESS.into(), port))
+                });
         }
         self.audit.record(
             &member,

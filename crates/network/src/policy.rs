@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use shedbox_spec::network::egress::{Egress, Target, Verdict};
+use shedbox_spec::network::egress::{Egress, EgressRule, Target, Verdict};
 use shedbox_spec::network::port::Protocol;
 use shedbox_spec::network::subnet::Subnet;
 
@@ -77,10 +77,25 @@ pub fn address_verdict(egress: &Egress, address: IpAddr) -> Option<Verdict> {
         .then_some(Verdict::Allow)
 }
 
+/// A TCP port of an address may be reached, by the rules that speak of addresses and by the default.
+pub fn may_reach(egress: &Egress, address: IpAddr, port: u16) -> bool {
+    let says = |rule: &&EgressRule| {
+        let about = match &rule.target {
+            Target::Any => true,
+            Target::Net(subnet) => subnet.contains(address),
+            Target::Name(_) => false,
+        };
+        about && rule.matches_port(port) && rule.matches_protocol(Protocol::Tcp)
+    };
+    if egress.deny.iter().any(|rule| says(&rule)) {
+        return false;
+    }
+    egress.default == Verdict::Allow || egress.allow.iter().any(|rule| says(&rule))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shedbox_spec::network::egress::EgressRule;
 
     fn policy(default: Verdict, allow: &[&str], deny: &[&str]) -> Egress {
         let rules = |texts: &[&str]| {
@@ -140,6 +155,8 @@ mod tests {
         assert_eq!(verdict("10.1.0.1"), Some(Verdict::Deny));
         assert_eq!(verdict("169.254.169.254"), Some(Verdict::Allow));
         assert_eq!(verdict("1.1.1.1"), None);
+        let reach = |text: &str, port| may_reach(&egress, text.parse().unwrap(), port);
+        assert!(reach("10.2.0.1", 443) && !reach("10.2.0.1", 80) && !reach("10.1.0.1", 443));
         for (text, expected) in [
             ("169.254.1.1", true),
             ("127.0.0.1", true),

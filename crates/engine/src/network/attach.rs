@@ -257,7 +257,8 @@ impl Engine {
                     && sandbox.state().life.status == Status::Running
             })
             .collect();
-        if running.is_empty() && !self.networks.client.may_be_there() {
+        // Nobody needs one; one that is there from before may know some that are gone.
+        if running.is_empty() && !(sweep && self.networks.client.is_there()) {
             return;
         }
         let known = match self.ask_gateway(&Request::List, None) {

@@ -66,9 +66,9 @@ impl Client {
         }
     }
 
-    /// Somebody listens there, or did.
-    pub(crate) fn may_be_there(&self) -> bool {
-        self.socket.exists()
+    /// Somebody listens there.
+    pub(crate) fn is_there(&self) -> bool {
+        SeqPacket::connect(&self.socket).is_ok()
     }
 
     /// Asks. `networks` tells what a gateway that is new to this daemon has to know first; it is returned when there was

@@ -194,7 +194,7 @@ fn names(change: &mut Transaction, version: u32, egress: &Egress) {
     for rule in &egress.deny {
         by_address(change, &chain, rule, &back);
     }
-    to_host(change, &chain, egress);
+    to_host(change, &chain, version, egress);
     if !checks_names(egress) {
         return;
     }
@@ -231,7 +231,7 @@ fn names(change: &mut Transaction, version: u32, egress: &Egress) {
 }
 
 /// The host itself, for those that may reach it, as far as the policy lets them.
-fn to_host(change: &mut Transaction, chain: &str, egress: &Egress) {
+fn to_host(change: &mut Transaction, chain: &str, version: u32, egress: &Egress) {
     let host = IpAddr::V4(HOST_ADDRESS);
     let begin = [
         Step::InputInterfaceIn("host_access".to_owned()),
@@ -239,8 +239,9 @@ fn to_host(change: &mut Transaction, chain: &str, egress: &Egress) {
         Step::Protocol(TCP),
     ];
     let redirect = Step::To(PROXY_ADDRESS, HOST_PROXY_PORT);
+    let log = Step::Log(LOG_GROUP, format!("a{version}"));
     if egress.default == Policy::Allow {
-        change.add_rule(chain, &[&begin[..], &[redirect]].concat());
+        change.add_rule(chain, &[&begin[..], &[log, redirect]].concat());
         return;
     }
     for rule in &egress.allow {
@@ -257,7 +258,7 @@ fn to_host(change: &mut Transaction, chain: &str, egress: &Egress) {
             .iter()
             .cloned()
             .chain(ports)
-            .chain([redirect.clone()])
+            .chain([log.clone(), redirect.clone()])
             .collect();
         change.add_rule(chain, &steps);
     }
