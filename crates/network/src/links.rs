@@ -129,7 +129,15 @@ impl Links {
                 },
             );
         }
-        self.netlink.carry_out(&batch)?;
+        match self.netlink.carry_out(&batch) {
+            // The end of an earlier pair: of a gateway that died, whose namespace the kernel still takes down, or of this
+            // one, when a namespace is connected anew.
+            Err(error) if error.errno == Errno::EEXIST => {
+                remove_inside(there, &endpoint.interface, inside)?;
+                self.netlink.carry_out(&batch)?;
+            }
+            other => other?,
+        }
         let link = Link { index, name };
         let outcome = configure_inside(there, network, endpoint, inside, default_route);
         if outcome.is_err() {
@@ -193,6 +201,20 @@ fn add_nowhere(netlink: &Netlink, has_v6: bool) -> Result<()> {
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
+}
+
+fn remove_inside(there: &Netlink, interface: &str, inside: u32) -> Result<()> {
+    let mut batch = Batch::new();
+    for (name, index) in rt::links(there)? {
+        if name == interface || index == inside {
+            rt::remove_link(&mut batch, index);
+        }
+    }
+    match there.carry_out(&batch) {
+        // It has gone by itself.
+        Err(error) if error.errno == Errno::ENODEV => Ok(()),
+        other => other,
+    }
 }
 
 fn configure_inside(
