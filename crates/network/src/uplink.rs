@@ -190,6 +190,10 @@ fn spawn_pasta(pasta: &Path, namespace: &OwnedFd, errors: &OwnedFd) -> shedbox_l
     }
     argv.push(pasta.as_os_str());
     argv.extend(words.iter().chain(&ADDRESS).map(OsStr::new));
+    if maps_every_id() {
+        // It takes us for root of the host, and would become nobody, who may not enter our namespace.
+        argv.extend(["--runas", "0:0"].map(OsStr::new));
+    }
     let program = setpriv.as_deref().unwrap_or(pasta);
     spawn::session(
         Program::Path(program),
@@ -202,6 +206,13 @@ fn spawn_pasta(pasta: &Path, namespace: &OwnedFd, errors: &OwnedFd) -> shedbox_l
             (namespace.as_fd(), NAMESPACE_FD),
         ],
     )
+}
+
+/// This user namespace maps all ids to themselves, as the first one does.
+fn maps_every_id() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
+        map.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
+    })
 }
 
 /// What it said before it ended, less its complaints about a missing syslog.
