@@ -100,7 +100,7 @@ fn options_that_cannot_be_meant() {
         ("--env-file=/no/such/file", &["/no/such/file"]),
         ("--workdir=relative", &["relative", "absolute"]),
         ("--hostname=not a name", &["not a name"]),
-        ("--network=bridge", &["bridge", "hint: "]),
+        ("--network=a b", &["a b", "hint: "]),
         ("--stop-signal=NOPE", &["NOPE"]),
         ("--stop-timeout=soon", &["soon"]),
         ("--platform=linux/", &["linux/", "hint: "]),

@@ -198,7 +198,8 @@ fn spawn_pasta(pasta: &Path, namespace: &OwnedFd, errors: &OwnedFd) -> shedbox_l
     spawn::session(
         Program::Path(program),
         &argv,
-        &["PATH"],
+        // By it the owner can tell whose it is.
+        &["PATH", "SHEDBOX_ROOT"],
         &[
             (null.as_fd(), 0),
             (null.as_fd(), 1),
