@@ -74,7 +74,8 @@ fn one_pasta_for_all() {
     let all: Vec<Peer> = (0..3)
         .map(|_| Peer::idle(&home, &["--network=bridge"]))
         .collect();
-    // It hides its environment, by which kin are known: children of the gateway.
+    // It hides its environment, by which kin are known, and is called after its variant (`passt.avx2`): a child of the
+    // gateway.
     let parent = format!(" {} ", crate::gateway::of(&kin).pid);
     let pastas = std::fs::read_dir("/proc")
         .unwrap()
@@ -82,7 +83,7 @@ fn one_pasta_for_all() {
         .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
         .filter(|stat| {
             let (name, rest) = stat.rsplit_once(") ").unwrap_or_default();
-            name.contains("(pasta") && rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
+            name.contains("(pas") && rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
         });
     assert_eq!(pastas.count(), 1);
     drop(all);

@@ -20,10 +20,10 @@ fn pasta(path: Option<String>) -> Check {
         title: "User-mode network",
     };
     match path {
-        Some(path) => entry.ok(path, "sandboxes can have a network of their own"),
+        Some(path) => entry.ok(path, "sandboxes on networks can reach the world"),
         None => entry.degraded(
             "pasta not found",
-            "`--network none` and `host` work; a network of its own needs pasta",
+            "sandboxes on networks reach each other and their ports are published, but nothing leads outside",
             "sudo apt install passt".to_owned(),
         ),
     }
@@ -35,10 +35,10 @@ fn tunnel(failure: Option<&std::io::Error>) -> Check {
         title: "/dev/net/tun",
     };
     match failure {
-        None => entry.ok("can be opened", "pasta can connect a sandbox"),
+        None => entry.ok("can be opened", "pasta can connect sandboxes with the world"),
         Some(failure) => entry.degraded(
             failure.to_string(),
-            "`--network none` and `host` work; pasta needs this device",
+            "pasta needs this device: without it nothing leads outside, while networks and published ports work",
             match failure.kind() {
                 std::io::ErrorKind::PermissionDenied => "sudo chmod 666 /dev/net/tun".to_owned(),
                 _ => "sudo modprobe tun && echo tun | sudo tee /etc/modules-load.d/tun.conf"
