@@ -54,7 +54,7 @@ fn a_command_that_cannot_start_leaves_nothing() {
         let unfit = [options, &["host", "/etc/passwd"]].concat();
         home.shedbox(&unfit).assert().code(126);
     }
-    home.shedbox(["run", "--network", "bridge", "host", "true"])
+    home.shedbox(["run", "--network", "no-such-network", "host", "true"])
         .assert()
         .code(125);
     assert_eq!(all(&home), "");

@@ -189,7 +189,7 @@ fn networks_that_cannot_be_made() {
         // Too small for a gateway and a sandbox, the host's loopback, the way to the host, multicast.
         (&["--subnet", "10.231.1.0/32"][..], "10.231.1.0/32"),
         (&["--subnet", "127.0.0.0/8"], "127.0.0.0/8"),
-        (&["--subnet", "192.0.2.0/24"], "192.0.2.0/24"),
+        (&["--subnet", "203.0.113.0/24"], "203.0.113.0/24"),
         (&["--subnet", "224.0.0.0/8"], "224.0.0.0/8"),
         (
             &["--subnet", "10.231.2.0/24", "--gateway", "10.231.3.1"],
