@@ -190,6 +190,26 @@ impl Directory {
         })
     }
 
+    /// Another sandbox has the address on a network of the one who asks whose members reach each other.
+    pub fn is_peer(&self, asker: &Member, address: IpAddr) -> bool {
+        let inner = self.read();
+        let Some(member) = inner.addresses.get(&address) else {
+            return false;
+        };
+        let groups = asker.endpoints();
+        member
+            .endpoints()
+            .iter()
+            .filter(|endpoint| addresses(endpoint).any(|own| own == address))
+            .filter(|endpoint| groups.iter().any(|own| own.group == endpoint.group))
+            .any(|endpoint| {
+                inner
+                    .networks
+                    .get(&endpoint.group)
+                    .is_some_and(|network| network.peers)
+            })
+    }
+
     /// The one who asks has a network that leads outside.
     pub fn has_way_out(&self, asker: &Member) -> bool {
         let inner = self.read();

@@ -17,6 +17,8 @@ pub(crate) enum Found {
     Http(String),
     /// Neither, or one without a name.
     Nothing,
+    /// One that others may read another name from, or none.
+    Unclear,
 }
 
 /// Looks at what has come so far.
@@ -24,6 +26,8 @@ pub(crate) fn look(bytes: &[u8]) -> Found {
     match bytes.first() {
         None => Found::More,
         Some(&tls::HANDSHAKE) => tls::look(bytes),
+        // Servers skip empty lines before a request. Source: RFC 9112, section 2.2.
+        Some(b'\r' | b'\n') => Found::Unclear,
         Some(byte) if byte.is_ascii_alphabetic() => http::look(bytes),
         Some(_) => Found::Nothing,
     }

@@ -22,6 +22,7 @@ mod packets;
 pub mod policy;
 pub mod ports;
 pub mod proxy;
+mod quota;
 pub mod relay;
 mod uplink;
 pub mod wall;

@@ -93,6 +93,47 @@ pub fn may_reach(egress: &Egress, address: IpAddr, port: u16) -> bool {
     egress.default == Verdict::Allow || egress.allow.iter().any(|rule| says(&rule))
 }
 
+/// A TCP connection may be made to a port of an address by the name that it gives, if it gives one. `led_there`: the names
+/// that the sandbox was given this address for. Whoever knows an allowed name may not use it for an address of their own
+/// choice.
+pub fn stream_allowed(
+    egress: &Egress,
+    name: Option<&str>,
+    address: IpAddr,
+    port: u16,
+    led_there: &[String],
+) -> bool {
+    let about_port =
+        |rule: &EgressRule| rule.matches_port(port) && rule.matches_protocol(Protocol::Tcp);
+    let about_address =
+        |rule: &EgressRule| matches!(rule.target, Target::Net(subnet) if subnet.contains(address));
+    let denied = egress.deny.iter().any(|rule| {
+        let about = about_address(rule)
+            || rule.target == Target::Any
+            || name.is_some_and(|name| rule.matches_name(name));
+        about && about_port(rule)
+    });
+    let allowed = |about: &dyn Fn(&EgressRule) -> bool| {
+        egress
+            .allow
+            .iter()
+            .any(|rule| about_port(rule) && about(rule))
+    };
+    if denied {
+        return false;
+    }
+    if allowed(&about_address) {
+        return true;
+    }
+    if is_never(address) {
+        return false;
+    }
+    let by_name = |name: &str| name_port_allowed(egress, name, port, Protocol::Tcp);
+    egress.default == Verdict::Allow
+        || allowed(&|rule| rule.target == Target::Any)
+        || (name.is_some_and(by_name) && led_there.iter().any(|name| by_name(name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +210,140 @@ mod tests {
             ("fd00::1", false),
         ] {
             assert_eq!(is_never(text.parse().unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn streams() {
+        let led = ["good.org".to_owned()];
+        let good = Some("good.org");
+        for (default, allow, deny, name, address, expected) in [
+            (Verdict::Deny, "good.org", None, good, "1.2.3.4", true),
+            (Verdict::Deny, "good.org:80", None, good, "1.2.3.4", false),
+            (
+                Verdict::Deny,
+                "udp://good.org",
+                None,
+                good,
+                "1.2.3.4",
+                false,
+            ),
+            (Verdict::Deny, "good.org", None, None, "1.2.3.4", false),
+            (
+                Verdict::Deny,
+                "good.org",
+                Some("1.2.3.0/24"),
+                good,
+                "1.2.3.4",
+                false,
+            ),
+            (
+                Verdict::Deny,
+                "good.org",
+                Some("*:443"),
+                good,
+                "1.2.3.4",
+                false,
+            ),
+            (
+                Verdict::Deny,
+                "good.org",
+                Some("1.2.3.4:80"),
+                good,
+                "1.2.3.4",
+                true,
+            ),
+            (
+                Verdict::Deny,
+                "good.org",
+                None,
+                Some("evil.org"),
+                "1.2.3.4",
+                false,
+            ),
+            // Names did not lead there, or lead where nobody goes.
+            (
+                Verdict::Deny,
+                "other.org",
+                None,
+                Some("other.org"),
+                "1.2.3.4",
+                false,
+            ),
+            (
+                Verdict::Deny,
+                "good.org",
+                None,
+                good,
+                "169.254.169.254",
+                false,
+            ),
+            (
+                Verdict::Deny,
+                "169.254.169.254",
+                None,
+                None,
+                "169.254.169.254",
+                true,
+            ),
+            (
+                Verdict::Deny,
+                "1.2.3.4:443",
+                None,
+                Some("evil.org"),
+                "1.2.3.4",
+                true,
+            ),
+            (
+                Verdict::Deny,
+                "*:443",
+                None,
+                Some("any.org"),
+                "1.2.3.4",
+                true,
+            ),
+            (Verdict::Deny, "*:443", None, None, "169.254.169.254", false),
+            (
+                Verdict::Allow,
+                "a.org",
+                Some("good.org"),
+                good,
+                "1.2.3.4",
+                false,
+            ),
+            (
+                Verdict::Allow,
+                "a.org",
+                Some("evil.org"),
+                good,
+                "1.2.3.4",
+                true,
+            ),
+            (
+                Verdict::Allow,
+                "a.org",
+                Some("evil.org"),
+                None,
+                "1.2.3.4",
+                true,
+            ),
+            (
+                Verdict::Allow,
+                "a.org",
+                Some("1.2.3.4"),
+                good,
+                "1.2.3.4",
+                false,
+            ),
+            (Verdict::Allow, "a.org", None, good, "127.0.0.1", false),
+        ] {
+            let egress = policy(default, &[allow], deny.as_slice());
+            let address = address.parse().unwrap();
+            assert_eq!(
+                stream_allowed(&egress, name, address, 443, &led),
+                expected,
+                "{egress:?} {name:?} {address}"
+            );
         }
     }
 }
