@@ -5,11 +5,11 @@
 //! up, and the firewall learns their addresses before the answer is sent. Source: RFC 1035.
 
 mod answer;
+mod question;
 mod upstream;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shedbox_linux::udp;
@@ -25,11 +25,14 @@ use crate::audit::{Audit, Event, EventKind};
 use crate::directory::{Directory, Member};
 use crate::host::HostNet;
 use crate::policy;
+use crate::quota::{Place, Quota};
 use crate::wall::Wall;
 
 /// Most queries of one sandbox at once.
 const QUERIES_MAX: usize = 64;
-/// Most TCP connections of one sandbox at once, and how long one may be silent.
+/// Most TCP connections of one sandbox at once.
+const STREAMS_MAX: usize = 16;
+/// How long one may be silent.
 const STREAM_SILENCE: Duration = Duration::from_secs(10);
 /// Queries that one TCP connection may ask.
 const STREAM_QUERIES: usize = 256;
@@ -44,13 +47,8 @@ pub struct Dns {
     wall: Arc<dyn Wall>,
     audit: Arc<Audit>,
     upstream: Upstream,
-    asking: Mutex<HashMap<String, usize>>,
-}
-
-/// A query of a sandbox that is being answered; one less when it goes.
-struct Asking<'a> {
-    dns: &'a Dns,
-    sandbox: &'a str,
+    queries: Arc<Quota>,
+    streams: Arc<Quota>,
 }
 
 impl Dns {
@@ -66,7 +64,8 @@ impl Dns {
             wall,
             audit,
             upstream: Upstream::new(host),
-            asking: Mutex::default(),
+            queries: Quota::new(QUERIES_MAX),
+            streams: Quota::new(STREAMS_MAX),
         })
     }
 
@@ -112,13 +111,22 @@ impl Dns {
         let acceptor = Acceptor::new(listener);
         while let Some(client) = acceptor.next().await {
             let dns = Arc::clone(&self);
+            let Some((peer, place)) = self.stream_of(&client) else {
+                continue;
+            };
             tokio::spawn(async move {
-                if let Ok(peer) = client.peer_addr() {
-                    // Its end, or an error of its own: nobody is to be told.
-                    let _ = dns.converse(client, peer).await;
-                }
+                let _place = place;
+                // Its end, or an error of its own: nobody is to be told.
+                let _ = dns.converse(client, peer).await;
             });
         }
+    }
+
+    /// Who has connected, if it is a sandbox that does not hold too many connections already.
+    fn stream_of(&self, client: &TcpStream) -> Option<(SocketAddr, Place)> {
+        let peer = client.peer_addr().ok()?;
+        let member = self.directory.by_address(peer.ip())?;
+        Some((peer, self.streams.take(&member.sandbox)?))
     }
 
     async fn converse(&self, mut client: TcpStream, peer: SocketAddr) -> std::io::Result<()> {
@@ -159,13 +167,14 @@ impl Dns {
         else {
             return reply.code(RCODE::Refused);
         };
-        let Some(_asking) = self.enter(&member.sandbox) else {
+        let Some(_place) = self.queries.take(&member.sandbox) else {
             return reply.code(RCODE::Refused);
         };
-        if !matches!(
+        let of_the_internet = matches!(
             question.qclass,
             QCLASS::CLASS(simple_dns::CLASS::IN) | QCLASS::ANY
-        ) {
+        );
+        if !of_the_internet || !question::is_plain(&packet, question.qtype) {
             return reply.code(RCODE::NotImplemented);
         }
         let name = question.qname.to_string().to_ascii_lowercase();
@@ -193,15 +202,12 @@ impl Dns {
             return reply.code(RCODE::NameError);
         }
         let egress = member.egress();
-        if egress.is_some() && is_service_binding(question.qtype) {
+        if egress.is_some() && answer::is_service_binding(question.qtype.into()) {
             // They carry addresses of their own, which nobody would learn of.
             return reply.addresses(&[]);
         }
-        let Some(found) = self
-            .upstream
-            .ask(&member.dns, query, packet.id(), by_udp)
-            .await
-        else {
+        let ours = question::ours(&packet, question, query);
+        let Some(found) = self.upstream.ask(&member.dns, ours, by_udp).await else {
             return reply.code(RCODE::ServerFailure);
         };
         let Ok(mut found) = Packet::parse(&found) else {
@@ -218,6 +224,9 @@ impl Dns {
                     || by_address == Some(Verdict::Allow)
                     || !policy::is_never(address))
         };
+        if egress.is_some() {
+            answer::hold_to(&mut found, &name);
+        }
         let learned = answer::filter(&mut found, keep);
         if egress.is_some()
             && let Err(error) = self.wall.learn(&member, &name, &learned)
@@ -267,32 +276,6 @@ impl Dns {
         let egress = member.egress()?;
         (!policy::name_allowed(&egress, name)).then_some("the name is not allowed")
     }
-
-    fn enter<'a>(&'a self, sandbox: &'a str) -> Option<Asking<'a>> {
-        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = asking.entry(sandbox.to_owned()).or_default();
-        if *count >= QUERIES_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Asking { dns: self, sandbox })
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        let mut asking = self
-            .dns
-            .asking
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = asking.get_mut(self.sandbox) {
-            *count -= 1;
-            if *count == 0 {
-                asking.remove(self.sandbox);
-            }
-        }
-    }
 }
 
 /// What our own networks say.
@@ -302,11 +285,6 @@ enum Own {
     Unknown,
     /// Nothing: it is somebody else's.
     No,
-}
-
-/// SVCB and HTTPS. Source: RFC 9460.
-fn is_service_binding(kind: QTYPE) -> bool {
-    matches!(u16::from(kind), 64 | 65)
 }
 
 #[cfg(test)]

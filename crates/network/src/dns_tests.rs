@@ -1,6 +1,7 @@
 //! With a made-up server of the world on loopback, and a wall that takes notes.
 
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 use shedbox_spec::gateway::{Attach, Endpoint, NetworkSetup};
@@ -10,8 +11,16 @@ use simple_dns::{CLASS, Name, PacketFlag, Question, ResourceRecord};
 
 use super::*;
 
+#[path = "dns_world_tests.rs"]
+mod world;
+
+type Learned = (String, Vec<(IpAddr, u32)>);
+type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
+/// What a server of the world makes of a query.
+type World = Box<dyn Fn(&Packet<'_>) -> Vec<u8> + Send>;
+
 #[derive(Default)]
-struct Notes(Mutex<Vec<(String, Vec<(IpAddr, u32)>)>>);
+struct Notes(Mutex<Vec<Learned>>);
 
 impl Wall for Notes {
     fn learn(&self, _: &Member, name: &str, addresses: &[(IpAddr, u32)]) -> std::io::Result<()> {
@@ -28,8 +37,10 @@ impl Wall for Notes {
 }
 
 struct Scene {
-    dns: Dns,
+    dns: Arc<Dns>,
     notes: Arc<Notes>,
+    /// What the servers of the world were asked.
+    asked: Asked,
     dir: tempfile::TempDir,
 }
 
@@ -41,33 +52,59 @@ async fn scene(
     egress: Option<Egress>,
     internal: bool,
 ) -> Scene {
-    let world = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let port = world.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let mut buffer = [0; 512];
-        while let Ok((length, from)) = world.recv_from(&mut buffer).await {
-            let query = Packet::parse(&buffer[..length]).unwrap();
-            let mut reply = Packet::new_reply(query.id());
-            reply.questions = query.questions.clone();
-            for address in addresses {
-                let address: Ipv4Addr = address.parse().unwrap();
-                let rdata = RData::A(A {
-                    address: address.to_bits(),
-                });
-                let name = query.questions[0].qname.clone();
-                reply
-                    .answers
-                    .push(ResourceRecord::new(name, CLASS::IN, 300, rdata));
-            }
-            world
-                .send_to(&reply.build_bytes_vec().unwrap(), from)
-                .await
-                .unwrap();
+    let world = move |query: &Packet<'_>| {
+        let mut reply = reply_to(query);
+        for address in addresses {
+            reply.answers.push(record(&asked_name(query), a(address)));
         }
-    });
+        reply.build_bytes_vec().unwrap()
+    };
+    scene_of(vec![Box::new(world)], egress, internal).await
+}
+
+fn reply_to<'a>(query: &Packet<'a>) -> Packet<'a> {
+    let mut reply = Packet::new_reply(query.id());
+    reply.questions.clone_from(&query.questions);
+    reply
+}
+
+fn asked_name(query: &Packet<'_>) -> String {
+    query.questions[0].qname.to_string()
+}
+
+fn record(name: &str, rdata: RData<'static>) -> ResourceRecord<'static> {
+    ResourceRecord::new(Name::new(name).unwrap().into_owned(), CLASS::IN, 300, rdata)
+}
+
+fn a(address: &str) -> RData<'static> {
+    let address: Ipv4Addr = address.parse().unwrap();
+    RData::A(A {
+        address: address.to_bits(),
+    })
+}
+
+/// The same with servers of the world at 127.0.0.1, 127.0.0.2 and so on, which answer as they like.
+async fn scene_of(worlds: Vec<World>, egress: Option<Egress>, internal: bool) -> Scene {
+    let asked = Asked::default();
     let dir = tempfile::tempdir().unwrap();
     let resolv = dir.path().join("resolv.conf");
-    std::fs::write(&resolv, "nameserver 127.0.0.1\n").unwrap();
+    let (mut port, mut servers) = (0, String::new());
+    for (world, number) in worlds.into_iter().zip(1..) {
+        let address = Ipv4Addr::new(127, 0, 0, number);
+        let socket = UdpSocket::bind((address, port)).await.unwrap();
+        port = socket.local_addr().unwrap().port();
+        servers.push_str(&["nameserver ", &address.to_string(), "\n"].concat());
+        let asked = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                asked.lock().unwrap().push(buffer[..length].to_vec());
+                let reply = world(&Packet::parse(&buffer[..length]).unwrap());
+                socket.send_to(&reply, from).await.unwrap();
+            }
+        });
+    }
+    std::fs::write(&resolv, servers).unwrap();
     let directory = Arc::new(Directory::default());
     directory.add_network(NetworkSetup {
         group: 17,
@@ -105,14 +142,20 @@ async fn scene(
     }
     let host = HostNet::start().unwrap();
     let notes = Arc::new(Notes::default());
-    let dns = Dns {
+    let dns = Arc::new(Dns {
         directory,
         wall: Arc::clone(&notes) as Arc<dyn Wall>,
         audit: Audit::open(&dir.path().join("audit")).unwrap(),
         upstream: Upstream::at(host, &resolv, port),
-        asking: Mutex::default(),
-    };
-    Scene { dns, notes, dir }
+        queries: Quota::new(QUERIES_MAX),
+        streams: Quota::new(STREAMS_MAX),
+    });
+    Scene {
+        dns,
+        notes,
+        asked,
+        dir,
+    }
 }
 
 fn query(name: &str, kind: TYPE) -> Vec<u8> {
@@ -149,6 +192,7 @@ async fn look(scene: &Scene, name: &str, kind: TYPE) -> (RCODE, Vec<String>) {
     (reply.rcode(), records)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what scenes take")]
 fn allowing(rules: &[&str]) -> Option<Egress> {
     Some(Egress {
         default: Verdict::Deny,
@@ -257,6 +301,63 @@ async fn what_does_not_fit_comes_by_tcp() {
     let reply = Packet::parse(&by_udp).unwrap();
     assert!(
         by_udp.len() <= 512 && reply.has_flags(PacketFlag::TRUNCATION) && reply.answers.is_empty()
+    );
+}
+
+#[tokio::test]
+async fn by_real_sockets_and_not_by_too_many() {
+    let scene = scene(&[], None, false).await;
+    // One more address of the client, which this host has.
+    let client = Ipv4Addr::new(127, 9, 0, 2);
+    let member = scene.dns.directory.by_address(OWN.into()).unwrap();
+    scene.dns.directory.connect(
+        &member,
+        Endpoint {
+            group: 17,
+            interface: "eth1".into(),
+            mac: [0; 6],
+            v4: client,
+            v6: None,
+            aliases: Vec::new(),
+        },
+    );
+    let server = udp::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let at = SocketAddr::from((
+        Ipv4Addr::new(127, 0, 0, 5),
+        server.local_addr().unwrap().port(),
+    ));
+    tokio::spawn(Arc::clone(&scene.dns).serve_udp(server));
+    let socket = UdpSocket::bind((client, 0)).await.unwrap();
+    let question = query("web", TYPE::A);
+    socket.send_to(&question, at).await.unwrap();
+    let mut buffer = [0; 512];
+    let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+    assert_eq!(from, at, "from the address that was asked");
+    assert_eq!(Packet::parse(&buffer[..length]).unwrap().answers.len(), 1);
+
+    let listener = shedbox_linux::tcp::listen("127.0.0.1:0".parse().unwrap(), 64).unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(Arc::clone(&scene.dns).serve_tcp(listener));
+    let frame = [&(question.len() as u16).to_be_bytes()[..], &question].concat();
+    let ask = async |from: Ipv4Addr| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(at).await.unwrap();
+        stream.write_all(&frame).await?;
+        let length = stream.read_u16().await?;
+        let mut reply = vec![0; usize::from(length)];
+        stream.read_exact(&mut reply).await?;
+        assert_eq!(Packet::parse(&reply).unwrap().answers.len(), 1);
+        Ok::<_, std::io::Error>(stream)
+    };
+    let mut held = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        held.push(ask(client).await.unwrap());
+    }
+    assert!(ask(client).await.is_err(), "one too many");
+    assert!(
+        ask(Ipv4Addr::new(127, 9, 0, 3)).await.is_err(),
+        "a stranger"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Replies, as bytes.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -90,6 +91,40 @@ pub(super) fn malformed(query: &[u8]) -> Option<Vec<u8>> {
     reply.build_bytes_vec().ok()
 }
 
+/// Takes out addresses of other names than the one that was asked for, and those that it stands for. A server adds them
+/// unasked, for a mail exchanger for instance, and the policy may not allow those names.
+pub(super) fn hold_to(reply: &mut Packet<'_>, name: &str) {
+    let lower = |name: &Name<'_>| name.to_string().to_ascii_lowercase();
+    let mut aliases: HashMap<String, String> = reply
+        .answers
+        .iter()
+        .filter_map(|record| match &record.rdata {
+            RData::CNAME(target) => Some((lower(&record.name), lower(&target.0))),
+            _ => None,
+        })
+        .collect();
+    let mut names = HashSet::from([name.to_owned()]);
+    let mut last = name.to_owned();
+    // Each is taken once, so a circle ends.
+    while let Some(target) = aliases.remove(&last) {
+        names.insert(target.clone());
+        last = target;
+    }
+    reply.answers.retain(|record| {
+        let other = address(record).is_some() && !names.contains(&lower(&record.name));
+        !other && !is_service_binding(record.rdata.type_code().into())
+    });
+    reply
+        .name_servers
+        .retain(|record| address(record).is_none());
+    reply.additional_records.clear();
+}
+
+/// SVCB and HTTPS: they carry addresses of their own. Source: RFC 9460.
+pub(super) fn is_service_binding(kind: u16) -> bool {
+    matches!(kind, 64 | 65)
+}
+
 /// Takes out the addresses that are not to be known; gives the others with their time to live.
 pub(super) fn filter(reply: &mut Packet<'_>, keep: impl Fn(IpAddr) -> bool) -> Vec<(IpAddr, u32)> {
     let mut kept = Vec::new();
@@ -102,6 +137,7 @@ pub(super) fn filter(reply: &mut Packet<'_>, keep: impl Fn(IpAddr) -> bool) -> V
         Some(_) => false,
     };
     reply.answers.retain(&mut retain);
+    reply.name_servers.retain(&mut retain);
     reply.additional_records.retain(&mut retain);
     kept
 }

@@ -1,7 +1,9 @@
 //! Servers of the world, asked from the host's network namespace.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +30,8 @@ pub(super) struct Upstream {
     known: Mutex<Option<(SystemTime, Vec<IpAddr>)>>,
     room: Semaphore,
     port: u16,
+    keys: RandomState,
+    queries: AtomicU64,
 }
 
 impl Upstream {
@@ -42,15 +46,17 @@ impl Upstream {
             known: Mutex::default(),
             room: Semaphore::new(QUERIES_MAX),
             port,
+            keys: RandomState::new(),
+            queries: AtomicU64::new(0),
         }
     }
 
-    /// Asks these servers, else the host's; the first reply counts.
+    /// Asks these servers, else the host's; the first reply counts, unless it says that the server cannot help and another
+    /// one can. The id of the query is set here.
     pub(super) async fn ask(
         &self,
         servers: &[IpAddr],
-        query: &[u8],
-        id: u16,
+        mut query: Vec<u8>,
         by_udp: bool,
     ) -> Option<Vec<u8>> {
         let _room = self.room.try_acquire().ok()?;
@@ -60,30 +66,49 @@ impl Upstream {
             servers.to_vec()
         };
         for _ in 0..ROUNDS {
+            let mut unable = None;
             for server in servers.iter().take(SERVERS_MAX) {
                 let server = SocketAddr::new(*server, self.port);
+                query.get_mut(..2)?.copy_from_slice(&self.next_id());
                 let attempt = async {
                     if by_udp {
-                        let reply = self.by_udp(server, query, id).await?;
+                        let reply = self.by_udp(server, &query).await?;
                         // TC, truncated: the whole of it comes by TCP.
                         if reply.get(2).is_none_or(|flags| flags & 2 == 0) {
                             return Ok(reply);
                         }
                     }
-                    self.by_tcp(server, query).await
+                    self.by_tcp(server, &query).await
                 };
                 match tokio::time::timeout(WAIT, attempt).await {
-                    Ok(Ok(reply)) if is_answer(query, &reply) => return Some(reply),
-                    Ok(Ok(_)) => tracing::debug!(%server, "answers something else"),
+                    Ok(Ok(reply)) if !is_answer(&query, &reply) => {
+                        tracing::debug!(%server, "answers something else");
+                    }
+                    Ok(Ok(reply)) if is_unable(&reply) => {
+                        unable.get_or_insert(reply);
+                    }
+                    Ok(Ok(reply)) => return Some(reply),
                     Ok(Err(error)) => tracing::debug!(%server, %error, "does not answer"),
                     Err(_) => tracing::debug!(%server, "does not answer in time"),
                 }
+            }
+            if unable.is_some() {
+                return unable;
             }
         }
         None
     }
 
-    async fn by_udp(&self, server: SocketAddr, query: &[u8], id: u16) -> std::io::Result<Vec<u8>> {
+    /// An id that nobody can foretell: a sandbox that knew it could have somebody forge the reply to its own query, and so
+    /// lead an allowed name anywhere.
+    fn next_id(&self) -> [u8; 2] {
+        // A keyed hash with random keys is as good as a generator here.
+        let number = self.queries.fetch_add(1, Ordering::Relaxed);
+        let [first, second, ..] = self.keys.hash_one(number).to_ne_bytes();
+        [first, second]
+    }
+
+    async fn by_udp(&self, server: SocketAddr, query: &[u8]) -> std::io::Result<Vec<u8>> {
         let any: SocketAddr = if server.is_ipv4() {
             (Ipv4Addr::UNSPECIFIED, 0).into()
         } else {
@@ -101,7 +126,8 @@ impl Upstream {
         let mut reply = vec![0; REPLY_MAX];
         loop {
             let length = socket.recv(&mut reply).await?;
-            if reply[..length].starts_with(&id.to_be_bytes()) {
+            // A forged one does not end the wait for the true one.
+            if is_answer(query, &reply[..length]) {
                 reply.truncate(length);
                 return Ok(reply);
             }
@@ -143,6 +169,13 @@ impl Upstream {
     }
 }
 
+/// SERVFAIL, NOTIMP and REFUSED: another server may know. Source: RFC 1035, section 4.1.1.
+fn is_unable(reply: &[u8]) -> bool {
+    reply
+        .get(3)
+        .is_some_and(|flags| matches!(flags & 15, 2 | 4 | 5))
+}
+
 /// The same id and question: otherwise somebody has guessed the id.
 fn is_answer(query: &[u8], reply: &[u8]) -> bool {
     let (Ok(query), Ok(reply)) = (
@@ -158,6 +191,7 @@ fn is_answer(query: &[u8], reply: &[u8]) -> bool {
                 .eq_ignore_ascii_case(&b.qname.to_string())
     };
     query.id() == reply.id()
+        && reply.has_flags(simple_dns::PacketFlag::RESPONSE)
         && query.questions.len() == reply.questions.len()
         && query
             .questions
