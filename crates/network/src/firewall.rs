@@ -55,6 +55,8 @@ const ICMPV6: u8 = 58;
 
 /// How long an address is good at least, whatever the time to live says: programs look up once and connect later.
 const GRACE: Duration = Duration::from_secs(120);
+/// Most names that are remembered for one address.
+const NAMES_MAX: usize = 64;
 /// Most addresses that are remembered for one sandbox.
 const LEARNED_MAX: usize = 4096;
 
@@ -264,6 +266,9 @@ impl Wall for Firewall {
             let until = now + GRACE + Duration::from_secs(u64::from((*ttl).min(86_400)));
             let names = policy.learned.entry(*address).or_default();
             names.retain(|(known, _)| known != name);
+            if names.len() >= NAMES_MAX {
+                names.remove(0);
+            }
             names.push((name.to_owned(), until));
             for (set, key) in keys(policy.version, &policy.egress, name, *address) {
                 let place = (set, key);

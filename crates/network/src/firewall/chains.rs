@@ -115,11 +115,7 @@ fn judge(change: &mut Transaction, version: u32, egress: &Egress) {
         by_address(change, &chain, rule, &goto("deny", version));
     }
     // Rules that name an address open even what is refused to everybody; `*` does not.
-    for rule in egress
-        .allow
-        .iter()
-        .filter(|rule| matches!(rule.target, Target::Net(_)))
-    {
+    for rule in egress.allow.iter().filter(|rule| names_addresses(rule)) {
         by_address(change, &chain, rule, &goto("pass", version));
     }
     for (address, prefix) in policy::never() {
@@ -157,11 +153,7 @@ fn judge(change: &mut Transaction, version: u32, egress: &Egress) {
             }
         }
     }
-    for rule in egress
-        .allow
-        .iter()
-        .filter(|rule| rule.target == Target::Any)
-    {
+    for rule in egress.allow.iter().filter(|rule| !names_addresses(rule)) {
         by_address(change, &chain, rule, &goto("pass", version));
     }
     for (kind, v6) in KINDS {
@@ -172,6 +164,12 @@ fn judge(change: &mut Transaction, version: u32, egress: &Egress) {
         Policy::Deny => "deny",
     };
     change.add_rule(&chain, &[goto(last, version)]);
+}
+
+/// The rule means these addresses, and not just everybody: `0.0.0.0/0` is as wide as `*`.
+fn names_addresses(rule: &EgressRule) -> bool {
+    const WIDE: u8 = 8;
+    matches!(&rule.target, Target::Net(subnet) if subnet.prefix() >= WIDE)
 }
 
 /// Names can only be held to where streams say them.
