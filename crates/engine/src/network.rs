@@ -156,6 +156,16 @@ fn taken(book: &Book) -> Vec<Subnet> {
         .collect()
 }
 
+/// The same for IPv6.
+fn taken_v6(book: &Book) -> Vec<Subnet> {
+    let routes = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    book.networks
+        .iter()
+        .filter_map(|network| network.v6.map(|(subnet, _)| subnet))
+        .chain(subnets::parse_routes_v6(&routes))
+        .collect()
+}
+
 fn first_of(subnet: Subnet) -> Result<std::net::Ipv4Addr> {
     match subnet.nth(1) {
         Some(IpAddr::V4(address)) => Ok(address),

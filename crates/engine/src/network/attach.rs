@@ -214,11 +214,11 @@ impl Engine {
         let (reply, fresh) = self
             .networks
             .client
-            .ask(request, &fds, || self.networks.setups())?;
+            .ask(request, &fds, || self.networks.setups());
         if let Some(fresh) = fresh {
             self.watch_gateway(fresh);
         }
-        Ok(reply)
+        reply
     }
 
     /// Brings everything back when the gateway ends without having been asked. A thread waits, because the ends that the

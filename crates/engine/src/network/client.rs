@@ -72,19 +72,32 @@ impl Client {
     }
 
     /// Asks. `networks` tells what a gateway that is new to this daemon has to know first; it is returned when there was
-    /// one.
+    /// one, whatever came of the request: it is to be watched after a refusal, too. One that has gone again is not, or one
+    /// that dies of every request would be started for ever.
     pub(crate) fn ask(
         &self,
         request: &Request,
         fds: &[BorrowedFd<'_>],
         networks: impl Fn() -> Vec<NetworkSetup>,
-    ) -> Result<(Reply, Option<Fresh>)> {
+    ) -> (Result<Reply>, Option<Fresh>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = None;
+        let reply = self.ask_some(&mut state, &mut fresh, request, fds, networks);
+        (reply, fresh.filter(|_| state.connection.is_some()))
+    }
+
+    fn ask_some(
+        &self,
+        state: &mut State,
+        fresh: &mut Option<Fresh>,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+        networks: impl Fn() -> Vec<NetworkSetup>,
+    ) -> Result<Reply> {
         let mut retried = false;
         loop {
             if state.connection.is_none() {
-                fresh = Some(self.connect(&mut state, &networks)?);
+                *fresh = Some(self.connect(state, &networks)?);
             }
             // Set just above when it was not there.
             let Some(connection) = &state.connection else {
@@ -92,7 +105,7 @@ impl Client {
             };
             match converse(connection, request, fds) {
                 Ok(Reply::Failed(error)) => return Err(error.into()),
-                Ok(reply) => return Ok((reply, fresh)),
+                Ok(reply) => return Ok(reply),
                 Err(Trouble::Gone(error)) => {
                     state.connection = None;
                     if retried {
@@ -258,3 +271,7 @@ fn protocol(complaint: &str) -> EngineError {
         complaint: complaint.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

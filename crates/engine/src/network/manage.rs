@@ -16,7 +16,7 @@ use shedbox_spec::{Error, Kind};
 use super::attach::network_namespace;
 use super::records::NetworkRecord;
 use super::wire::Wire;
-use super::{first_of, first_of_v6, ipv6, new_id, subnets, taken};
+use super::{first_of, first_of_v6, ipv6, new_id, subnets, taken, taken_v6};
 use crate::Engine;
 use crate::error::Result;
 use crate::sandbox::Sandbox;
@@ -95,7 +95,7 @@ impl Engine {
                             subnets::check(subnet, &others)?;
                             subnet
                         }
-                        None => subnets::ula(book.ula, group as u16),
+                        None => subnets::choose_v6(book.ula, group as u16, &taken_v6(&book))?,
                     };
                     Some((subnet, first_of_v6(subnet)?))
                 }

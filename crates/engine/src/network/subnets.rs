@@ -1,6 +1,6 @@
 //! Which subnet a new network gets: one that neither another network nor the host has a use for.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use shedbox_spec::network::subnet::Subnet;
 use shedbox_spec::{Error, Kind, Result};
@@ -94,11 +94,47 @@ pub(crate) fn parse_routes(text: &str) -> Vec<Subnet> {
         .collect()
 }
 
+/// Destinations of `/proc/net/ipv6_route`, but for the default one and what every host has: loopback, link-local and
+/// multicast. Source: Linux net/ipv6/route.c, `rt6_info_route`.
+pub(crate) fn parse_routes_v6(text: &str) -> Vec<Subnet> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let (address, prefix) = (fields.next()?, fields.next()?);
+            // A sign would pass as a part of the number.
+            if address.len() != 32 || !address.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return None;
+            }
+            let address = Ipv6Addr::from_bits(u128::from_str_radix(address, 16).ok()?);
+            if address.is_loopback()
+                || address.is_multicast()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
+            {
+                return None;
+            }
+            Subnet::new(address.into(), u8::from_str_radix(prefix, 16).ok()?)
+        })
+        .filter(|subnet| subnet.prefix() > 0)
+        .collect()
+}
+
+/// The first /64 from the `index`-th on that overlaps none of `taken`.
+pub(crate) fn choose_v6(prefix: [u8; 5], index: u16, taken: &[Subnet]) -> Result<Subnet> {
+    (0..=u16::MAX)
+        .map(|step| ula(prefix, index.wrapping_add(step)))
+        .find(|candidate| !taken.iter().any(|other| other.overlaps(candidate)))
+        .ok_or_else(|| {
+            Error::new(Kind::Exhausted, "no IPv6 subnet is left for a network")
+                .with_hint("name one (`--subnet fd12:3456:789a::/64`), or leave out `--ipv6`")
+        })
+}
+
 /// The `index`-th /64 of the private IPv6 range of this root. Source: RFC 4193.
-pub(crate) fn ula(prefix: [u8; 5], index: u16) -> Subnet {
+fn ula(prefix: [u8; 5], index: u16) -> Subnet {
     let [a, b, c, d, e] = prefix;
     let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    let address = std::net::Ipv6Addr::new(word(0xfd, a), word(b, c), word(d, e), index, 0, 0, 0, 0);
+    let address = Ipv6Addr::new(word(0xfd, a), word(b, c), word(d, e), index, 0, 0, 0, 0);
     Subnet::new(address.into(), 64).unwrap_or_else(|| Subnet::host(address.into()))
 }
 
@@ -166,5 +202,45 @@ mod tests {
                     eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\nrubbish\n";
         assert_eq!(parse_routes(text), [subnet("192.0.2.0/24")]);
         assert_eq!(ula([1, 2, 3, 4, 5], 7).to_string(), "fd01:203:405:7::/64");
+    }
+
+    #[test]
+    fn routes_of_the_host_by_ipv6() {
+        let rest = "00000000000000000000000000000000 00 00000000000000000000000000000000 00000400 00000001 00000000 00000001";
+        let route = |address: &str, prefix: &str| format!("{address} {prefix} {rest} eth0\n");
+        let text = [
+            route("fd010203040500070000000000000000", "40"),
+            route("20010db8000000000000000000000005", "80"),
+            // The default route, link-local, multicast and loopback are no one's subnets.
+            route("00000000000000000000000000000000", "00"),
+            route("fe800000000000000000000000000000", "40"),
+            route("ff000000000000000000000000000000", "08"),
+            route("00000000000000000000000000000001", "80"),
+            route("+d010203040500070000000000000000", "40"),
+            route("fd010203040500080000000000000000", "ff"),
+            "fd01 40\n\nrubbish".to_owned(),
+        ];
+        assert_eq!(
+            parse_routes_v6(&text.concat()),
+            [subnet("fd01:203:405:7::/64"), subnet("2001:db8::5/128")]
+        );
+        assert_eq!(parse_routes_v6(""), []);
+    }
+
+    #[test]
+    fn the_first_that_is_free_by_ipv6() {
+        let pick = |index: u16, taken: &[&str]| {
+            let taken: Vec<_> = taken.iter().map(|text| subnet(text)).collect();
+            choose_v6([1, 2, 3, 4, 5], index, &taken).map(|found| found.to_string())
+        };
+        assert_eq!(pick(7, &[]), Ok("fd01:203:405:7::/64".into()));
+        let taken = ["fd01:203:405:7::/64", "fd01:203:405:8::5/128"];
+        assert_eq!(pick(7, &taken), Ok("fd01:203:405:9::/64".into()));
+        assert_eq!(
+            pick(65535, &["fd01:203:405:ffff::/64"]),
+            Ok("fd01:203:405::/64".into())
+        );
+        let error = choose_v6([1, 2, 3, 4, 5], 7, &[subnet("fd00::/8")]).unwrap_err();
+        assert_eq!(error.kind, Kind::Exhausted);
     }
 }
