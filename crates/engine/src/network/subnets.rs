@@ -18,22 +18,28 @@ const LONGEST_PREFIX: u8 = 29;
 pub(crate) fn choose(pools: &[Subnet], prefix: u8, taken: &[Subnet]) -> Result<Subnet> {
     for pool in pools.iter().filter(|pool| pool.prefix() <= prefix) {
         let step = 1u128 << (32 - u32::from(prefix));
+        // What is in the way, in order: with a thousand networks each new one would otherwise look at all of them for
+        // every candidate. One that begins before the pool holds all of it.
+        let mut blocks: Vec<(u128, u128)> = taken
+            .iter()
+            .filter(|other| other.overlaps(pool))
+            .map(|other| (pool.index_of(other.address()).unwrap_or(0), other.len()))
+            .collect();
+        blocks.sort_unstable();
         let mut index = 0;
-        while let Some(address) = pool.nth(index) {
-            // The prefix is at most as long as an address: pools are IPv4.
-            let Some(candidate) = Subnet::new(address, prefix) else {
+        for (start, len) in blocks {
+            if start >= index + step {
                 break;
-            };
-            match taken.iter().find(|other| other.overlaps(&candidate)) {
-                None => return Ok(candidate),
-                // Behind the one that is in the way, however large it is.
-                Some(other) => {
-                    let end = pool
-                        .index_of(other.address())
-                        .map_or(0, |at| at + other.len());
-                    index = end.max(index + step).next_multiple_of(step);
-                }
             }
+            if start + len > index {
+                index = (start + len).next_multiple_of(step);
+            }
+        }
+        let candidate = pool
+            .nth(index)
+            .and_then(|address| Subnet::new(address, prefix));
+        if let Some(candidate) = candidate {
+            return Ok(candidate);
         }
     }
     Err(Error::new(Kind::Exhausted, "no subnet is left for a network").with_hint(
@@ -161,6 +167,12 @@ mod tests {
         );
         assert_eq!(pick(&["10.0.0.0/8"]), Ok("192.168.0.0/24".into()));
         assert!(pick(&["10.0.0.0/8", "192.168.0.0/16"]).is_err());
+        // Not in order, one in another, of another family, behind a gap.
+        assert_eq!(
+            pick(&["10.64.1.0/24", "fd00::/8", "10.64.0.7/32", "10.64.0.0/25"]),
+            Ok("10.64.2.0/24".into())
+        );
+        assert_eq!(pick(&["10.64.1.0/24"]), Ok("10.64.0.0/24".into()));
     }
 
     #[test]
