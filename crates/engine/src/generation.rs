@@ -140,9 +140,8 @@ impl Engine {
         let (ours, theirs) = SeqPacket::pair().doing(|| "make a control socket".to_owned())?;
         let joined = join.is_some();
         let neighbour = match join {
-            Some(_) => None,
             None if spec.network == NetworkNamespace::Shared => self.neighbour(&sandbox.record)?,
-            None => None,
+            _ => None,
         };
         let join = match (join, &neighbour) {
             (Some(init), _) => Join::Live(init.pidfd.as_fd()),

@@ -103,7 +103,7 @@ impl Networks {
                 )
                 .into());
         }
-        self.prepare(&mut state.book, &random)?;
+        prepare(&mut state.book, &random)?;
         let subnet = subnets::choose(&self.pools, subnets::BRIDGE_PREFIX, &taken(&state.book))
             .or_else(|_| {
                 subnets::choose(&self.pools, subnets::NETWORK_PREFIX, &taken(&state.book))
@@ -128,14 +128,6 @@ impl Networks {
         Ok((record, true))
     }
 
-    fn prepare(&self, book: &mut Book, random: &impl Fn(&mut [u8]) -> Result<()>) -> Result<()> {
-        if book.next_group <= BRIDGE_GROUP {
-            random(&mut book.ula)?;
-            book.next_group = BRIDGE_GROUP + 1;
-        }
-        Ok(())
-    }
-
     fn find(&self, name: &str) -> Result<NetworkRecord> {
         self.state().book.find(name).cloned().ok_or_else(|| {
             Error::not_found(format!("no network `{name}`"))
@@ -143,6 +135,15 @@ impl Networks {
                 .into()
         })
     }
+}
+
+/// What a root has before its first network.
+fn prepare(book: &mut Book, random: &impl Fn(&mut [u8]) -> Result<()>) -> Result<()> {
+    if book.next_group <= BRIDGE_GROUP {
+        random(&mut book.ula)?;
+        book.next_group = BRIDGE_GROUP + 1;
+    }
+    Ok(())
 }
 
 /// Subnets that are somebody's: our networks' and what the host has routes to.

@@ -5,6 +5,7 @@ pub mod name;
 pub mod port;
 pub mod subnet;
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -83,11 +84,12 @@ impl DnsOptions {
     pub fn resolv_conf(&self, server: Option<Ipv4Addr>) -> String {
         let mut text = String::new();
         if let Some(server) = server {
-            text.push_str(&format!("nameserver {server}\n"));
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "nameserver {server}");
         }
         for (word, values) in [("search", &self.search), ("options", &self.options)] {
             if !values.is_empty() {
-                text.push_str(&format!("{word} {}\n", values.join(" ")));
+                let _ = writeln!(text, "{word} {}", values.join(" "));
             }
         }
         text

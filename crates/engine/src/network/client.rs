@@ -137,16 +137,15 @@ impl Client {
             tracing::debug!(pid, "reaped the gateway");
             state.child = None;
         }
-        let (connection, pid, started) = match self.greet()? {
-            Some((connection, pid)) => (connection, pid, false),
-            None => {
-                self.start(state)?;
-                let (connection, pid) = self
-                    .greet()?
-                    .ok_or_else(|| protocol("ended at once; the daemon's log says why"))?;
-                tracing::info!(pid, "gateway started");
-                (connection, pid, true)
-            }
+        let (connection, pid, started) = if let Some((connection, pid)) = self.greet()? {
+            (connection, pid, false)
+        } else {
+            self.start(state)?;
+            let (connection, pid) = self
+                .greet()?
+                .ok_or_else(|| protocol("ended at once; the daemon's log says why"))?;
+            tracing::info!(pid, "gateway started");
+            (connection, pid, true)
         };
         let pidfd = pidfd::open(pid).doing(|| "watch the gateway".to_owned())?;
         for network in networks() {

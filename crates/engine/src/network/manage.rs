@@ -16,7 +16,7 @@ use shedbox_spec::{Error, Kind};
 use super::attach::network_namespace;
 use super::records::NetworkRecord;
 use super::wire::Wire;
-use super::{first_of, first_of_v6, ipv6, new_id, subnets, taken, taken_v6};
+use super::{first_of, first_of_v6, ipv6, new_id, prepare, subnets, taken, taken_v6};
 use crate::Engine;
 use crate::error::Result;
 use crate::sandbox::Sandbox;
@@ -44,8 +44,7 @@ impl Engine {
                 return Err(Error::conflict(format!("network `{}` exists", request.name)).into());
             }
             let mut book = state.book.clone();
-            self.networks
-                .prepare(&mut book, &|bytes: &mut [u8]| self.fill_random(bytes))?;
+            prepare(&mut book, &|bytes: &mut [u8]| self.fill_random(bytes))?;
             let others: Vec<(String, Subnet)> = book
                 .networks
                 .iter()

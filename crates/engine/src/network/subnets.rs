@@ -138,9 +138,11 @@ pub(crate) fn choose_v6(prefix: [u8; 5], index: u16, taken: &[Subnet]) -> Result
 
 /// The `index`-th /64 of the private IPv6 range of this root. Source: RFC 4193.
 fn ula(prefix: [u8; 5], index: u16) -> Subnet {
-    let [a, b, c, d, e] = prefix;
-    let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    let address = Ipv6Addr::new(word(0xfd, a), word(b, c), word(d, e), index, 0, 0, 0, 0);
+    let mut bytes = [0; 16];
+    bytes[0] = 0xfd;
+    bytes[1..6].copy_from_slice(&prefix);
+    bytes[6..8].copy_from_slice(&index.to_be_bytes());
+    let address = Ipv6Addr::from(bytes);
     Subnet::new(address.into(), 64).unwrap_or_else(|| Subnet::host(address.into()))
 }
 

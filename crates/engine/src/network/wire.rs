@@ -66,8 +66,8 @@ impl Wire {
                 .iter()
                 .any(|(_, endpoint)| endpoint.interface == *name)
         };
-        // There are fewer interfaces than numbers.
-        (0..)
+        // One of them is free: there is one more than interfaces.
+        (0..=self.endpoints.len())
             .map(|number| format!("eth{number}"))
             .find(|name| !taken(name))
             .unwrap_or_default()
