@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use shedbox_spec::Error;
-use shedbox_spec::hosts::ExtraHost;
+use shedbox_spec::hosts;
 use shedbox_spec::network::egress::{Egress, EgressRule, Verdict};
 use shedbox_spec::network::port::{self, PortSpec};
 use shedbox_spec::network::{DnsOptions, Network, name, parse_ip, parse_ip6};
@@ -91,9 +91,7 @@ impl EgressOptions {
 impl NetworkOptions {
     /// The mode with what belongs to its networks.
     pub(crate) fn mode(&self, add_host: &[String]) -> Result<Network> {
-        let host = add_host
-            .iter()
-            .any(|entry| ExtraHost::parse(entry).is_ok_and(|entry| entry.is_gateway()));
+        let host = hosts::name_gateway(add_host);
         let asks = [
             (!self.publish.is_empty(), "--publish"),
             (self.publish_all, "--publish-all"),
@@ -157,12 +155,7 @@ impl NetworkOptions {
         for text in &self.expose {
             for (container, protocol) in port::parse_exposed(text)? {
                 if self.publish_all {
-                    ports.push(PortSpec {
-                        host_ip: None,
-                        host: None,
-                        container,
-                        protocol,
-                    });
+                    ports.push(PortSpec::anywhere(container, protocol));
                 }
             }
         }

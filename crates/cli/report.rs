@@ -1,7 +1,7 @@
 //! Errors for people: what, why, and what to do about it.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use shedbox_client::Error;
 
@@ -26,6 +26,19 @@ pub(crate) fn report(error: &anyhow::Error, failed: u8) -> u8 {
 /// Says something that is no result.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Asks the person at the terminal whether to go on after they were told what it means; nobody there is an error.
+pub(crate) fn confirm(what: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(shedbox_spec::Error::invalid("nobody is there to confirm")
+            .with_hint("add `--force`")
+            .into());
+    }
+    say(&format!("{what} Go on? [y/N]"));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn describe(error: &anyhow::Error) -> String {

@@ -104,6 +104,21 @@ fn what_nobody_listens_at_is_reset() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
+/// A sandbox with this published port is refused, and `part` says why.
+#[track_caller]
+fn unpublished(home: &Home, publish: &str, part: &str) {
+    let line = [
+        "run",
+        "--rm",
+        "--network=bridge",
+        "-p",
+        publish,
+        "host",
+        "true",
+    ];
+    home.refused(line, 125, part);
+}
+
 #[test]
 fn ports_in_use_say_by_whom() {
     require!(userns);
@@ -111,29 +126,19 @@ fn ports_in_use_say_by_whom() {
     let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = theirs.local_addr().unwrap().port();
     let publish = format!("127.0.0.1:{taken}:80");
-    let line = [
-        "run",
-        "--rm",
-        "--network=bridge",
-        "-p",
+    unpublished(
+        &home,
         &publish,
-        "host",
-        "true",
-    ];
-    home.refused(line, 125, &format!("port 127.0.0.1:{taken}/tcp is in use"));
+        &format!("port 127.0.0.1:{taken}/tcp is in use"),
+    );
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let udp = datagrams.local_addr().unwrap().port();
     let publish = format!("127.0.0.1:{udp}:80/udp");
-    let line = [
-        "run",
-        "--rm",
-        "--network=bridge",
-        "-p",
+    unpublished(
+        &home,
         &publish,
-        "host",
-        "true",
-    ];
-    home.refused(line, 125, &format!("port 127.0.0.1:{udp}/udp is in use"));
+        &format!("port 127.0.0.1:{udp}/udp is in use"),
+    );
 
     let first = Peer::idle(&home, &["--network=bridge", "-p", "127.0.0.1::80"]);
     let port = first.host_port("80/tcp").port();
@@ -242,14 +247,5 @@ fn a_port_of_each_address_that_the_host_lacks() {
     let home = Home::shared();
     let lacking = IpAddr::from([192, 0, 2, 99]);
     let publish = format!("{lacking}:8080:80");
-    let line = [
-        "run",
-        "--rm",
-        "--network=bridge",
-        "-p",
-        &publish,
-        "host",
-        "true",
-    ];
-    home.refused(line, 125, "this host has no address 192.0.2.99");
+    unpublished(&home, &publish, "this host has no address 192.0.2.99");
 }

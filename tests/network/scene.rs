@@ -196,16 +196,7 @@ impl<'a> Peer<'a> {
 
 impl Drop for Peer<'_> {
     fn drop(&mut self) {
-        let output = self.home.shedbox(["rm", "-f", &self.name]).output();
-        if !std::thread::panicking() {
-            let output = output.expect("run shedbox rm");
-            assert!(
-                output.status.success(),
-                "rm -f {}: {}",
-                self.name,
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
+        self.home.remove_at_end(&self.name);
     }
 }
 

@@ -162,6 +162,19 @@ impl Home {
         text
     }
 
+    /// Removes a sandbox when its test is over: that must work, unless the test has failed already.
+    pub(crate) fn remove_at_end(&self, name: &str) {
+        let output = self.shedbox(["rm", "-f", name]).output();
+        if !std::thread::panicking() {
+            let output = output.expect("run shedbox rm");
+            assert!(
+                output.status.success(),
+                "rm -f {name}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+
     /// Runs `shedbox`, which must end with `status` and say `part` on standard error.
     #[track_caller]
     pub(crate) fn refused<A: AsRef<OsStr>>(

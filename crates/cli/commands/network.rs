@@ -1,7 +1,6 @@
 //! `shedbox network`: as Docker's.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -169,7 +168,7 @@ pub(crate) fn run(args: Args) -> Result<u8> {
             sandbox,
         } => client.disconnect_network(&network, &NetworkDisconnect { sandbox, force })?,
         Command::Prune { force } => {
-            if !force && !confirmed()? {
+            if !force && !report::confirm("This removes every network that no sandbox is on.")? {
                 return Ok(1);
             }
             let pruned = client.prune_networks()?;
@@ -346,16 +345,4 @@ fn as_docker(network: &NetworkInfo) -> serde_json::Value {
         "Options": network.options,
         "Labels": network.labels,
     })
-}
-
-fn confirmed() -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::invalid("nobody is there to confirm")
-            .with_hint("add `--force`")
-            .into());
-    }
-    report::say("This removes every network that no sandbox is on. Go on? [y/N]");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,10 +1,8 @@
 //! `shedbox prune`.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use anyhow::Result;
 use shedbox_client::Client;
-use shedbox_spec::{Error, size};
+use shedbox_spec::size;
 
 use crate::{render, report};
 
@@ -51,19 +49,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 fn confirmed(args: &Args) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::invalid("nobody is there to confirm")
-            .with_hint("add `--force`")
-            .into());
-    }
-    report::say(match (args.all, args.sandboxes) {
+    report::confirm(match (args.all, args.sandboxes) {
         (_, true) => {
-            "This removes every sandbox that does not run, and images that are not used then. Go on? [y/N]"
+            "This removes every sandbox that does not run, and images that are not used then."
         }
-        (true, false) => "This removes every image without a sandbox. Go on? [y/N]",
-        (false, false) => "This removes images and layers without a name. Go on? [y/N]",
-    });
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        (true, false) => "This removes every image without a sandbox.",
+        (false, false) => "This removes images and layers without a name.",
+    })
 }

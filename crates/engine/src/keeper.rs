@@ -5,25 +5,20 @@
 //! cloned go on without it.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use shedbox_linux::errno::Errno;
 use shedbox_linux::seqpacket::{self, SeqPacket};
 use shedbox_linux::spawn::{self, Program};
-use shedbox_linux::{Error as KernelError, pidfd};
 use shedbox_spec::control::{KeeperReply, KeeperRequest, PROTOCOL_VERSION};
 use shedbox_spec::generation::GenerationSpec;
 
+use crate::companion::{Companion, Trouble};
 use crate::error::{Doing, EngineError, Result, on_path};
 
-/// Number at which the keeper finds its listening socket.
-const LISTENER_FD: i32 = 3;
-/// A keeper that takes longer than this for an answer is taken for dead. It clones in about a millisecond.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const KEEPER: Companion = Companion("the keeper");
 
 /// A keeper that answers.
 #[derive(Debug)]
@@ -42,22 +37,17 @@ pub struct Greeting {
 ///
 /// A daemon that is about to enter its user namespace asks first, so that it joins the one that holds its sandboxes.
 pub fn greet(socket: &Path) -> Result<Option<Greeting>> {
-    let connection = match SeqPacket::connect(socket) {
-        Ok(connection) => connection,
-        Err(KernelError {
-            errno: Errno::ENOENT | Errno::ECONNREFUSED,
-            ..
-        }) => return Ok(None),
-        Err(error) => return Err(error).doing(|| on_path("reach the keeper at", socket)),
+    let Some(connection) = KEEPER.reach(socket)? else {
+        return Ok(None);
     };
-    match converse(&connection, &KeeperRequest::Hello, &[]) {
+    match KEEPER.converse(&connection, &KeeperRequest::Hello, &[]) {
         Ok((KeeperReply::Hello { version, pid }, Some(namespace))) => Ok(Some(Greeting {
             connection,
             namespace,
             version,
             pid,
         })),
-        Ok(_) => Err(protocol("did not say who it is")),
+        Ok(_) => Err(KEEPER.protocol("did not say who it is")),
         // It died between the connection and the answer.
         Err(Trouble::Gone(_)) => Ok(None),
         Err(Trouble::Other(error)) => Err(error),
@@ -99,13 +89,6 @@ impl<'a> Join<'a> {
     }
 }
 
-/// Why a conversation with the keeper failed.
-enum Trouble {
-    /// It is dead; another one can be asked.
-    Gone(KernelError),
-    Other(EngineError),
-}
-
 impl Keeper {
     pub(crate) fn new(socket: PathBuf, log: Option<PathBuf>) -> Self {
         Self {
@@ -125,7 +108,7 @@ impl Keeper {
     pub(crate) fn pid(&self) -> Result<i32> {
         match self.ask(&KeeperRequest::Hello, &[])? {
             (KeeperReply::Hello { pid, .. }, _) => Ok(pid),
-            _ => Err(protocol("did not say who it is")),
+            _ => Err(KEEPER.protocol("did not say who it is")),
         }
     }
 
@@ -137,7 +120,7 @@ impl Keeper {
                 sandbox: "in a cgroup".to_owned(),
                 failure,
             }),
-            _ => Err(protocol("did not make a cgroup namespace")),
+            _ => Err(KEEPER.protocol("did not make a cgroup namespace")),
         }
     }
 
@@ -165,7 +148,7 @@ impl Keeper {
         match self.ask(&request, &fds)? {
             (KeeperReply::Spawned { pid }, Some(pidfd)) => Ok((pid, pidfd)),
             (KeeperReply::Failed(failure), _) => Err(EngineError::Generation { sandbox, failure }),
-            _ => Err(protocol("did not answer a request to clone")),
+            _ => Err(KEEPER.protocol("did not answer a request to clone")),
         }
     }
 
@@ -179,7 +162,7 @@ impl Keeper {
         let mut retried = false;
         loop {
             let connection = self.connected(&mut state)?;
-            match converse(connection, request, fds) {
+            match KEEPER.converse(connection, request, fds) {
                 Ok(answer) => return Ok(answer),
                 // Should it have cloned before it died: the caller's next attempt has another control socket, and an
                 // init whose control socket closes before it is activated leaves by itself.
@@ -217,40 +200,15 @@ impl Keeper {
         state
             .connection
             .as_ref()
-            .ok_or_else(|| protocol("is not there"))
+            .ok_or_else(|| KEEPER.protocol("is not there"))
     }
 
     fn start(&self, state: &mut State) -> Result<SeqPacket> {
-        match std::fs::remove_file(&self.socket) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).doing(|| on_path("remove", &self.socket));
-            }
-            _ => {}
-        }
-        let listener =
-            seqpacket::listen(&self.socket).doing(|| on_path("listen at", &self.socket))?;
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .doing(|| "open /dev/null".to_owned())?;
-        let log = self
-            .log
-            .as_ref()
-            .and_then(|path| File::options().append(true).open(path).ok());
-        let errors = log.as_ref().map_or(null.as_fd(), AsFd::as_fd);
-        let fds = [
-            (null.as_fd(), 0),
-            (null.as_fd(), 1),
-            (errors, 2),
-            (listener.as_fd(), LISTENER_FD),
-        ];
-        let pid = start_program(&fds)?;
+        let pid = Companion::start(&self.socket, self.log.as_deref(), start_program)?;
         state.child = Some(pid);
-        drop(listener);
-        let greeting = greet(&self.socket)?.ok_or_else(|| protocol("ended at once"))?;
+        let greeting = greet(&self.socket)?.ok_or_else(|| KEEPER.protocol("ended at once"))?;
         if greeting.version != PROTOCOL_VERSION {
-            return Err(protocol("is of another release than the daemon"));
+            return Err(KEEPER.protocol("is of another release than the daemon"));
         }
         tracing::info!(pid = greeting.pid, "keeper started");
         Ok(greeting.connection)
@@ -294,49 +252,4 @@ fn start_program(fds: &[(BorrowedFd<'_>, i32)]) -> Result<i32> {
         other => other,
     }
     .doing(|| on_path("start the keeper", &path))
-}
-
-fn converse(
-    connection: &SeqPacket,
-    request: &KeeperRequest,
-    fds: &[BorrowedFd<'_>],
-) -> Result<(KeeperReply, Option<OwnedFd>), Trouble> {
-    let gone = |error: KernelError| match error.errno {
-        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Trouble::Gone(error),
-        _ => Trouble::Other(EngineError::Kernel {
-            action: "talk to the keeper".to_owned(),
-            source: error,
-        }),
-    };
-    let text =
-        serde_json::to_vec(request).map_err(|error| Trouble::Other(protocol_json(&error)))?;
-    connection.send(&text, fds).map_err(gone)?;
-    if !pidfd::readable(connection, Some(ANSWER_TIMEOUT)).map_err(gone)? {
-        return Err(Trouble::Gone(KernelError::new(
-            "recvmsg",
-            "the keeper does not answer",
-            Errno::ECONNRESET,
-        )));
-    }
-    let Some(mut frame) = connection.recv().map_err(gone)? else {
-        return Err(Trouble::Gone(KernelError::new(
-            "recvmsg",
-            "the keeper has gone",
-            Errno::ECONNRESET,
-        )));
-    };
-    let reply = serde_json::from_slice(&frame.bytes)
-        .map_err(|error| Trouble::Other(protocol_json(&error)))?;
-    Ok((reply, frame.fds.pop()))
-}
-
-fn protocol(complaint: &str) -> EngineError {
-    EngineError::Protocol {
-        party: "the keeper".to_owned(),
-        complaint: complaint.to_owned(),
-    }
-}
-
-fn protocol_json(error: &serde_json::Error) -> EngineError {
-    protocol(&format!("speaks another language: {error}"))
 }

@@ -12,6 +12,7 @@ mod background;
 mod blanks;
 mod capabilities;
 pub mod cgroup;
+mod companion;
 mod create;
 mod disk_limit;
 mod disown;

@@ -11,7 +11,7 @@ mod records;
 mod subnets;
 pub(crate) mod wire;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +25,7 @@ use shedbox_spec::{Error, Kind};
 use self::addresses::Leases;
 use self::client::Client;
 use self::records::{Book, NetworkRecord};
+use self::wire::Wire;
 use crate::error::Result;
 
 /// Everything about networks that is not one sandbox's.
@@ -35,6 +36,8 @@ pub(crate) struct Networks {
     /// A leaf in the order of locks (see [`crate::sandbox`]), as the client's is.
     state: Mutex<State>,
     client: Client,
+    /// Before every other lock: see [`Engine::rewire`](crate::Engine::rewire).
+    rewiring: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl Networks {
                 leases: Leases::default(),
             }),
             client: Client::new(paths.gateway_socket(), paths.audit(), log),
+            rewiring: Mutex::default(),
             dir,
             pools,
         })
@@ -74,6 +78,26 @@ impl Networks {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rewiring(&self) -> MutexGuard<'_, ()> {
+        self.rewiring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts another book in the place of the one in memory and on disk.
+    fn keep(&self, state: &mut State, book: Book) -> Result<()> {
+        book.write(&self.dir)?;
+        state.book = book;
+        Ok(())
+    }
+
+    /// The gateway's addresses on the networks of a sandbox, which are all there.
+    fn gateways(&self, wire: &Wire) -> Result<Vec<Ipv4Addr>> {
+        let state = self.state();
+        wire.endpoints
+            .iter()
+            .map(|(id, _)| Ok(state.book.require(id)?.gateway))
+            .collect()
     }
 
     /// What a gateway has to know.
@@ -103,11 +127,11 @@ impl Networks {
                 )
                 .into());
         }
-        prepare(&mut state.book, &random)?;
-        let subnet = subnets::choose(&self.pools, subnets::BRIDGE_PREFIX, &taken(&state.book))
-            .or_else(|_| {
-                subnets::choose(&self.pools, subnets::NETWORK_PREFIX, &taken(&state.book))
-            })?;
+        let mut book = state.book.clone();
+        prepare(&mut book, &random)?;
+        let taken = taken(&book);
+        let subnet = subnets::choose(&self.pools, subnets::BRIDGE_PREFIX, &taken)
+            .or_else(|_| subnets::choose(&self.pools, subnets::NETWORK_PREFIX, &taken))?;
         let record = NetworkRecord {
             id: new_id(&random)?,
             name: BRIDGE.to_owned(),
@@ -121,19 +145,13 @@ impl Networks {
             labels: std::collections::BTreeMap::new(),
             options: std::collections::BTreeMap::new(),
         };
-        let mut book = state.book.clone();
         book.networks.push(record.clone());
-        book.write(&self.dir)?;
-        state.book = book;
+        self.keep(&mut state, book)?;
         Ok((record, true))
     }
 
     fn find(&self, name: &str) -> Result<NetworkRecord> {
-        self.state().book.find(name).cloned().ok_or_else(|| {
-            Error::not_found(format!("no network `{name}`"))
-                .with_hint("`shedbox network ls` lists them")
-                .into()
-        })
+        Ok(self.state().book.require(name)?.clone())
     }
 }
 
@@ -167,7 +185,7 @@ fn taken_v6(book: &Book) -> Vec<Subnet> {
         .collect()
 }
 
-fn first_of(subnet: Subnet) -> Result<std::net::Ipv4Addr> {
+fn first_of(subnet: Subnet) -> Result<Ipv4Addr> {
     match subnet.nth(1) {
         Some(IpAddr::V4(address)) => Ok(address),
         _ => Err(Error::invalid(format!("subnet {subnet} has no address for a gateway")).into()),

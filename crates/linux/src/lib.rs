@@ -29,6 +29,7 @@ pub mod rtnetlink;
 pub mod seccomp;
 pub mod sender;
 pub mod seqpacket;
+pub mod served;
 pub mod signals;
 pub mod spawn;
 pub mod splice;

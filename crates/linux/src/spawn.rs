@@ -26,6 +26,23 @@ pub enum Program<'a> {
     Open(BorrowedFd<'a>),
 }
 
+/// Looks for a program in the directories of `PATH`: a file that somebody may execute.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    find_program_in(name, &std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// The same in the directories of another such list.
+pub fn find_program_in(name: &str, path: &OsStr) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    std::env::split_paths(path)
+        .map(|dir| dir.join(name))
+        .find(|candidate| {
+            candidate
+                .metadata()
+                .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+        })
+}
+
 /// Starts a program in a session of its own and returns its pid.
 ///
 /// `fds` pairs an open descriptor with the number the program finds it at; every other descriptor of this process must

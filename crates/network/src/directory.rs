@@ -82,11 +82,6 @@ impl Directory {
         self.read().members.get(sandbox).cloned()
     }
 
-    /// All members.
-    pub fn members(&self) -> Vec<Arc<Member>> {
-        self.read().members.values().cloned().collect()
-    }
-
     /// A network by its group.
     pub fn network(&self, group: u32) -> Option<NetworkSetup> {
         self.read().networks.get(&group).cloned()
@@ -200,7 +195,7 @@ impl Directory {
         member
             .endpoints()
             .iter()
-            .filter(|endpoint| addresses(endpoint).any(|own| own == address))
+            .filter(|endpoint| endpoint.addresses().any(|own| own == address))
             .filter(|endpoint| groups.iter().any(|own| own.group == endpoint.group))
             .any(|endpoint| {
                 inner
@@ -232,7 +227,7 @@ impl Directory {
 
 impl Inner {
     fn remember(&mut self, member: &Arc<Member>, endpoint: &Endpoint) {
-        for address in addresses(endpoint) {
+        for address in endpoint.addresses() {
             self.addresses.insert(address, Arc::clone(member));
             for name in names(member, endpoint) {
                 let owners = self.names.entry((endpoint.group, name)).or_default();
@@ -242,7 +237,7 @@ impl Inner {
     }
 
     fn forget(&mut self, member: &Member, endpoint: &Endpoint) {
-        for address in addresses(endpoint) {
+        for address in endpoint.addresses() {
             if self
                 .addresses
                 .get(&address)
@@ -261,10 +256,6 @@ impl Inner {
             }
         }
     }
-}
-
-fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
-    std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6))
 }
 
 /// What it is called there: its name, the short form of its id, its aliases; each once.

@@ -19,9 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use shedbox_linux::netlink::{Netlink, Protocol as Part};
-use shedbox_linux::nft::{ChainType, Hook, Key, KeyType, Step, Transaction, Verdict};
+use shedbox_linux::nft::{Key, Transaction};
 use shedbox_linux::{Error, Result};
-use shedbox_spec::gateway::HOST_ADDRESS;
 use shedbox_spec::network::egress::{Egress, Target, Verdict as Policy};
 use shedbox_spec::network::port::Protocol;
 
@@ -29,6 +28,7 @@ use crate::directory::Member;
 use crate::policy;
 use crate::wall::Wall;
 
+mod base;
 mod chains;
 
 const TABLE: &str = "shedbox";
@@ -50,11 +50,9 @@ pub const LOG_GROUP: u16 = 1;
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// How long an address is good at least, whatever the time to live says: programs look up once and connect later.
-const GRACE: Duration = Duration::from_secs(120);
+const GRACE: Duration = Duration::from_mins(2);
 /// Most names that are remembered for one address.
 const NAMES_MAX: usize = 64;
 /// Most addresses that are remembered for one sandbox.
@@ -93,7 +91,7 @@ impl Firewall {
     /// Makes the table in this thread's network namespace.
     pub fn new() -> Result<Self> {
         let netlink = Netlink::open(Part::Netfilter)?;
-        base().commit(&netlink)?;
+        base::table().commit(&netlink)?;
         Ok(Self {
             state: Mutex::new(State {
                 netlink,
@@ -103,26 +101,23 @@ impl Firewall {
         })
     }
 
-    /// A network is there.
+    /// A network is there: may its members reach each other, and is there a way out of it.
     pub fn add_network(&self, group: u32, peers: bool, internal: bool) -> Result<()> {
-        let mut change = Transaction::on(TABLE);
-        if peers {
-            change.add_keys("peers", &[Key::Groups(group, group)]);
-        }
-        if !internal {
-            change.add_keys("outward", &[Key::Group(group)]);
-        }
-        change.commit(&self.state().netlink)
+        self.set_network(group, peers, internal, true)
     }
 
-    /// A network has gone.
+    /// A network has gone, which was as it is said here.
     pub fn remove_network(&self, group: u32, peers: bool, internal: bool) -> Result<()> {
+        self.set_network(group, peers, internal, false)
+    }
+
+    fn set_network(&self, group: u32, peers: bool, internal: bool, there: bool) -> Result<()> {
         let mut change = Transaction::on(TABLE);
         if peers {
-            change.remove_keys("peers", &[Key::Groups(group, group)]);
+            change.set_keys("peers", &[Key::Groups(group, group)], there);
         }
         if !internal {
-            change.remove_keys("outward", &[Key::Group(group)]);
+            change.set_keys("outward", &[Key::Group(group)], there);
         }
         change.commit(&self.state().netlink)
     }
@@ -130,12 +125,7 @@ impl Firewall {
     /// An interface may reach the host, or may no longer.
     pub fn set_host_access(&self, interface: &str, may: bool) -> Result<()> {
         let mut change = Transaction::on(TABLE);
-        let key = [Key::Interface(interface.to_owned())];
-        if may {
-            change.add_keys("host_access", &key);
-        } else {
-            change.remove_keys("host_access", &key);
-        }
+        change.set_keys("host_access", &[Key::Interface(interface.to_owned())], may);
         change.commit(&self.state().netlink)
     }
 
@@ -272,12 +262,11 @@ impl Wall for Firewall {
             names.push((name.to_owned(), until));
             for (set, key) in keys(policy.version, &policy.egress, name, *address) {
                 let place = (set, key);
-                match policy.keys.get_mut(&place) {
-                    Some(known) => *known = (*known).max(until),
-                    None => {
-                        change.add_keys(&place.0, std::slice::from_ref(&place.1));
-                        fresh.push((place, until));
-                    }
+                if let Some(known) = policy.keys.get_mut(&place) {
+                    *known = (*known).max(until);
+                } else {
+                    change.add_keys(&place.0, std::slice::from_ref(&place.1));
+                    fresh.push((place, until));
                 }
             }
         }
@@ -363,164 +352,6 @@ fn keys(version: u32, egress: &Egress, name: &str, address: IpAddr) -> Vec<(Stri
 
 fn io(error: Error) -> std::io::Error {
     std::io::Error::other(error)
-}
-
-/// The table as it is without any sandbox.
-fn base() -> Transaction {
-    use Step::{
-        DestinationChanged, Established, InputInterface, Masquerade, OutputInterface, Ports,
-        Protocol, SourceFalse,
-    };
-    let accept = || Step::Verdict(Verdict::Accept);
-    let drop = || Step::Verdict(Verdict::Drop);
-    let uplink_in = || InputInterface(UPLINK.to_owned());
-    let uplink_out = || OutputInterface(UPLINK.to_owned());
-    let mut table = Transaction::on(TABLE);
-    table
-        .add_table()
-        .add_set("peers", KeyType::Groups, false)
-        .add_set("outward", KeyType::Group, false)
-        .add_set("host_access", KeyType::Interface, false)
-        .add_set("policies", KeyType::Interface, true)
-        .add_set("answers", KeyType::Interface, true)
-        .add_set("redirects", KeyType::Interface, true)
-        .add_chain("refuse")
-        .add_chain("open")
-        .add_base_chain(
-            "source",
-            ChainType::Filter,
-            Hook::Prerouting,
-            -300,
-            &Verdict::Accept,
-        )
-        .add_base_chain(
-            "redirect",
-            ChainType::Nat,
-            Hook::Prerouting,
-            -100,
-            &Verdict::Accept,
-        )
-        .add_base_chain("input", ChainType::Filter, Hook::Input, 0, &Verdict::Drop)
-        .add_base_chain(
-            "forward",
-            ChainType::Filter,
-            Hook::Forward,
-            0,
-            &Verdict::Drop,
-        )
-        .add_base_chain(
-            "nowhere",
-            ChainType::Filter,
-            Hook::Forward,
-            10,
-            &Verdict::Accept,
-        )
-        .add_base_chain(
-            "leave",
-            ChainType::Nat,
-            Hook::Postrouting,
-            100,
-            &Verdict::Accept,
-        );
-
-    table
-        .add_rule("source", &[InputInterface("lo".to_owned()), accept()])
-        .add_rule("source", &[uplink_in(), accept()])
-        // Neighbour discovery of IPv6 comes from link-local addresses, which every interface has.
-        .add_rule("source", &[Protocol(ICMPV6), accept()])
-        .add_rule("source", &[SourceFalse, drop()]);
-
-    let host = [
-        Step::Destination(IpAddr::V4(HOST_ADDRESS), 32),
-        Protocol(TCP),
-    ];
-    let mut to_host = vec![Step::InputInterfaceIn("host_access".to_owned())];
-    to_host.extend(host);
-    to_host.push(Step::To(PROXY_ADDRESS, HOST_PROXY_PORT));
-    table
-        .add_rule(
-            "redirect",
-            &[Step::InputInterfaceDecides("redirects".to_owned())],
-        )
-        .add_rule("redirect", &to_host);
-
-    table
-        .add_rule("input", &[InputInterface("lo".to_owned()), accept()])
-        .add_rule("input", &[Established, accept()])
-        .add_rule("input", &[uplink_in(), Protocol(ICMPV6), accept()])
-        .add_rule("input", &[uplink_in(), drop()])
-        .add_rule("input", &[DestinationChanged, accept()])
-        .add_rule("input", &[Protocol(UDP), Ports(53, 53), accept()])
-        .add_rule("input", &[Protocol(TCP), Ports(53, 53), accept()])
-        .add_rule("input", &[Protocol(ICMP), accept()])
-        .add_rule("input", &[Protocol(ICMPV6), accept()])
-        .add_rule(
-            "input",
-            &[Step::Verdict(Verdict::Jump("refuse".to_owned()))],
-        );
-
-    table
-        .add_rule("forward", &[Step::GroupsIn("peers".to_owned()), accept()])
-        .add_rule(
-            "forward",
-            &[
-                uplink_in(),
-                Step::OutputInterfaceDecides("answers".to_owned()),
-            ],
-        )
-        .add_rule("forward", &[uplink_in(), Established, accept()])
-        .add_rule("forward", &[uplink_in(), drop()])
-        // To another sandbox that is no neighbour.
-        .add_rule(
-            "forward",
-            &[
-                Step::OutputInterfacePrefix(SANDBOX_PREFIX.to_owned()),
-                Step::Verdict(Verdict::Goto("refuse".to_owned())),
-            ],
-        )
-        .add_rule(
-            "forward",
-            &[
-                Step::InputGroupIn("outward".to_owned()),
-                Step::InputInterfaceDecides("policies".to_owned()),
-            ],
-        )
-        .add_rule(
-            "forward",
-            &[
-                Step::InputGroupIn("outward".to_owned()),
-                Step::Verdict(Verdict::Goto("open".to_owned())),
-            ],
-        )
-        .add_rule(
-            "forward",
-            &[Step::Verdict(Verdict::Jump("refuse".to_owned()))],
-        );
-
-    for (address, prefix) in policy::never() {
-        table.add_rule(
-            "open",
-            &[
-                Step::Destination(*address, *prefix),
-                Step::Verdict(Verdict::Goto("refuse".to_owned())),
-            ],
-        );
-    }
-    table.add_rule("open", &[accept()]);
-
-    chains::refuse(&mut table, "refuse", None);
-    // What was let pass above has nowhere to go without an uplink.
-    for v6 in [false, true] {
-        table.add_rule(
-            "nowhere",
-            &[
-                OutputInterface(NOWHERE.to_owned()),
-                Step::RejectNoRoute { v6 },
-            ],
-        );
-    }
-    table.add_rule("leave", &[uplink_out(), Masquerade]);
-    table
 }
 
 #[cfg(test)]

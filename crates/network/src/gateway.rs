@@ -4,14 +4,14 @@
 //! 3. runtime with DNS and the proxies    4. pasta, in the background    5. requests, until nobody needs it
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shedbox_linux::poll::{Interest, poll};
-use shedbox_linux::seqpacket::{self, SeqPacket};
+use shedbox_linux::seqpacket::SeqPacket;
+use shedbox_linux::served::Served;
 use shedbox_linux::{net, process};
 use shedbox_spec::gateway::{GATEWAY_VERSION, Reply, Request};
 use shedbox_spec::{Error, Kind};
@@ -116,7 +116,7 @@ fn start(options: Options) -> Result<(), Error> {
         attached: std::collections::HashMap::new(),
         next: 0,
     };
-    answer_requests(&options.listener, members)?;
+    answer_requests(options.listener, members)?;
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
 }
@@ -226,39 +226,17 @@ fn packet_event(seen: &packets::Seen, host: Option<String>) -> Event {
     }
 }
 
-fn answer_requests(listener: &OwnedFd, mut members: Members) -> Result<(), Error> {
-    let mut connections: Vec<SeqPacket> = Vec::new();
+fn answer_requests(listener: OwnedFd, mut members: Members) -> Result<(), Error> {
+    let mut clients = Served::new(listener);
     loop {
-        let interests: Vec<Interest<'_>> = std::iter::once(listener.as_fd())
-            .chain(connections.iter().map(AsFd::as_fd))
-            .map(|fd| Interest {
-                fd,
-                read: true,
-                write: false,
+        let alone = clients
+            .wait(LOOK_AROUND, |connection| {
+                serve_one(connection, &mut members)
             })
-            .collect();
-        let seen = poll(&interests, Some(LOOK_AROUND)).map_err(|error| kernel("wait", &error))?;
-        let ready: Vec<usize> = (0..seen.len()).filter(|index| seen[*index].any()).collect();
-        if ready.is_empty() && connections.is_empty() && members.all_gone() {
+            .map_err(|error| kernel("wait", &error))?;
+        if alone && members.all_gone() {
             return Ok(());
         }
-        for index in ready.into_iter().rev() {
-            if index == 0 {
-                accept(listener, &mut connections);
-            } else if !serve_one(&connections[index - 1], &mut members) {
-                connections.swap_remove(index - 1);
-            }
-        }
-    }
-}
-
-fn accept(listener: &OwnedFd, connections: &mut Vec<SeqPacket>) {
-    if let Ok(Some(connection)) = seqpacket::accept(listener.as_fd())
-        && connection
-            .peer()
-            .is_ok_and(|(uid, _, _)| uid == process::own_uid())
-    {
-        connections.push(connection);
     }
 }
 

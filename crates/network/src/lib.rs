@@ -24,5 +24,7 @@ pub mod ports;
 pub mod proxy;
 mod quota;
 pub mod relay;
+#[cfg(test)]
+mod testing;
 mod uplink;
 pub mod wall;

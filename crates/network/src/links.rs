@@ -14,7 +14,6 @@ use shedbox_linux::netlink::{Batch, Netlink, Protocol};
 use shedbox_linux::rtnetlink::{self as rt, End, LOOPBACK, Route};
 use shedbox_linux::{Result, net};
 use shedbox_spec::gateway::{Endpoint, NetworkSetup};
-use shedbox_spec::network::subnet::Subnet;
 
 use crate::firewall::{NOWHERE, PROXY_ADDRESS, SANDBOX_PREFIX};
 
@@ -64,13 +63,13 @@ impl Links {
     /// The gateway's addresses of a network.
     pub(crate) fn add_network(&mut self, network: &NetworkSetup) -> Result<()> {
         let mut batch = Batch::new();
-        for address in gateway_addresses(network) {
+        for address in network.gateways() {
             if self.addresses.insert(address) {
                 rt::add_address(&mut batch, LOOPBACK, address, width(address));
             }
         }
         // Addresses that nobody has are not looked for in the world.
-        for subnet in subnets(network) {
+        for subnet in network.subnets() {
             rt::add_unreachable(&mut batch, subnet.address(), subnet.prefix());
         }
         self.netlink.carry_out(&batch)
@@ -78,12 +77,12 @@ impl Links {
 
     pub(crate) fn remove_network(&mut self, network: &NetworkSetup) -> Result<()> {
         let mut batch = Batch::new();
-        for address in gateway_addresses(network) {
+        for address in network.gateways() {
             if self.addresses.remove(&address) {
                 rt::remove_address(&mut batch, LOOPBACK, address, width(address));
             }
         }
-        for subnet in subnets(network) {
+        for subnet in network.subnets() {
             rt::remove_unreachable(&mut batch, subnet.address(), subnet.prefix());
         }
         self.netlink.carry_out(&batch)
@@ -116,7 +115,7 @@ impl Links {
         };
         let mut batch = Batch::new();
         rt::add_veth(&mut batch, here, peer, namespace);
-        for address in own_addresses(endpoint) {
+        for address in endpoint.addresses() {
             rt::add_neighbour(&mut batch, index, address, endpoint.mac);
             rt::add_route(
                 &mut batch,
@@ -176,22 +175,20 @@ fn add_nowhere(netlink: &Netlink, has_v6: bool) -> Result<()> {
     let mut batch = Batch::new();
     rt::add_address(&mut batch, LOOPBACK, PROXY_ADDRESS.into(), 32);
     rt::add_loose_end(&mut batch, end(NOWHERE, index), end("end", FIRST_INDEX - 1));
+    rt::set_up(&mut batch, FIRST_INDEX - 1);
     let everywhere = [
         IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     ];
     for to in everywhere.into_iter().take(1 + usize::from(has_v6)) {
-        rt::set_up(&mut batch, FIRST_INDEX - 1);
-        rt::add_route(
-            &mut batch,
-            Route {
-                to,
-                prefix: 0,
-                index,
-                via: None,
-                last: true,
-            },
-        );
+        let route = Route {
+            to,
+            prefix: 0,
+            index,
+            via: None,
+            last: true,
+        };
+        rt::add_route(&mut batch, route);
     }
     netlink.carry_out(&batch)
 }
@@ -265,19 +262,6 @@ fn inside_index(interface: &str) -> u32 {
         .trim_start_matches(|c: char| !c.is_ascii_digit())
         .parse::<u32>()
         .map_or(2, |number| number.min(10_000) + 2)
-}
-
-fn subnets(network: &NetworkSetup) -> impl Iterator<Item = Subnet> {
-    std::iter::once(network.v4.0).chain(network.v6.map(|(subnet, _)| subnet))
-}
-
-fn gateway_addresses(network: &NetworkSetup) -> impl Iterator<Item = IpAddr> {
-    let v6 = network.v6.map(|(_, gateway)| IpAddr::V6(gateway));
-    std::iter::once(IpAddr::V4(network.v4.1)).chain(v6)
-}
-
-fn own_addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
-    std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6))
 }
 
 fn width(address: IpAddr) -> u8 {

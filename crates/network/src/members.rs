@@ -114,8 +114,9 @@ impl Members {
                 }
             }
         }
-        let policy = self.let_through(&connected, attach.egress.as_ref());
-        if let Err(error) = policy {
+        let interfaces = connected.interfaces();
+        let rules = self.set_rules(&member, &interfaces, attach.egress.as_ref(), &interfaces);
+        if let Err(error) = rules {
             self.unlink(&connected);
             return Err(error);
         }
@@ -214,12 +215,8 @@ impl Members {
         };
         connected.links.push((network.group, link));
         let interfaces = connected.interfaces();
-        self.set_rules(
-            &member,
-            &interfaces,
-            member.egress().as_deref(),
-            interfaces.last(),
-        )?;
+        let fresh = &interfaces[interfaces.len() - 1..];
+        self.set_rules(&member, &interfaces, member.egress().as_deref(), fresh)?;
         self.directory.connect(&member, endpoint);
         Ok(())
     }
@@ -245,7 +242,7 @@ impl Members {
                 .map_err(|error| kernel("close the way to the host", &error))?;
         }
         let egress = member.egress();
-        self.set_rules(&member, &interfaces, egress.as_deref(), None)
+        self.set_rules(&member, &interfaces, egress.as_deref(), &[])
     }
 
     pub(crate) fn set_egress(
@@ -259,7 +256,7 @@ impl Members {
             .ok_or_else(|| not_attached(sandbox))?;
         let member = Arc::clone(&connected.member);
         let interfaces = connected.interfaces();
-        self.set_rules(&member, &interfaces, egress.as_ref(), None)?;
+        self.set_rules(&member, &interfaces, egress.as_ref(), &[])?;
         member.set_egress(egress);
         self.proxy.recheck(&member);
         let policy = member.egress();
@@ -315,32 +312,18 @@ impl Members {
         .map_err(|error| kernel("reach a sandbox's network namespace", &error))
     }
 
-    fn let_through(&self, connected: &Connected, egress: Option<&Egress>) -> Result<(), Error> {
-        let interfaces = connected.interfaces();
-        self.firewall
-            .set_policy(&connected.member.sandbox, &interfaces, egress)
-            .map_err(|error| kernel("put an egress policy in force", &error))?;
-        if connected.member.host_access {
-            for interface in &interfaces {
-                self.firewall
-                    .set_host_access(interface, true)
-                    .map_err(|error| kernel("open the way to the host", &error))?;
-            }
-        }
-        Ok(())
-    }
-
+    /// Holds the interfaces of a sandbox to a policy; those that are `fresh` may reach the host, if the sandbox may.
     fn set_rules(
         &self,
         member: &Member,
         interfaces: &[String],
         egress: Option<&Egress>,
-        fresh: Option<&String>,
+        fresh: &[String],
     ) -> Result<(), Error> {
         self.firewall
             .set_policy(&member.sandbox, interfaces, egress)
             .map_err(|error| kernel("put an egress policy in force", &error))?;
-        if let Some(interface) = fresh.filter(|_| member.host_access) {
+        for interface in fresh.iter().filter(|_| member.host_access) {
             self.firewall
                 .set_host_access(interface, true)
                 .map_err(|error| kernel("open the way to the host", &error))?;

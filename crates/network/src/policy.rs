@@ -51,7 +51,7 @@ pub fn name_allowed(egress: &Egress, name: &str) -> bool {
 
 /// A connection to a port of a name may be made.
 pub fn name_port_allowed(egress: &Egress, name: &str, port: u16, protocol: Protocol) -> bool {
-    let says = |rule: &&shedbox_spec::network::egress::EgressRule| {
+    let says = |rule: &&EgressRule| {
         rule.matches_name(name) && rule.matches_port(port) && rule.matches_protocol(protocol)
     };
     if egress.deny.iter().any(|rule| says(&rule)) {
@@ -137,20 +137,7 @@ pub fn stream_allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn policy(default: Verdict, allow: &[&str], deny: &[&str]) -> Egress {
-        let rules = |texts: &[&str]| {
-            texts
-                .iter()
-                .map(|text| EgressRule::parse(text).unwrap())
-                .collect()
-        };
-        Egress {
-            default,
-            allow: rules(allow),
-            deny: rules(deny),
-        }
-    }
+    use crate::testing::policy;
 
     #[test]
     fn names() {

@@ -3,43 +3,22 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener as Listener, TcpStream as Stream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
 
 use shedbox_linux::net;
 use shedbox_linux::netlink::{Batch, Netlink, Protocol as Part};
 use shedbox_linux::rtnetlink::{self as rt, End, Route};
 use shedbox_spec::gateway::{Attach, Endpoint, NetworkSetup};
-use shedbox_spec::network::egress::{Egress, EgressRule, Verdict};
+use shedbox_spec::network::egress::{Egress, Verdict};
 
 use super::*;
 use crate::firewall::{Firewall, NAME_PROXY_PORT, UPLINK};
 use crate::host::HostNet;
 use crate::links::Links;
+use crate::testing::{inside, policy};
 
-const INSIDE: &str = "SHEDBOX_TEST_INSIDE";
 /// Server of the world, and the same by an address that no name leads to.
 const WORLD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
-
-/// Runs `body` as root of new namespaces, in this program started once more.
-fn inside(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--net"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("proxy::tests::{test}"), "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{errors}"
-    );
-}
 
 /// A network namespace, and the thread that is in it.
 struct Space {
@@ -292,20 +271,6 @@ impl Scene {
     }
 }
 
-fn policy(default: Verdict, allow: &[&str], deny: &[&str]) -> Egress {
-    let rules = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|text| EgressRule::parse(text).unwrap())
-            .collect()
-    };
-    Egress {
-        default,
-        allow: rules(allow),
-        deny: rules(deny),
-    }
-}
-
 /// Reset, refused by a rule, or not to be reached: but not answered.
 #[track_caller]
 fn refused(outcome: Result<Stream, String>) {
@@ -314,33 +279,39 @@ fn refused(outcome: Result<Stream, String>) {
 
 #[test]
 fn an_allowed_name_at_an_address_that_it_led_to() {
-    inside("an_allowed_name_at_an_address_that_it_led_to", || {
-        let scene = scene(policy(Verdict::Deny, &["good.example"], &[]), false);
-        scene.learn("good.example", WORLD);
-        scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
-        refused(scene.client.ask(WORLD, 80, &http("evil.example")));
-        refused(scene.client.ask(ELSEWHERE, 80, &http("good.example")));
-    });
+    inside(
+        "proxy::tests::an_allowed_name_at_an_address_that_it_led_to",
+        || {
+            let scene = scene(policy(Verdict::Deny, &["good.example"], &[]), false);
+            scene.learn("good.example", WORLD);
+            scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
+            refused(scene.client.ask(WORLD, 80, &http("evil.example")));
+            refused(scene.client.ask(ELSEWHERE, 80, &http("good.example")));
+        },
+    );
 }
 
 #[test]
 fn other_networks_are_not_reached_through_the_proxy() {
-    inside("other_networks_are_not_reached_through_the_proxy", || {
-        let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
-        scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
-        refused(scene.client.ask(WORLD, 80, &http("evil.example")));
-        scene
-            .client
-            .ask(NEIGHBOUR, 80, &http("evil.example"))
-            .unwrap();
-        refused(scene.client.ask(STRANGER, 80, &http("good.example")));
-    });
+    inside(
+        "proxy::tests::other_networks_are_not_reached_through_the_proxy",
+        || {
+            let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
+            scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
+            refused(scene.client.ask(WORLD, 80, &http("evil.example")));
+            scene
+                .client
+                .ask(NEIGHBOUR, 80, &http("evil.example"))
+                .unwrap();
+            refused(scene.client.ask(STRANGER, 80, &http("good.example")));
+        },
+    );
 }
 
 #[test]
 fn internal_networks_have_no_way_out_through_the_proxy() {
     inside(
-        "internal_networks_have_no_way_out_through_the_proxy",
+        "proxy::tests::internal_networks_have_no_way_out_through_the_proxy",
         || {
             let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), true);
             scene.client.ask(NEIGHBOUR, 80, &http("neighbour")).unwrap();
@@ -351,29 +322,32 @@ fn internal_networks_have_no_way_out_through_the_proxy() {
 
 #[test]
 fn a_switch_ends_what_it_refuses_by_address() {
-    inside("a_switch_ends_what_it_refuses_by_address", || {
-        let scene = scene(policy(Verdict::Deny, &["good.example"], &[]), false);
-        scene.learn("good.example", WORLD);
-        let mut stream = scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
-        scene.switch(Some(policy(
-            Verdict::Deny,
-            &["good.example", "other.example"],
-            &[],
-        )));
-        say(&mut stream, b"still there").unwrap();
-        scene.switch(Some(policy(
-            Verdict::Deny,
-            &["good.example"],
-            &["198.51.100.0/24"],
-        )));
-        assert!(say(&mut stream, b"gone").is_err());
-    });
+    inside(
+        "proxy::tests::a_switch_ends_what_it_refuses_by_address",
+        || {
+            let scene = scene(policy(Verdict::Deny, &["good.example"], &[]), false);
+            scene.learn("good.example", WORLD);
+            let mut stream = scene.client.ask(WORLD, 80, &http("good.example")).unwrap();
+            scene.switch(Some(policy(
+                Verdict::Deny,
+                &["good.example", "other.example"],
+                &[],
+            )));
+            say(&mut stream, b"still there").unwrap();
+            scene.switch(Some(policy(
+                Verdict::Deny,
+                &["good.example"],
+                &["198.51.100.0/24"],
+            )));
+            assert!(say(&mut stream, b"gone").is_err());
+        },
+    );
 }
 
 #[test]
 fn a_switch_keeps_what_it_allows_though_the_answer_is_old() {
     inside(
-        "a_switch_keeps_what_it_allows_though_the_answer_is_old",
+        "proxy::tests::a_switch_keeps_what_it_allows_though_the_answer_is_old",
         || {
             let good = || Some(policy(Verdict::Deny, &["good.example"], &[]));
             let scene = scene(good().unwrap(), false);
@@ -395,37 +369,43 @@ fn a_switch_keeps_what_it_allows_though_the_answer_is_old() {
 
 #[test]
 fn a_list_of_refused_names_is_not_got_around() {
-    inside("a_list_of_refused_names_is_not_got_around", || {
-        let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
-        for words in [
-            "GET / HTTP/1.1\r\nHost: evil.example\r\nHost: good.example\r\n\r\n",
-            "GET HTTP://evil.example/ HTTP/1.1\r\nHost: good.example\r\n\r\n",
-            "\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-        ] {
-            refused(scene.client.ask(WORLD, 80, words.as_bytes()));
-        }
-        // The name is behind more than is looked at.
-        let padding = "a".repeat(2 * LOOK_MAX);
-        let long = format!("GET / HTTP/1.1\r\nA: {padding}\r\nHost: evil.example\r\n\r\n");
-        refused(scene.client.ask(WORLD, 80, long.as_bytes()));
-        // Another protocol names nobody, and nobody is what the list does not speak of.
-        scene.client.ask(WORLD, 443, b"SSH-2.0-x y\r\n").unwrap();
-    });
+    inside(
+        "proxy::tests::a_list_of_refused_names_is_not_got_around",
+        || {
+            let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
+            for words in [
+                "GET / HTTP/1.1\r\nHost: evil.example\r\nHost: good.example\r\n\r\n",
+                "GET HTTP://evil.example/ HTTP/1.1\r\nHost: good.example\r\n\r\n",
+                "\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+            ] {
+                refused(scene.client.ask(WORLD, 80, words.as_bytes()));
+            }
+            // The name is behind more than is looked at.
+            let padding = "a".repeat(2 * LOOK_MAX);
+            let long = format!("GET / HTTP/1.1\r\nA: {padding}\r\nHost: evil.example\r\n\r\n");
+            refused(scene.client.ask(WORLD, 80, long.as_bytes()));
+            // Another protocol names nobody, and nobody is what the list does not speak of.
+            scene.client.ask(WORLD, 443, b"SSH-2.0-x y\r\n").unwrap();
+        },
+    );
 }
 
 #[test]
 fn connections_that_say_nothing_are_counted() {
-    inside("connections_that_say_nothing_are_counted", || {
-        let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
-        let _silent: Vec<_> = (0..CONNECTIONS_MAX)
-            .map(|_| scene.client.connect(WORLD, 80).unwrap())
-            .collect();
-        // They are accepted by tasks of their own.
-        let deadline = std::time::Instant::now() + NAME_WITHIN / 2;
-        while scene.proxy.places.taken("client") < CONNECTIONS_MAX {
-            assert!(std::time::Instant::now() < deadline, "they are not counted");
-            std::thread::yield_now();
-        }
-        refused(scene.client.ask(WORLD, 80, &http("good.example")));
-    });
+    inside(
+        "proxy::tests::connections_that_say_nothing_are_counted",
+        || {
+            let scene = scene(policy(Verdict::Allow, &[], &["evil.example"]), false);
+            let _silent: Vec<_> = (0..CONNECTIONS_MAX)
+                .map(|_| scene.client.connect(WORLD, 80).unwrap())
+                .collect();
+            // They are accepted by tasks of their own.
+            let deadline = std::time::Instant::now() + NAME_WITHIN / 2;
+            while scene.proxy.places.taken("client") < CONNECTIONS_MAX {
+                assert!(std::time::Instant::now() < deadline, "they are not counted");
+                std::thread::yield_now();
+            }
+            refused(scene.client.ask(WORLD, 80, &http("good.example")));
+        },
+    );
 }

@@ -94,6 +94,10 @@ impl Uplink {
                     }
                 }
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a pause between attempts, on a thread of its own"
+            )]
             std::thread::sleep(PAUSE);
         }
     }
@@ -101,7 +105,7 @@ impl Uplink {
 
 /// Starts pasta and waits until its device is there.
 fn start(host: &HostNet, namespace: &OwnedFd) -> Result<i32, Error> {
-    let pasta = in_path("pasta").ok_or_else(|| {
+    let pasta = find("pasta").ok_or_else(|| {
         Error::new(
             Kind::Unsupported,
             "there is no way out: pasta is not installed",
@@ -183,7 +187,7 @@ fn spawn_pasta(pasta: &Path, namespace: &OwnedFd, errors: &OwnedFd) -> shedbox_l
         "--stderr",
     ];
     // util-linux has it everywhere; without it a pasta could outlive us.
-    let setpriv = in_path("setpriv");
+    let setpriv = find("setpriv");
     let mut argv: Vec<&OsStr> = Vec::new();
     if setpriv.is_some() {
         argv.extend(["setpriv", "--pdeathsig", "KILL"].map(OsStr::new));
@@ -230,10 +234,8 @@ fn last_words(pipe: OwnedFd) -> String {
         .map_or_else(|| "it ended".to_owned(), |line| line.trim().to_owned())
 }
 
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
+/// In `PATH`, else where system programs are: the `PATH` of a user need not have those.
+fn find(program: &str) -> Option<PathBuf> {
+    spawn::find_program(program)
+        .or_else(|| spawn::find_program_in(program, OsStr::new("/usr/bin:/usr/sbin:/sbin")))
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use shedbox_linux::clone::{self, Child, Side, Stack};
 use shedbox_linux::errno::Context;
-use shedbox_linux::poll::{Interest, poll};
 use shedbox_linux::seqpacket::{self, Frame, SeqPacket};
+use shedbox_linux::served::Served;
 use shedbox_linux::{cgroupns, fd, path, pidfd, process, userns};
 use shedbox_spec::control::{Failure, INIT_LEAF, KeeperReply, KeeperRequest, PROTOCOL_VERSION};
 use shedbox_spec::generation::GenerationSpec;
@@ -77,43 +77,14 @@ fn run() -> Result<(), Failure> {
         .stage(stage)?;
     let listener = fd::adopt_listener(LISTENER_FD).stage(stage)?;
     let mut stack = Stack::new(256 << 10).stage(stage)?;
-    let mut connections: Vec<SeqPacket> = Vec::new();
+    let mut clients = Served::new(listener);
     loop {
-        let interests: Vec<Interest<'_>> = std::iter::once(listener.as_fd())
-            .chain(connections.iter().map(AsFd::as_fd))
-            .map(|fd| Interest {
-                fd,
-                read: true,
-                write: false,
-            })
-            .collect();
-        let seen = poll(&interests, Some(IDLE_CHECK)).stage(stage)?;
-        let ready: Vec<usize> = (0..seen.len()).filter(|index| seen[*index].any()).collect();
-        if ready.is_empty()
-            && connections.is_empty()
-            && matches!(process::reap(false), Err(process::Errno::ECHILD))
-        {
+        let alone = clients
+            .wait(IDLE_CHECK, |connection| serve(connection, &mut stack))
+            .stage(stage)?;
+        if alone && matches!(process::reap(false), Err(process::Errno::ECHILD)) {
             return Ok(());
         }
-        // From the back, so that removing one does not move those that are still to come.
-        for index in ready.into_iter().rev() {
-            if index == 0 {
-                accept(&listener, &mut connections);
-            } else if !serve(&connections[index - 1], &mut stack) {
-                connections.swap_remove(index - 1);
-            }
-        }
-    }
-}
-
-fn accept(listener: &OwnedFd, connections: &mut Vec<SeqPacket>) {
-    // Only the owner's processes may ask: inside our user namespace the owner is uid 0.
-    if let Ok(Some(connection)) = seqpacket::accept(listener.as_fd())
-        && connection
-            .peer()
-            .is_ok_and(|(uid, _, _)| uid == process::own_uid())
-    {
-        connections.push(connection);
     }
 }
 

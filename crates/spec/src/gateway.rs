@@ -14,8 +14,6 @@ use crate::network::subnet::Subnet;
 
 /// Changes whenever these messages do.
 pub const GATEWAY_VERSION: u32 = 1;
-/// Device group of the uplink. Groups of networks begin above.
-pub const UPLINK_GROUP: u32 = 1;
 /// Device group of the default network.
 pub const BRIDGE_GROUP: u32 = 16;
 
@@ -120,6 +118,18 @@ pub struct NetworkSetup {
     pub internal: bool,
 }
 
+impl NetworkSetup {
+    /// Its subnets.
+    pub fn subnets(&self) -> impl Iterator<Item = Subnet> {
+        std::iter::once(self.v4.0).chain(self.v6.map(|(subnet, _)| subnet))
+    }
+
+    /// The gateway's addresses in them.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.v4.1.into()).chain(self.v6.map(|(_, gateway)| gateway.into()))
+    }
+}
+
 /// A sandbox to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
@@ -166,4 +176,11 @@ pub struct Endpoint {
     /// Names on this network besides the sandbox's own and its short id.
     #[serde(default)]
     pub aliases: Vec<String>,
+}
+
+impl Endpoint {
+    /// Its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        std::iter::once(self.v4.into()).chain(self.v6.map(Into::into))
+    }
 }

@@ -53,6 +53,13 @@ impl ExtraHost {
     }
 }
 
+/// An entry that reads well stands for this host.
+pub fn name_gateway(entries: &[String]) -> bool {
+    entries
+        .iter()
+        .any(|entry| ExtraHost::parse(entry).is_ok_and(|entry| entry.is_gateway()))
+}
+
 /// The content of `/etc/hosts`: loopback names, the sandbox's own name at its addresses (127.0.1.1 when it has none), and
 /// the extra entries (`name:address`) after them.
 pub fn etc_hosts(hostname: &str, own: &[IpAddr], extra: &[String]) -> Result<String> {

@@ -1,10 +1,9 @@
 //! Subordinate ids: what makes more users than root possible in a sandbox.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use shedbox_linux::probe::HeldNamespace;
+use shedbox_linux::spawn::find_program;
 use shedbox_linux::userns::subordinate_ranges;
 
 use super::proc_files::{read, user_name};
@@ -80,19 +79,6 @@ fn try_maps(uids: (u32, u32), gids: (u32, u32)) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A program of the PATH.
-pub(super) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|candidate| is_program(candidate))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 const ID: &str = "subordinate-ids";

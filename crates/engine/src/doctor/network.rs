@@ -1,6 +1,7 @@
 //! What user-mode networking needs.
 
-use super::ids::find_program;
+use shedbox_linux::spawn::find_program;
+
 use super::{Check, Entry};
 
 pub(super) fn checks() -> Vec<Check> {

@@ -48,7 +48,7 @@ impl Leases {
             // The same place in the other subnet, unless somebody has asked for it.
             (Some((subnet, _)), None) => {
                 let index = network.subnet.index_of(v4.into()).unwrap_or(2);
-                let mut free = (index..subnet.len()).filter_map(|index| match subnet.nth(index) {
+                let mut free = (index..subnet.size()).filter_map(|index| match subnet.nth(index) {
                     Some(IpAddr::V6(ip)) => Some(ip),
                     _ => None,
                 });
@@ -86,7 +86,7 @@ impl Leases {
 
     fn check(&self, network: &NetworkRecord, subnet: Subnet, ip: IpAddr) -> Result<()> {
         let first = subnet.index_of(ip) == Some(0);
-        let last = ip.is_ipv4() && subnet.index_of(ip) == Some(subnet.len() - 1);
+        let last = ip.is_ipv4() && subnet.index_of(ip) == Some(subnet.size() - 1);
         if !subnet.contains(ip) || first || last {
             return Err(Error::invalid(format!(
                 "address {ip} is not in subnet {subnet} of network `{}`",
@@ -109,7 +109,7 @@ impl Leases {
     }
 
     fn free(&mut self, network: &NetworkRecord) -> Result<Ipv4Addr> {
-        let count = network.subnet.len();
+        let count = network.subnet.size();
         let start = self.next.get(&network.group).copied().unwrap_or(2);
         for step in 0..count {
             // Neither the first nor the last address of the subnet.

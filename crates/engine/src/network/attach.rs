@@ -10,16 +10,16 @@ use shedbox_linux::pidfd;
 use shedbox_spec::api::Status;
 use shedbox_spec::error::chain;
 use shedbox_spec::gateway::{Attach, Endpoint, Reply, Request};
-use shedbox_spec::hosts::ExtraHost;
+use shedbox_spec::hosts::{self, ExtraHost, etc_hosts};
 use shedbox_spec::network::port::{PortSpec, parse_exposed};
 use shedbox_spec::network::{Attachment, Network};
 use shedbox_spec::{Error, SandboxSpec};
 
-use super::client::Fresh;
+use super::client::{Fresh, GATEWAY};
 use super::wire::Wire;
 use super::{NetworkRecord, aliases};
 use crate::Engine;
-use crate::error::{Doing, EngineError, Result};
+use crate::error::{Doing, Result};
 use crate::init::Init;
 use crate::record::Record;
 use crate::sandbox::Sandbox;
@@ -43,10 +43,7 @@ impl Engine {
         let mut wire = Wire {
             ports,
             egress: spec.egress.clone().filter(|egress| !egress.is_open()),
-            host_access: spec
-                .extra_hosts
-                .iter()
-                .any(|entry| ExtraHost::parse(entry).is_ok_and(|entry| entry.is_gateway())),
+            host_access: hosts::name_gateway(&spec.extra_hosts),
             ..Wire::default()
         };
         for attachment in attachments {
@@ -67,8 +64,8 @@ impl Engine {
         let (record, made) = self
             .networks
             .require(name, |bytes| self.fill_random(bytes))?;
-        if made && self.networks.client.is_connected() {
-            self.ask_gateway(&Request::AddNetwork(record.setup()), None)?;
+        if made {
+            self.tell_gateway(&Request::AddNetwork(record.setup()))?;
         }
         Ok(record)
     }
@@ -111,11 +108,16 @@ impl Engine {
 
     /// Gives the addresses of a sandbox back.
     pub(crate) fn release_wire(&self, wire: &Wire) {
-        let mut state = self.networks.state();
         for (_, endpoint) in &wire.endpoints {
-            for address in addresses(endpoint) {
-                state.leases.release(endpoint.group, address);
-            }
+            self.release(endpoint);
+        }
+    }
+
+    /// Gives the addresses of an interface back.
+    pub(super) fn release(&self, endpoint: &Endpoint) {
+        let mut state = self.networks.state();
+        for address in endpoint.addresses() {
+            state.leases.release(endpoint.group, address);
         }
     }
 
@@ -123,7 +125,7 @@ impl Engine {
     pub(crate) fn hold_wire(&self, wire: &Wire, name: &str) {
         let mut state = self.networks.state();
         for (_, endpoint) in &wire.endpoints {
-            for address in addresses(endpoint) {
+            for address in endpoint.addresses() {
                 state.leases.hold(endpoint.group, address, name);
             }
         }
@@ -145,7 +147,7 @@ impl Engine {
         if wire.endpoints.is_empty() {
             return Ok(());
         }
-        self.require_networks(&wire)?;
+        self.networks.gateways(&wire)?;
         let namespace = network_namespace(pid)?;
         let request = Request::Attach(Box::new(Attach {
             sandbox: sandbox.record.id.to_string(),
@@ -162,7 +164,7 @@ impl Engine {
             host_access: wire.host_access,
         }));
         let Reply::Attached(attached) = self.ask_gateway(&request, Some(&namespace))? else {
-            return Err(strange());
+            return Err(GATEWAY.protocol("answered something else"));
         };
         warnings.extend(attached.warnings);
         wire.attached = Some(generation);
@@ -199,13 +201,18 @@ impl Engine {
             return;
         }
         wire.attached = None;
-        if !self.networks.client.is_connected() {
-            return;
-        }
         let request = Request::Detach(sandbox.record.id.to_string());
-        if let Err(error) = self.ask_gateway(&request, None) {
+        if let Err(error) = self.tell_gateway(&request) {
             tracing::warn!(sandbox = %sandbox.record.id, error = chain(&error), "not detached");
         }
+    }
+
+    /// Tells a gateway that is there; another one learns of it when it is connected to.
+    pub(super) fn tell_gateway(&self, request: &Request) -> Result<()> {
+        if self.networks.client.is_connected() {
+            self.ask_gateway(request, None)?;
+        }
+        Ok(())
     }
 
     /// Asks the gateway; one that is new is watched, and connected with what runs.
@@ -248,6 +255,8 @@ impl Engine {
     /// Compares what runs with what the gateway knows, and connects what it does not know. `sweep`: what runs no more is
     /// detached; only while no sandbox is being created, which would not be found here either.
     pub(crate) fn rewire(&self, sweep: bool) {
+        // Who starts a gateway in here sets another one going: it then finds everything connected.
+        let _one_at_a_time = self.networks.rewiring();
         let running: Vec<Arc<Sandbox>> = self
             .registry()
             .all()
@@ -295,14 +304,6 @@ impl Engine {
         }
     }
 
-    /// The networks of a sandbox are still there.
-    fn require_networks(&self, wire: &Wire) -> Result<Vec<NetworkRecord>> {
-        wire.endpoints
-            .iter()
-            .map(|(id, _)| self.networks.find(id))
-            .collect()
-    }
-
     /// The init whose network namespace a sandbox shares.
     pub(crate) fn neighbour(&self, record: &Record) -> Result<Option<Arc<Init>>> {
         let Network::Container(name) = &record.spec.network else {
@@ -332,7 +333,7 @@ impl Engine {
         let record = &sandbox.record;
         match &record.spec.network {
             Network::None => Ok((
-                shedbox_spec::hosts::etc_hosts(&record.hostname, &[], &record.spec.extra_hosts)?,
+                etc_hosts(&record.hostname, &[], &record.spec.extra_hosts)?,
                 String::new(),
             )),
             Network::Host => {
@@ -347,10 +348,7 @@ impl Engine {
             Network::Container(name) => {
                 // Its files can be read when the other one has gone.
                 let Ok(other) = self.find(name) else {
-                    return Ok((
-                        shedbox_spec::hosts::etc_hosts(&record.hostname, &[], &[])?,
-                        String::new(),
-                    ));
+                    return Ok((etc_hosts(&record.hostname, &[], &[])?, String::new()));
                 };
                 if matches!(other.record.spec.network, Network::Container(_)) {
                     return Err(Error::invalid(format!(
@@ -366,15 +364,10 @@ impl Engine {
                 let own: Vec<IpAddr> = wire
                     .endpoints
                     .iter()
-                    .flat_map(|(_, endpoint)| addresses(endpoint))
+                    .flat_map(|(_, endpoint)| endpoint.addresses())
                     .collect();
-                let hosts = shedbox_spec::hosts::etc_hosts(
-                    &record.hostname,
-                    &own,
-                    &record.spec.extra_hosts,
-                )?;
-                let networks = self.require_networks(&wire)?;
-                let server = networks.first().map(|network| network.gateway);
+                let hosts = etc_hosts(&record.hostname, &own, &record.spec.extra_hosts)?;
+                let server = self.networks.gateways(&wire)?.first().copied();
                 Ok((hosts, record.spec.dns.resolv_conf(server)))
             }
         }
@@ -388,20 +381,11 @@ fn exposed_ports(exposed: &[String], published: &[PortSpec]) -> Result<Vec<PortS
         for (container, protocol) in parse_exposed(text)? {
             let known = |port: &PortSpec| port.container == container && port.protocol == protocol;
             if !published.iter().chain(&ports).any(known) {
-                ports.push(PortSpec {
-                    host_ip: None,
-                    host: None,
-                    container,
-                    protocol,
-                });
+                ports.push(PortSpec::anywhere(container, protocol));
             }
         }
     }
     Ok(ports)
-}
-
-pub(super) fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
-    std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6))
 }
 
 /// The network namespace of a process, as a descriptor.
@@ -410,11 +394,4 @@ pub(super) fn network_namespace(pid: i32) -> Result<OwnedFd> {
     File::open(&path)
         .map(OwnedFd::from)
         .doing(|| format!("open {path}"))
-}
-
-pub(super) fn strange() -> EngineError {
-    EngineError::Protocol {
-        party: "the gateway".to_owned(),
-        complaint: "answered something else".to_owned(),
-    }
 }

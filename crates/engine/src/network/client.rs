@@ -4,24 +4,20 @@
 //! networks, and the engine attaches again what runs.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use shedbox_linux::errno::Errno;
-use shedbox_linux::seqpacket::{self, SeqPacket};
+use shedbox_linux::pidfd;
+use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::spawn::{self, Program};
-use shedbox_linux::{Error as KernelError, pidfd};
 use shedbox_spec::gateway::{GATEWAY_VERSION, NetworkSetup, Outbound, Reply, Request};
 
-use crate::error::{Doing, EngineError, Result, on_path};
+use crate::companion::{Companion, Trouble};
+use crate::error::{Doing, Result};
 
-/// Number at which the gateway finds its listening socket.
-const LISTENER_FD: i32 = 3;
-/// Attaching takes about a millisecond; a gateway that is being started takes longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How the gateway is spoken to.
+pub(super) const GATEWAY: Companion = Companion("the gateway");
 /// Of the daemon's environment: whose it is, and where programs are.
 const KEPT: [&str; 2] = ["SHEDBOX_ROOT", "PATH"];
 
@@ -49,11 +45,6 @@ pub(crate) struct Fresh {
     pub(crate) pidfd: OwnedFd,
     /// It was started just now, and knows no sandbox.
     pub(crate) started: bool,
-}
-
-enum Trouble {
-    Gone(KernelError),
-    Other(EngineError),
 }
 
 impl Client {
@@ -101,11 +92,11 @@ impl Client {
             }
             // Set just above when it was not there.
             let Some(connection) = &state.connection else {
-                return Err(protocol("is not there"));
+                return Err(GATEWAY.protocol("is not there"));
             };
-            match converse(connection, request, fds) {
-                Ok(Reply::Failed(error)) => return Err(error.into()),
-                Ok(reply) => return Ok(reply),
+            match GATEWAY.converse(connection, request, fds) {
+                Ok((Reply::Failed(error), _)) => return Err(error.into()),
+                Ok((reply, _)) => return Ok(reply),
                 Err(Trouble::Gone(error)) => {
                     state.connection = None;
                     if retried {
@@ -143,16 +134,16 @@ impl Client {
             self.start(state)?;
             let (connection, pid) = self
                 .greet()?
-                .ok_or_else(|| protocol("ended at once; the daemon's log says why"))?;
+                .ok_or_else(|| GATEWAY.protocol("ended at once; the daemon's log says why"))?;
             tracing::info!(pid, "gateway started");
             (connection, pid, true)
         };
         let pidfd = pidfd::open(pid).doing(|| "watch the gateway".to_owned())?;
         for network in networks() {
-            match converse(&connection, &Request::AddNetwork(network), &[]) {
-                Ok(Reply::Done) => {}
-                Ok(Reply::Failed(error)) => return Err(error.into()),
-                Ok(_) => return Err(protocol("did not take a network")),
+            match GATEWAY.converse(&connection, &Request::AddNetwork(network), &[]) {
+                Ok((Reply::Done, _)) => {}
+                Ok((Reply::Failed(error), _)) => return Err(error.into()),
+                Ok(_) => return Err(GATEWAY.protocol("did not take a network")),
                 Err(Trouble::Gone(error)) => {
                     return Err(error).doing(|| "talk to the gateway".to_owned());
                 }
@@ -165,109 +156,41 @@ impl Client {
 
     /// Who listens, when somebody of our version does.
     fn greet(&self) -> Result<Option<(SeqPacket, i32)>> {
-        let connection = match SeqPacket::connect(&self.socket) {
-            Ok(connection) => connection,
-            Err(KernelError {
-                errno: Errno::ENOENT | Errno::ECONNREFUSED,
-                ..
-            }) => return Ok(None),
-            Err(error) => {
-                return Err(error).doing(|| on_path("reach the gateway at", &self.socket));
-            }
+        let Some(connection) = GATEWAY.reach(&self.socket)? else {
+            return Ok(None);
         };
-        match converse(&connection, &Request::Hello, &[]) {
-            Ok(Reply::Hello {
-                version,
-                pid,
-                outbound,
-            }) if version == GATEWAY_VERSION => {
+        match GATEWAY.converse(&connection, &Request::Hello, &[]) {
+            Ok((
+                Reply::Hello {
+                    version,
+                    pid,
+                    outbound,
+                },
+                _,
+            )) if version == GATEWAY_VERSION => {
                 if let Outbound::Absent(error) = outbound {
                     tracing::warn!(hint = error.hint.as_deref(), "{}", error.message);
                 }
                 Ok(Some((connection, pid)))
             }
-            Ok(_) => Err(protocol("is of another release than the daemon")),
+            Ok(_) => Err(GATEWAY.protocol("is of another release than the daemon")),
             Err(Trouble::Gone(_)) => Ok(None),
             Err(Trouble::Other(error)) => Err(error),
         }
     }
 
     fn start(&self, state: &mut State) -> Result<()> {
-        match std::fs::remove_file(&self.socket) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).doing(|| on_path("remove", &self.socket));
-            }
-            _ => {}
-        }
-        let listener =
-            seqpacket::listen(&self.socket).doing(|| on_path("listen at", &self.socket))?;
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .doing(|| "open /dev/null".to_owned())?;
-        let log = self
-            .log
-            .as_ref()
-            .and_then(|path| File::options().append(true).open(path).ok());
-        let errors = log.as_ref().map_or(null.as_fd(), AsFd::as_fd);
-        let fds = [
-            (null.as_fd(), 0),
-            (null.as_fd(), 1),
-            (errors, 2),
-            (listener.as_fd(), LISTENER_FD),
-        ];
         let argv = [
             OsStr::new("shedbox"),
             OsStr::new("gateway"),
             self.audit.as_os_str(),
         ];
-        let program = Path::new("/proc/self/exe");
-        let pid = spawn::session(Program::Path(program), &argv, &KEPT, &fds)
-            .doing(|| "start the gateway".to_owned())?;
+        let program = Program::Path(Path::new("/proc/self/exe"));
+        let pid = Companion::start(&self.socket, self.log.as_deref(), |fds| {
+            spawn::session(program, &argv, &KEPT, fds).doing(|| "start the gateway".to_owned())
+        })?;
         state.child = Some(pid);
         Ok(())
-    }
-}
-
-fn converse(
-    connection: &SeqPacket,
-    request: &Request,
-    fds: &[BorrowedFd<'_>],
-) -> Result<Reply, Trouble> {
-    let gone = |error: KernelError| match error.errno {
-        Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Trouble::Gone(error),
-        _ => Trouble::Other(EngineError::Kernel {
-            action: "talk to the gateway".to_owned(),
-            source: error,
-        }),
-    };
-    let silent = |words: &str| {
-        Trouble::Gone(KernelError::new(
-            "recvmsg",
-            words.to_owned(),
-            Errno::ECONNRESET,
-        ))
-    };
-    let language = |error: serde_json::Error| {
-        Trouble::Other(protocol(&format!("speaks another language: {error}")))
-    };
-    let text = serde_json::to_vec(request).map_err(language)?;
-    connection.send(&text, fds).map_err(gone)?;
-    if !pidfd::readable(connection, Some(ANSWER_TIMEOUT)).map_err(gone)? {
-        return Err(silent("the gateway does not answer"));
-    }
-    let frame = connection
-        .recv()
-        .map_err(gone)?
-        .ok_or_else(|| silent("the gateway has gone"))?;
-    serde_json::from_slice(&frame.bytes).map_err(language)
-}
-
-fn protocol(complaint: &str) -> EngineError {
-    EngineError::Protocol {
-        party: "the gateway".to_owned(),
-        complaint: complaint.to_owned(),
     }
 }
 

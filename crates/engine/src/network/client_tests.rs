@@ -1,16 +1,17 @@
 //! The client against a gateway that says what the test wants.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use shedbox_linux::seqpacket::{self, SeqPacket};
-use shedbox_spec::gateway::{Outbound, UPLINK_GROUP};
+use shedbox_spec::gateway::{BRIDGE_GROUP, Outbound};
 use shedbox_spec::network::subnet::Subnet;
 use shedbox_spec::{Error, Kind};
 
 use super::*;
+use crate::companion::ANSWER_TIMEOUT;
 
 /// What the gateway does when a request other than `Hello` and `AddNetwork` comes.
 enum Act {
@@ -96,7 +97,7 @@ fn accept(listener: &OwnedFd) -> Option<SeqPacket> {
 
 fn setup() -> NetworkSetup {
     NetworkSetup {
-        group: UPLINK_GROUP + 20,
+        group: BRIDGE_GROUP + 20,
         name: "shop".into(),
         v4: (
             Subnet::parse("10.1.0.0/24").unwrap(),

@@ -1,6 +1,5 @@
 //! Networks as users make, see, use and remove them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use shedbox_spec::network::{self, Attachment, Network};
 use shedbox_spec::{Error, Kind};
 
 use super::attach::network_namespace;
-use super::records::NetworkRecord;
+use super::records::{Book, NetworkRecord};
 use super::wire::Wire;
 use super::{first_of, first_of_v6, ipv6, new_id, prepare, subnets, taken, taken_v6};
 use crate::Engine;
@@ -35,93 +34,73 @@ impl Engine {
         }
         let record = {
             let mut state = self.networks.state();
-            if state
-                .book
-                .networks
-                .iter()
-                .any(|other| other.name == request.name)
-            {
+            let taken = |other: &NetworkRecord| other.name == request.name;
+            if state.book.networks.iter().any(taken) {
                 return Err(Error::conflict(format!("network `{}` exists", request.name)).into());
             }
             let mut book = state.book.clone();
             prepare(&mut book, &|bytes: &mut [u8]| self.fill_random(bytes))?;
-            let others: Vec<(String, Subnet)> = book
-                .networks
-                .iter()
-                .flat_map(|other| other.subnets().map(|subnet| (other.name.clone(), subnet)))
-                .collect();
-            let only = |v4: bool| -> Result<Option<Subnet>> {
-                let mut of_family = request
-                    .subnets
-                    .iter()
-                    .copied()
-                    .filter(|subnet| subnet.address().is_ipv4() == v4);
-                let first = of_family.next();
-                match of_family.next() {
-                    None => Ok(first),
-                    Some(second) => Err(Error::invalid(format!(
-                        "subnet {second} is one too many: a network has one of IPv4 and one of IPv6"
-                    ))
-                    .into()),
-                }
-            };
-            let subnet = match only(true)? {
-                Some(subnet) => {
-                    subnets::check(subnet, &others)?;
-                    subnet
-                }
-                None => {
-                    subnets::choose(&self.networks.pools, subnets::NETWORK_PREFIX, &taken(&book))?
-                }
-            };
-            let gateway = match request.gateway {
-                None => first_of(subnet)?,
-                Some(gateway) if subnet.contains(gateway.into()) => gateway,
-                Some(gateway) => {
-                    return Err(Error::invalid(format!(
-                        "gateway {gateway} is not in subnet {subnet}"
-                    ))
-                    .into());
-                }
-            };
-            let group = book.next_group;
-            let v6 = match only(false)? {
-                None if !request.ipv6 => None,
-                given => {
-                    ipv6()?;
-                    let subnet = match given {
-                        Some(subnet) => {
-                            subnets::check(subnet, &others)?;
-                            subnet
-                        }
-                        None => subnets::choose_v6(book.ula, group as u16, &taken_v6(&book))?,
-                    };
-                    Some((subnet, first_of_v6(subnet)?))
-                }
-            };
-            let record = NetworkRecord {
-                id: new_id(&|bytes: &mut [u8]| self.fill_random(bytes))?,
-                name: request.name,
-                group,
-                created_at: Timestamp::now(),
-                subnet,
-                gateway,
-                v6,
-                internal: request.internal,
-                builtin: false,
-                labels: request.labels,
-                options: request.options,
-            };
+            let record = self.settle_network(&book, request)?;
             book.next_group += 1;
             book.networks.push(record.clone());
-            book.write(&self.networks.dir)?;
-            state.book = book;
+            self.networks.keep(&mut state, book)?;
             record
         };
-        if self.networks.client.is_connected() {
-            self.ask_gateway(&Request::AddNetwork(record.setup()), None)?;
-        }
+        self.tell_gateway(&Request::AddNetwork(record.setup()))?;
         Ok(self.network_info(&record))
+    }
+
+    /// What was asked for, with what was left open chosen: subnets that nobody has.
+    fn settle_network(&self, book: &Book, request: NetworkCreate) -> Result<NetworkRecord> {
+        let others: Vec<(String, Subnet)> = book
+            .networks
+            .iter()
+            .flat_map(|other| other.subnets().map(|subnet| (other.name.clone(), subnet)))
+            .collect();
+        let subnet = match only(&request.subnets, Subnet::is_v4)? {
+            Some(subnet) => {
+                subnets::check(subnet, &others)?;
+                subnet
+            }
+            None => subnets::choose(&self.networks.pools, subnets::NETWORK_PREFIX, &taken(book))?,
+        };
+        let gateway = match request.gateway {
+            None => first_of(subnet)?,
+            Some(gateway) if subnet.contains(gateway.into()) => gateway,
+            Some(gateway) => {
+                return Err(
+                    Error::invalid(format!("gateway {gateway} is not in subnet {subnet}")).into(),
+                );
+            }
+        };
+        let group = book.next_group;
+        let v6 = match only(&request.subnets, |subnet| !subnet.is_v4())? {
+            None if !request.ipv6 => None,
+            given => {
+                ipv6()?;
+                let subnet = match given {
+                    Some(subnet) => {
+                        subnets::check(subnet, &others)?;
+                        subnet
+                    }
+                    None => subnets::choose_v6(book.ula, group as u16, &taken_v6(book))?,
+                };
+                Some((subnet, first_of_v6(subnet)?))
+            }
+        };
+        Ok(NetworkRecord {
+            id: new_id(&|bytes: &mut [u8]| self.fill_random(bytes))?,
+            name: request.name,
+            group,
+            created_at: Timestamp::now(),
+            subnet,
+            gateway,
+            v6,
+            internal: request.internal,
+            builtin: false,
+            labels: request.labels,
+            options: request.options,
+        })
     }
 
     /// All networks, and the two modes that Docker lists as such.
@@ -140,7 +119,7 @@ impl Engine {
     /// One network by name, id or the beginning of its id.
     pub fn network_inspect(&self, name: &str) -> Result<NetworkInfo> {
         if matches!(name, "host" | "none") {
-            return Ok(mode(if name == "host" { "host" } else { "none" }));
+            return Ok(mode(name));
         }
         let record = if name == network::BRIDGE {
             self.network_record(name)?
@@ -176,13 +155,9 @@ impl Engine {
             }
             let mut book = state.book.clone();
             book.networks.retain(|other| other.id != record.id);
-            book.write(&self.networks.dir)?;
-            state.book = book;
+            self.networks.keep(&mut state, book)?;
         }
-        if self.networks.client.is_connected() {
-            self.ask_gateway(&Request::RemoveNetwork(record.group), None)?;
-        }
-        Ok(())
+        self.tell_gateway(&Request::RemoveNetwork(record.group))
     }
 
     /// Removes all networks that nobody is on; gives their names.
@@ -243,7 +218,7 @@ impl Engine {
 
     /// Disconnects a sandbox from a network.
     pub fn network_disconnect(&self, name: &str, request: NetworkDisconnect) -> Result<()> {
-        let record = self.network_of(name)?;
+        let record = self.networks.find(name)?;
         let sandbox = self.find(&request.sandbox)?;
         let _turn = sandbox.turn();
         let mut wire = sandbox.wire();
@@ -322,18 +297,6 @@ impl Engine {
         }
     }
 
-    fn network_of(&self, name: &str) -> Result<NetworkRecord> {
-        self.networks.find(name)
-    }
-
-    fn release(&self, endpoint: &Endpoint) {
-        let mut state = self.networks.state();
-        let addresses = std::iter::once(IpAddr::V4(endpoint.v4)).chain(endpoint.v6.map(IpAddr::V6));
-        for address in addresses {
-            state.leases.release(endpoint.group, address);
-        }
-    }
-
     fn members(&self, record: &NetworkRecord) -> Vec<NetworkMember> {
         let sandboxes = self.registry().all();
         let mut members: Vec<_> = sandboxes
@@ -380,6 +343,19 @@ impl Engine {
                 Some(endpoint_info(record, endpoint))
             })
             .collect()
+    }
+}
+
+/// The only subnet of a family, if there is one.
+fn only(subnets: &[Subnet], family: impl Fn(&Subnet) -> bool) -> Result<Option<Subnet>> {
+    let mut of_family = subnets.iter().copied().filter(family);
+    let first = of_family.next();
+    match of_family.next() {
+        None => Ok(first),
+        Some(second) => Err(Error::invalid(format!(
+            "subnet {second} is one too many: a network has one of IPv4 and one of IPv6"
+        ))
+        .into()),
     }
 }
 

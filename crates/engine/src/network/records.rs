@@ -110,6 +110,14 @@ impl Book {
             .filter(|network| !name.is_empty() && network.id.starts_with(name));
         matching.next().filter(|_| matching.next().is_none())
     }
+
+    /// The same; that there is none is an error.
+    pub(crate) fn require(&self, name: &str) -> shedbox_spec::Result<&NetworkRecord> {
+        self.find(name).ok_or_else(|| {
+            shedbox_spec::Error::not_found(format!("no network `{name}`"))
+                .with_hint("`shedbox network ls` lists them")
+        })
+    }
 }
 
 fn file(dir: &Path) -> PathBuf {

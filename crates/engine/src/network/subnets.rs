@@ -23,7 +23,7 @@ pub(crate) fn choose(pools: &[Subnet], prefix: u8, taken: &[Subnet]) -> Result<S
         let mut blocks: Vec<(u128, u128)> = taken
             .iter()
             .filter(|other| other.overlaps(pool))
-            .map(|other| (pool.index_of(other.address()).unwrap_or(0), other.len()))
+            .map(|other| (pool.index_of(other.address()).unwrap_or(0), other.size()))
             .collect();
         blocks.sort_unstable();
         let mut index = 0;

@@ -64,12 +64,6 @@ impl Egress {
     pub fn is_open(&self) -> bool {
         *self == Self::default()
     }
-
-    /// Some rule speaks of names.
-    pub fn has_names(&self) -> bool {
-        let named = |rule: &EgressRule| matches!(rule.target, Target::Name(_));
-        self.allow.iter().chain(&self.deny).any(named)
-    }
 }
 
 /// Whom a rule is about, and which ports there.

@@ -66,6 +66,18 @@ pub struct PortSpec {
     pub protocol: Protocol,
 }
 
+impl PortSpec {
+    /// A port at every address of the host, where the host chooses.
+    pub fn anywhere(container: u16, protocol: Protocol) -> Self {
+        Self {
+            host_ip: None,
+            host: None,
+            container,
+            protocol,
+        }
+    }
+}
+
 /// A port that is published, as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {

@@ -56,6 +56,11 @@ impl Subnet {
         }
     }
 
+    /// Its addresses are IPv4.
+    pub fn is_v4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// First address.
     pub fn address(&self) -> IpAddr {
         self.address
@@ -80,7 +85,7 @@ impl Subnet {
     }
 
     /// How many addresses it has; for IPv6 as many as a number can say.
-    pub fn len(&self) -> u128 {
+    pub fn size(&self) -> u128 {
         let room = u32::from(width(self.address) - self.prefix);
         if room >= 128 {
             u128::MAX
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!(net.nth(5), Some("10.1.0.5".parse().unwrap()));
         assert_eq!(net.nth(256), None);
         assert_eq!(net.index_of("10.1.0.7".parse().unwrap()), Some(7));
-        assert_eq!(net.len(), 256);
+        assert_eq!(net.size(), 256);
         assert!(subnet("10.0.0.0/8").overlaps(&net) && net.overlaps(&subnet("10.0.0.0/8")));
         assert!(!net.overlaps(&subnet("10.1.1.0/24")));
         assert!(!net.overlaps(&subnet("::/0")));
