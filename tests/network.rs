@@ -34,5 +34,7 @@ mod outbound;
 mod ports;
 #[path = "network/scene.rs"]
 mod scene;
+#[path = "network/web.rs"]
+mod web;
 #[path = "network/words.rs"]
 mod words;

@@ -351,8 +351,9 @@ impl Members {
     }
 }
 
+/// Of this kind alone: the daemon then attaches it.
 fn not_attached(sandbox: &str) -> Error {
-    Error::conflict(format!(
+    Error::not_found(format!(
         "sandbox {} is not connected",
         sandbox.get(..12).unwrap_or(sandbox)
     ))

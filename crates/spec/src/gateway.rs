@@ -75,7 +75,8 @@ pub enum Reply {
     Done,
     /// To `List`.
     Sandboxes(Vec<String>),
-    /// It could not be done, and nothing has changed.
+    /// It could not be done, and nothing has changed. Not found: the sandbox is not attached, as it is after the gateway
+    /// has been replaced.
     Failed(Error),
 }
 

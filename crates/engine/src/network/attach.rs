@@ -13,13 +13,13 @@ use shedbox_spec::gateway::{Attach, Endpoint, Reply, Request};
 use shedbox_spec::hosts::{self, ExtraHost, etc_hosts};
 use shedbox_spec::network::port::{PortSpec, parse_exposed};
 use shedbox_spec::network::{Attachment, Network};
-use shedbox_spec::{Error, SandboxSpec};
+use shedbox_spec::{Error, Kind, SandboxSpec};
 
 use super::client::{Fresh, GATEWAY};
 use super::wire::Wire;
 use super::{NetworkRecord, aliases};
 use crate::Engine;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, EngineError, Result};
 use crate::init::Init;
 use crate::record::Record;
 use crate::sandbox::Sandbox;
@@ -144,10 +144,22 @@ impl Engine {
         warnings: &mut Vec<String>,
     ) -> Result<()> {
         let mut wire = sandbox.wire();
+        self.attach_wire(sandbox, &mut wire, generation, pid, warnings)
+    }
+
+    /// The same for whoever holds the wire.
+    pub(super) fn attach_wire(
+        &self,
+        sandbox: &Sandbox,
+        wire: &mut Wire,
+        generation: u64,
+        pid: i32,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         if wire.endpoints.is_empty() {
             return Ok(());
         }
-        self.networks.gateways(&wire)?;
+        self.networks.gateways(wire)?;
         let namespace = network_namespace(pid)?;
         let request = Request::Attach(Box::new(Attach {
             sandbox: sandbox.record.id.to_string(),
@@ -298,10 +310,39 @@ impl Engine {
             let Some(live) = sandbox.state().live.clone() else {
                 continue;
             };
-            if let Err(error) = self.attach(&sandbox, live.generation, live.pid, &mut Vec::new()) {
-                tracing::error!(sandbox = %sandbox.record.id, error = chain(&error), "not connected any more");
-            }
+            self.attach_again(&sandbox, &live);
         }
+    }
+
+    /// Connects what a gateway that has gone had connected. A port that somebody else has taken meanwhile costs that
+    /// sandbox its ports, not its networks.
+    fn attach_again(&self, sandbox: &Sandbox, live: &Init) {
+        let (generation, pid) = (live.generation, live.pid);
+        let mut wire = sandbox.wire();
+        let mut warnings = Vec::new();
+        let outcome = self
+            .attach_wire(sandbox, &mut wire, generation, pid, &mut warnings)
+            .or_else(|error| {
+                match &error {
+                    EngineError::Refused(refusal) if refusal.kind == Kind::Conflict => {
+                        warnings.push(format!("no ports are published any more: {refusal}"));
+                    }
+                    _ => return Err(error),
+                }
+                let ports = std::mem::take(&mut wire.ports);
+                let outcome =
+                    self.attach_wire(sandbox, &mut wire, generation, pid, &mut Vec::new());
+                wire.ports = ports;
+                outcome
+            });
+        drop(wire);
+        if let Err(error) = outcome {
+            tracing::error!(sandbox = %sandbox.record.id, error = chain(&error), "not connected any more");
+        }
+        for warning in &warnings {
+            tracing::warn!(sandbox = %sandbox.record.id, warning);
+        }
+        sandbox.state().warnings.extend(warnings);
     }
 
     /// The init whose network namespace a sandbox shares.

@@ -4,16 +4,17 @@
 //! networks, and the engine attaches again what runs.
 
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use shedbox_linux::errno::Errno;
 use shedbox_linux::pidfd;
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::spawn::{self, Program};
 use shedbox_spec::gateway::{GATEWAY_VERSION, NetworkSetup, Outbound, Reply, Request};
 
-use crate::companion::{Companion, Trouble};
+use crate::companion::{ANSWER_TIMEOUT, Companion, Trouble};
 use crate::error::{Doing, Result};
 
 /// How the gateway is spoken to.
@@ -173,13 +174,28 @@ impl Client {
                 }
                 Ok(Some((connection, pid)))
             }
-            Ok(_) => Err(GATEWAY.protocol("is of another release than the daemon")),
+            // An update has left it behind. What it had connected is connected again by its successor.
+            Ok((Reply::Hello { version, pid, .. }, _)) => {
+                tracing::info!(
+                    pid,
+                    version,
+                    "the gateway is of another release and is replaced"
+                );
+                end(pid)?;
+                Ok(None)
+            }
+            Ok(_) => Err(GATEWAY.protocol("does not say who it is")),
             Err(Trouble::Gone(_)) => Ok(None),
             Err(Trouble::Other(error)) => Err(error),
         }
     }
 
     fn start(&self, state: &mut State) -> Result<()> {
+        // One that hangs would keep ports and interfaces.
+        if let Some(pid) = state.child.take() {
+            end(pid)?;
+            spawn::reap(pid);
+        }
         let argv = [
             OsStr::new("shedbox"),
             OsStr::new("gateway"),
@@ -192,6 +208,21 @@ impl Client {
         state.child = Some(pid);
         Ok(())
     }
+}
+
+/// Ends a gateway, and waits until its interfaces and ports are free.
+fn end(pid: i32) -> Result<()> {
+    let doing = || format!("end the gateway, process {pid}");
+    if pid == std::process::id() as i32 {
+        return Err(GATEWAY.protocol("says that it is this process"));
+    }
+    let pidfd = match pidfd::open(pid) {
+        Err(error) if error.errno == Errno::ESRCH => return Ok(()),
+        other => other.doing(doing)?,
+    };
+    pidfd::kill(pidfd.as_fd()).doing(doing)?;
+    pidfd::wait(pidfd.as_fd(), Some(ANSWER_TIMEOUT)).doing(doing)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -179,10 +179,22 @@ fn a_refusal_is_the_gateways_own_and_what_refuses_is_watched() {
 }
 
 #[test]
-fn another_release_is_asked_nothing() {
+fn another_release_is_asked_nothing_and_no_process_ends_itself() {
     let gateway = Scripted::new(GATEWAY_VERSION + 1, vec![]);
     let (reply, fresh) = gateway.ask(&Request::List);
-    assert!(reply.unwrap_err().to_string().contains("another release"));
+    assert!(reply.unwrap_err().to_string().contains("this process"));
     assert!(fresh.is_none() && !gateway.client.is_connected());
     assert_eq!(gateway.finish(), [Request::Hello]);
+}
+
+#[test]
+fn one_of_another_release_is_ended() {
+    let mut other = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .unwrap();
+    end(i32::try_from(other.id()).unwrap()).unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(other.wait().unwrap().signal(), Some(9));
+    end(i32::MAX - 1).unwrap();
 }

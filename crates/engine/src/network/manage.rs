@@ -17,7 +17,7 @@ use super::records::{Book, NetworkRecord};
 use super::wire::Wire;
 use super::{first_of, first_of_v6, ipv6, new_id, prepare, subnets, taken, taken_v6};
 use crate::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::sandbox::Sandbox;
 
 impl Engine {
@@ -204,7 +204,7 @@ impl Engine {
         };
         wire.endpoints.push((id, endpoint.clone()));
         let outcome = self
-            .change_live(&sandbox, &wire, &request)
+            .change_live(&sandbox, &mut wire, &request)
             .and_then(|()| wire.write(&sandbox.layout.dir));
         if let Err(error) = outcome {
             wire.endpoints.pop();
@@ -237,8 +237,11 @@ impl Engine {
             sandbox: sandbox.record.id.to_string(),
             group: record.group,
         };
-        self.change_live(&sandbox, &wire, &request)?;
-        let (_, endpoint) = wire.endpoints.remove(index);
+        let (id, endpoint) = wire.endpoints.remove(index);
+        if let Err(error) = self.change_live(&sandbox, &mut wire, &request) {
+            wire.endpoints.insert(index, (id, endpoint));
+            return Err(error);
+        }
         self.release(&endpoint);
         wire.write(&sandbox.layout.dir)?;
         drop(wire);
@@ -262,30 +265,37 @@ impl Engine {
         // No turn: a policy must not wait for a stop or a spare. The wire is held, so that nobody connects by the old one.
         let mut wire = sandbox.wire();
         let before = std::mem::replace(&mut wire.egress, egress);
-        let mut outcome = Ok(());
-        if wire.attached.is_some() {
-            let request = Request::SetEgress {
-                sandbox: sandbox.record.id.to_string(),
-                egress: wire.egress.clone(),
-            };
-            outcome = self.ask_gateway(&request, None).map(drop);
-        }
-        if let Err(error) = outcome {
+        let request = Request::SetEgress {
+            sandbox: sandbox.record.id.to_string(),
+            egress: wire.egress.clone(),
+        };
+        if let Err(error) = self.change_live(&sandbox, &mut wire, &request) {
             wire.egress = before;
             return Err(error);
         }
         wire.write(&sandbox.layout.dir)
     }
 
-    /// A change of a running sandbox's interfaces.
-    fn change_live(&self, sandbox: &Sandbox, wire: &Wire, request: &Request) -> Result<()> {
+    /// A change of a running sandbox's connection, which the wire has made already: a gateway that was replaced in this
+    /// moment does not know the sandbox yet, and is told the whole wire.
+    fn change_live(&self, sandbox: &Sandbox, wire: &mut Wire, request: &Request) -> Result<()> {
+        if wire.attached.is_none() {
+            return Ok(());
+        }
         let live = sandbox.state().live.clone();
-        match live {
-            Some(live) if wire.attached.is_some() => {
-                let namespace = network_namespace(live.pid)?;
-                self.ask_gateway(request, Some(&namespace)).map(drop)
+        let namespace = match (request, &live) {
+            (Request::Connect { .. }, Some(live)) => Some(network_namespace(live.pid)?),
+            _ => None,
+        };
+        match (self.ask_gateway(request, namespace.as_ref()), live) {
+            (Err(EngineError::Refused(refusal)), Some(live)) if refusal.kind == Kind::NotFound => {
+                let mut warnings = Vec::new();
+                let (generation, pid) = (live.generation, live.pid);
+                self.attach_wire(sandbox, wire, generation, pid, &mut warnings)?;
+                sandbox.state().warnings.extend(warnings);
+                Ok(())
             }
-            _ => Ok(()),
+            (other, _) => other.map(drop),
         }
     }
 
