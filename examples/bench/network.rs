@@ -229,14 +229,17 @@ impl Engine {
             "/usr:/usr:ro",
         ];
         let publish = format!("127.0.0.1::{PORT}");
-        let server = [&server[..], &["--publish", &publish, image, "iperf3", "-s"]].concat();
+        let limits = self.limits();
+        let command = ["--publish", &publish, image, "iperf3", "-s"];
+        let server = [&server[..], limits, &command].concat();
         let flow = self.call(&server).and_then(|id| {
             let flow = self.measure(&id, image, network);
-            self.call(&["rm", "--force", &id])?;
-            flow
+            let removed = self.call(&["rm", "--force", &id]);
+            flow.and_then(|flow| removed.map(|_| flow))
         });
-        self.call(&["network", "rm", network])?;
-        flow
+        // What went wrong first is what counts.
+        let removed = self.call(&["network", "rm", "--force", network]);
+        flow.and_then(|flow| removed.map(|_| flow))
     }
 
     fn measure(&self, id: &str, image: &str, network: &str) -> anyhow::Result<Flow> {
@@ -255,11 +258,22 @@ impl Engine {
         ];
         let line: Vec<&str> = std::iter::once(self.program)
             .chain(words)
-            .chain(run)
+            .chain(run[..1].iter().copied())
+            .chain(self.limits().iter().copied())
+            .chain(run[1..].iter().copied())
             .collect();
         let pair = client(&line, &address, PORT)?;
         let published = through(&self.call(&["port", id, &format!("{PORT}/tcp")])?)?;
         Ok(Flow { pair, published })
+    }
+
+    /// podman asks for more open files than a session may have.
+    fn limits(&self) -> &'static [&'static str] {
+        if self.program == "podman" {
+            &["--ulimit", "host"]
+        } else {
+            &[]
+        }
     }
 
     fn call(&self, arguments: &[&str]) -> anyhow::Result<String> {

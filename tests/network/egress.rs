@@ -186,7 +186,7 @@ fn metadata_and_link_local_addresses_are_refused_without_any_policy() {
         let answer = sandbox.step(&["tcp", address, "80"]);
         assert!(
             REFUSED.contains(&answer.as_str()) || answer == "EADDRNOTAVAIL",
-            "{answer}"
+            "{address}: {answer}"
         );
     }
 }

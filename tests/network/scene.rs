@@ -127,6 +127,16 @@ impl<'a> Peer<'a> {
         self.step(&["look", name])
     }
 
+    /// Nobody tells it an address of this name: not we, and not whom the host asks, whether that one can be reached or
+    /// not.
+    pub(crate) fn knows_not(&self, name: &str) {
+        let answer = self.look(name);
+        assert!(
+            ["NXDOMAIN", "EAI_AGAIN"].contains(&answer.as_str()),
+            "{name}: {answer}"
+        );
+    }
+
     /// A shell script that must succeed, and its output.
     pub(crate) fn sh(&self, script: &str) -> String {
         self.output(&["sh", "-c", script])

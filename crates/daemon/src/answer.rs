@@ -65,8 +65,14 @@ pub(crate) fn stream(content_type: &'static str, body: ChannelBody) -> Answer {
     answer
 }
 
-fn bare(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default().map_err(|never| match never {}).boxed());
+/// A body without a byte.
+pub(crate) fn nothing() -> Body {
+    Full::default().map_err(|never| match never {}).boxed()
+}
+
+/// A status and nothing else.
+pub(crate) fn bare(status: StatusCode) -> Answer {
+    let mut answer = Response::new(nothing());
     *answer.status_mut() = status;
     answer
 }

@@ -136,11 +136,17 @@ fn welcome(
     let (engine, traffic) = (Arc::clone(engine), Arc::clone(traffic));
     traffic.connections.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
+        let slot = Slot::default();
         let service = service_fn(|request: Request<Incoming>| {
-            let (engine, traffic) = (Arc::clone(&engine), Arc::clone(&traffic));
+            let (docker, traffic) = (Arc::clone(&docker), Arc::clone(&traffic));
+            let slot = slot.clone();
             async move {
                 let under_way = UnderWay::new(&traffic);
-                let answer = native::answer(&engine, caller, request).await;
+                let answer = if native::is_ours(request.uri().path()) {
+                    native::answer(&docker.engine, caller, request).await
+                } else {
+                    docker::answer(&docker, request, slot).await
+                };
                 // A pull, a log that is followed: it lasts as long as its answer.
                 Ok::<_, Infallible>(answer.map(|body| Counted {
                     body,
@@ -148,16 +154,8 @@ fn welcome(
                 }))
             }
         });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
+        let told = async { drop(leaving.wait_for(|leaving| *leaving).await) };
+        if let Err(error) = hijack::serve(stream, slot.clone(), service, told).await {
             // Clients that leave in the middle are nothing unusual.
             tracing::debug!(
                 error = shedbox_spec::error::chain(&error),

@@ -20,6 +20,7 @@ use shedbox_store::{PinGuard, upper};
 use crate::Engine;
 use crate::background::Job;
 use crate::error::{Doing, Result, on_path};
+use crate::events::Happening;
 use crate::generation::{Order, Place};
 use crate::inspect::info;
 use crate::life::Life;
@@ -67,6 +68,7 @@ impl Engine {
         self.registry()
             .insert(&sandbox.record.id, Arc::clone(&sandbox));
         drop(pin);
+        self.tell(&sandbox, Happening::Created);
         self.background.want_refill();
         self.watch_lifetime(&sandbox);
         let outcome = if request.start {
@@ -218,6 +220,7 @@ impl Engine {
         // Absent only when it was killed from outside since; the record says so by now.
         let Some(init) = init else { return Ok(()) };
         self.take_over(sandbox, &init, hold_main)?;
+        self.tell(sandbox, Happening::Started);
         self.background.want_spare(sandbox);
         Ok(())
     }

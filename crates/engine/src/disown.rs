@@ -18,7 +18,7 @@ impl Engine {
         // On disk first: a daemon that comes after a crash here must not remove what it was told to keep.
         let record = Record {
             owner: None,
-            ..sandbox.record.clone()
+            ..sandbox.record_now()
         };
         sandbox.layout.replace_record(&record)?;
         sandbox.disowned.store(true, Ordering::Release);

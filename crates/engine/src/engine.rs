@@ -17,6 +17,7 @@ use crate::blanks::Blanks;
 use crate::cgroup::Cgroups;
 use crate::disk_limit::Watchdog;
 use crate::error::{Doing, Result, on_path};
+use crate::events::Listeners;
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
 use crate::network::Networks;
@@ -51,6 +52,7 @@ pub struct Engine {
     pub(crate) blanks: Blanks,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) networks: Networks,
+    pub(crate) listeners: Listeners,
     pub(crate) host: Host,
     host_rootfs: Mutex<Option<HostRootfs>>,
     /// Second in the lock order, see [`crate::sandbox`].
@@ -112,6 +114,7 @@ impl Engine {
             blanks: Blanks::new(paths.sandboxes()),
             watchdog: Arc::default(),
             networks,
+            listeners: Listeners::default(),
             host_rootfs: Mutex::new(None),
             registry: Mutex::default(),
             own: OnceLock::new(),

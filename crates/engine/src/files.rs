@@ -27,7 +27,7 @@ impl Engine {
         let _activity = self.background.activity();
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
-        sandbox.state().life.may_reset(sandbox.name())?;
+        sandbox.state().life.may_reset(&sandbox.name())?;
         if sandbox.state().life.status == Status::Running {
             return Ok(FilesAccess {
                 socket: sandbox.socket.display().to_string(),

@@ -119,7 +119,7 @@ impl Engine {
         sandboxes
             .iter()
             .find(|sandbox| sandbox.record.uses(&image.config))
-            .map(|sandbox| sandbox.record.name.clone())
+            .map(|sandbox| sandbox.name().to_string())
     }
 
     /// Tells which image ids and diff ids sandboxes use.

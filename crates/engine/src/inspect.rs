@@ -121,7 +121,7 @@ pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
     let life = &state.life;
     SandboxInfo {
         id: record.id.clone(),
-        name: record.name.clone(),
+        name: sandbox.name().to_string(),
         spec: SandboxSpec {
             limits: sandbox.limits(),
             ..record.spec.clone()

@@ -13,6 +13,7 @@ use shedbox_spec::{Error, Kind, signal};
 use crate::Engine;
 use crate::background::Job;
 use crate::error::Result;
+use crate::events::Happening;
 use crate::generation::{Order, Place};
 use crate::init::{self, Init, MainStart};
 use crate::inspect::info;
@@ -28,7 +29,7 @@ impl Engine {
         let _activity = self.background.activity();
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
-        if sandbox.state().life.may_start(sandbox.name())? {
+        if sandbox.state().life.may_start(&sandbox.name())? {
             self.start_turn(&sandbox, &mut turn, hold_main)?;
         }
         drop(turn);
@@ -65,6 +66,7 @@ impl Engine {
         let outcome = self.take_over(sandbox, &init, hold_main);
         sandbox.save();
         outcome?;
+        self.tell(sandbox, Happening::Started);
         self.background.want_spare(sandbox);
         Ok(())
     }
@@ -118,13 +120,17 @@ impl Engine {
         match status {
             Status::Running | Status::Paused => {}
             Status::Created | Status::Exited => return Ok(()),
-            Status::Removing => return Ok(sandbox.state().life.must_run(sandbox.name())?),
+            Status::Removing => return Ok(sandbox.state().life.must_run(&sandbox.name())?),
         }
         sandbox.drop_spare();
         let spec = &sandbox.record.spec;
         let default =
             Duration::from_millis(spec.stop_timeout_ms.unwrap_or(DEFAULT_STOP_TIMEOUT_MS));
-        let live = sandbox.state().live.clone();
+        let live = {
+            let mut state = sandbox.state();
+            state.stop_asked = true;
+            state.live.clone()
+        };
         if let Some(init) = live {
             self.watcher.forget(&init);
             // What is stopped where it is could not react to a signal.
@@ -144,10 +150,12 @@ impl Engine {
     pub fn kill(&self, name: &str, signal: i32) -> Result<()> {
         let sandbox = self.find(name)?;
         let live = {
-            let state = sandbox.state();
-            state.life.must_run(sandbox.name())?;
+            let mut state = sandbox.state();
+            state.life.must_run(&sandbox.name())?;
+            state.stop_asked |= signal == signal::KILL || signal == sandbox.record.resolved.stop_signal;
             state.live.clone()
         };
+        self.tell(&sandbox, Happening::Killed { signal });
         if !sandbox.has_main() {
             if ![signal::KILL, signal::TERM, SIGINT].contains(&signal) {
                 return Err(Error::conflict(format!(
@@ -205,7 +213,7 @@ impl Engine {
                 None
             }
         });
-        let ended = {
+        let (ended, stopped) = {
             let mut state = sandbox.state();
             if !state
                 .live
@@ -217,10 +225,13 @@ impl Engine {
             state.live = None;
             let result = result.or_else(|| sandbox.has_main().then(|| cut_short(End::Stopped)));
             state.life.end(result, Timestamp::now());
-            state.ended(false, sandbox.has_main())
+            let stopped = std::mem::take(&mut state.stop_asked);
+            (state.ended(false, sandbox.has_main()), stopped)
         };
         self.detach(sandbox, init.generation);
+        let result = ended.result().clone();
         ended.notify();
+        self.tell(sandbox, Happening::Ended { result, stopped });
         sandbox.save();
         let next = if sandbox.record.spec.auto_remove {
             Job::Remove(Arc::downgrade(sandbox))

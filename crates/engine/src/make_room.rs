@@ -43,6 +43,7 @@ impl Engine {
             self.has_ended(sandbox, init, None);
         }
         outcome?;
+        self.tell(sandbox, crate::events::Happening::Reset);
         Ok(ResetReport {
             generation: sandbox.state().life.generation,
             from_spare: false,

@@ -169,7 +169,7 @@ impl Engine {
         *sandbox.wire() = wire;
         let sandbox = Arc::new(sandbox);
         self.registry()
-            .reserve(sandbox.name(), &sandbox.record.id)?;
+            .reserve(&sandbox.name(), &sandbox.record.id)?;
         self.registry()
             .insert(&sandbox.record.id, Arc::clone(&sandbox));
         self.link_name(&sandbox)?;
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     fn link_name(&self, sandbox: &Sandbox) -> Result<()> {
-        let link = self.name_link(sandbox.name());
+        let link = self.name_link(&sandbox.name());
         remove_socket(&link)?;
         std::os::unix::fs::symlink(format!("../{}.sock", sandbox.record.id), &link)
             .doing(|| on_path("make link", &link))
@@ -245,7 +245,7 @@ impl Engine {
             .registry()
             .all()
             .iter()
-            .map(|sandbox| sandbox.record.name.clone())
+            .map(|sandbox| sandbox.name().to_string())
             .collect();
         for path in entries(&self.paths.names())? {
             if !path

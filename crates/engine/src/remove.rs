@@ -14,6 +14,7 @@ use shedbox_spec::error::chain;
 
 use crate::Engine;
 use crate::error::Result;
+use crate::events::Happening;
 use crate::sandbox::{Sandbox, remove_socket};
 
 impl Engine {
@@ -27,7 +28,7 @@ impl Engine {
     pub(crate) fn remove_sandbox(&self, sandbox: &Arc<Sandbox>, force: bool) -> Result<()> {
         let before = {
             let mut state = sandbox.state();
-            state.life.may_remove(sandbox.name(), force)?;
+            state.life.may_remove(&sandbox.name(), force)?;
             std::mem::replace(&mut state.life.status, Status::Removing)
         };
         let outcome = self.take_away(sandbox);
@@ -68,12 +69,12 @@ impl Engine {
         }
         turn.end_files();
         self.detach(sandbox, u64::MAX);
-        remove_socket(&self.name_link(sandbox.name()))?;
+        remove_socket(&self.name_link(&sandbox.name()))?;
         remove_socket(&sandbox.socket)?;
         remove_socket(&sandbox.socket.with_extension("next"))?;
         self.discard_if_there(&sandbox.layout.dir)?;
         // From here on the name is free, so its link must be gone by now.
-        self.registry().remove(&sandbox.record.id, sandbox.name());
+        self.registry().remove(&sandbox.record.id, &sandbox.name());
         self.release_wire(&sandbox.wire().clone());
         // No process of the sandbox is left; what the kernel still takes down is namespaces. Wait for it only where a
         // mount of the caller's would be busy until then.
@@ -83,7 +84,13 @@ impl Engine {
             }
         }
         let ended = sandbox.state().ended(true, sandbox.has_main());
+        let result = ended.result().clone();
         ended.notify();
+        if live.is_some() {
+            let stopped = true;
+            self.tell(sandbox, Happening::Ended { result, stopped });
+        }
+        self.tell(sandbox, Happening::Removed);
         Ok(())
     }
 

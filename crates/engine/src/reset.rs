@@ -29,6 +29,7 @@ use crate::Engine;
 use crate::background::Job;
 use crate::capabilities;
 use crate::error::{EngineError, Result};
+use crate::events::Happening;
 use crate::generation::{Order, Place};
 use crate::init::Init;
 use crate::make_room;
@@ -40,7 +41,7 @@ impl Engine {
         let _activity = self.background.activity();
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
-        sandbox.state().life.may_reset(sandbox.name())?;
+        sandbox.state().life.may_reset(&sandbox.name())?;
         turn.end_files();
 
         let (next, from_spare) = match sandbox.take_spare() {
@@ -70,6 +71,7 @@ impl Engine {
         drop(turn);
         self.background.push(Job::Tidy(Arc::clone(&sandbox), old));
         outcome?;
+        self.tell(&sandbox, Happening::Reset);
         Ok(ResetReport {
             generation: next.generation,
             from_spare,

@@ -17,7 +17,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use shedbox_linux::seqpacket;
@@ -44,6 +44,8 @@ pub(crate) struct Sandbox {
     pub(crate) disowned: AtomicBool,
     /// What it had written when the watchdog last looked.
     pub(crate) gauge: Gauge,
+    /// A leaf in the lock order.
+    name: Mutex<Arc<str>>,
     turn: Mutex<Turn>,
     state: Mutex<State>,
     /// In force: the record's, and what `update` made of them. A leaf in the lock order.
@@ -84,6 +86,8 @@ pub(crate) struct State {
     pub(crate) live: Option<Arc<Init>>,
     pub(crate) spare: Option<Arc<Init>>,
     pub(crate) warnings: Vec<String>,
+    /// Somebody has asked for the end that is coming.
+    pub(crate) stop_asked: bool,
     waiters: Vec<Waiter>,
 }
 
@@ -108,6 +112,7 @@ impl Sandbox {
     pub(crate) fn new(record: Record, layout: Layout, socket: PathBuf, life: Life) -> Self {
         Self {
             limits: Mutex::new(record.spec.limits.clone()),
+            name: Mutex::new(record.name.as_str().into()),
             record,
             layout,
             socket,
@@ -122,6 +127,7 @@ impl Sandbox {
                 live: None,
                 spare: None,
                 warnings: Vec::new(),
+                stop_asked: false,
                 waiters: Vec::new(),
             }),
         }
@@ -180,9 +186,24 @@ impl Sandbox {
         !self.record.resolved.argv.is_empty()
     }
 
-    /// What messages call it.
-    pub(crate) fn name(&self) -> &str {
-        &self.record.name
+    /// What it is called now.
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_name(&self, name: &str) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+    }
+
+    /// The record with what has changed since it was written.
+    pub(crate) fn record_now(&self) -> Record {
+        let mut record = self.record.clone();
+        self.name().as_ref().clone_into(&mut record.name);
+        record.spec.limits = self.limits();
+        if self.disowned.load(Ordering::Acquire) {
+            record.owner = None;
+        }
+        record
     }
 }
 
@@ -277,6 +298,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// How it ended.
+    pub(crate) fn result(&self) -> &WaitResult {
+        &self.result
+    }
+
     pub(crate) fn notify(self) {
         for waiter in self.waiters {
             if let Some(notify) = waiter.notify.upgrade() {

@@ -53,6 +53,13 @@ impl From<SeqPacket> for OwnedFd {
     }
 }
 
+/// For runtimes that wait for many descriptors; nothing else should need the number.
+impl std::os::fd::AsRawFd for SeqPacket {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.0)
+    }
+}
+
 impl AsFd for SeqPacket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

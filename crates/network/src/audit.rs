@@ -122,7 +122,7 @@ impl Audit {
         let line = Line {
             time: now.to_string(),
             sandbox: member.sandbox.clone(),
-            name: member.name.clone(),
+            name: member.name().to_string(),
             kind: event.kind,
             host: event.host,
             address: event.address,

@@ -12,14 +12,14 @@ use shedbox_spec::network::egress::Egress;
 pub struct Member {
     /// Id of the sandbox.
     pub sandbox: String,
-    /// Its name.
-    pub name: String,
     /// Its number in the gateway: part of the names of its interfaces and rules.
     pub number: u32,
     /// Servers that names of the world are looked up at; the host's when empty.
     pub dns: Vec<IpAddr>,
     /// It may reach the host at [`shedbox_spec::gateway::HOST_ADDRESS`].
     pub host_access: bool,
+    /// Its name.
+    name: Mutex<Arc<str>>,
     /// Interfaces in force.
     endpoints: Mutex<Vec<Endpoint>>,
     /// Egress policy in force.
@@ -31,13 +31,18 @@ impl Member {
     pub fn new(attach: &shedbox_spec::gateway::Attach, number: u32) -> Self {
         Self {
             sandbox: attach.sandbox.clone(),
-            name: attach.name.clone(),
             number,
             dns: attach.dns.clone(),
             host_access: attach.host_access,
+            name: Mutex::new(attach.name.as_str().into()),
             endpoints: Mutex::default(),
             egress: Mutex::new(attach.egress.clone().map(Arc::new)),
         }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&lock(&self.name))
     }
 
     /// Interfaces in force.
@@ -112,6 +117,18 @@ impl Directory {
         Some(member)
     }
 
+    /// A member has another name.
+    pub fn rename(&self, member: &Arc<Member>, name: &str) {
+        let mut inner = self.write();
+        for endpoint in member.endpoints() {
+            inner.forget(member, &endpoint);
+        }
+        *lock(&member.name) = name.into();
+        for endpoint in member.endpoints() {
+            inner.remember(member, &endpoint);
+        }
+    }
+
     /// A member has one more interface.
     pub fn connect(&self, member: &Arc<Member>, endpoint: Endpoint) {
         let mut inner = self.write();
@@ -171,7 +188,7 @@ impl Directory {
             .group;
         let network = inner.networks.get(&group).filter(|network| network.names)?;
         let shared = asker.endpoints().iter().any(|own| own.group == group);
-        shared.then(|| (member.name.clone(), network.name.clone()))
+        shared.then(|| (member.name().to_string(), network.name.clone()))
     }
 
     /// The address is in one of our own subnets.
@@ -261,7 +278,7 @@ impl Inner {
 /// What it is called there: its name, the short form of its id, its aliases; each once.
 fn names(member: &Member, endpoint: &Endpoint) -> Vec<String> {
     let short = member.sandbox.get(..12).unwrap_or(&member.sandbox);
-    let mut names = vec![member.name.to_ascii_lowercase(), short.to_owned()];
+    let mut names = vec![member.name().to_ascii_lowercase(), short.to_owned()];
     names.extend(
         endpoint
             .aliases

@@ -278,6 +278,7 @@ fn answer(request: Request, mut fds: Vec<OwnedFd>, members: &mut Members) -> Rep
         }
         Request::Disconnect { sandbox, group } => done(members.disconnect(&sandbox, group)),
         Request::SetEgress { sandbox, egress } => done(members.set_egress(&sandbox, egress)),
+        Request::Rename { sandbox, name } => done(members.rename(&sandbox, &name)),
         Request::List => Ok(Reply::Sandboxes(members.list())),
     };
     outcome.unwrap_or_else(Reply::Failed)

@@ -245,6 +245,16 @@ impl Members {
         self.set_rules(&member, &interfaces, egress.as_deref(), &[])
     }
 
+    /// Another name for DNS and the audit log. Nothing of a sandbox that is connected has to change for it.
+    pub(crate) fn rename(&self, sandbox: &str, name: &str) -> Result<(), Error> {
+        let connected = self
+            .attached
+            .get(sandbox)
+            .ok_or_else(|| not_attached(sandbox))?;
+        self.directory.rename(&connected.member, name);
+        Ok(())
+    }
+
     pub(crate) fn set_egress(
         &mut self,
         sandbox: &str,

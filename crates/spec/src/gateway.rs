@@ -13,7 +13,7 @@ use crate::network::port::{PortSpec, PublishedPort};
 use crate::network::subnet::Subnet;
 
 /// Changes whenever these messages do.
-pub const GATEWAY_VERSION: u32 = 1;
+pub const GATEWAY_VERSION: u32 = 2;
 /// Device group of the default network.
 pub const BRIDGE_GROUP: u32 = 16;
 
@@ -44,6 +44,13 @@ pub enum Request {
         sandbox: String,
         /// Group of the network.
         group: u32,
+    },
+    /// Another name.
+    Rename {
+        /// Sandbox id.
+        sandbox: String,
+        /// The name.
+        name: String,
     },
     /// Another egress policy. Connections that it does not allow are ended when the answer comes.
     SetEgress {

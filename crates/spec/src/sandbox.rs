@@ -30,6 +30,16 @@ pub enum Source {
     Host,
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Source::Image(reference) => reference,
+            Source::Rootfs(path) => path,
+            Source::Host => "host",
+        })
+    }
+}
+
 /// What was asked for. Fields left out take the image's values, then Docker's defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,6 +71,9 @@ pub struct SandboxSpec {
     pub mounts: Vec<Mount>,
     /// The rootfs is read-only (volumes and tmpfs are not).
     pub read_only: bool,
+    /// Texts of clients that are kept with it and mean nothing to us; the Docker API keeps there what it was asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Labels, on top of the image's.
     pub labels: BTreeMap<String, String>,
     /// Size of `/dev/shm` in bytes.
@@ -128,6 +141,7 @@ impl Default for SandboxSpec {
             hostname: None,
             mounts: Vec::new(),
             read_only: false,
+            annotations: BTreeMap::new(),
             labels: BTreeMap::new(),
             shm_size: None,
             ulimits: Vec::new(),

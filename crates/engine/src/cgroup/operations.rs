@@ -13,6 +13,7 @@ use super::lease::Lease;
 use super::stats;
 use crate::Engine;
 use crate::error::{Doing, EngineError, Result, on_path};
+use crate::events::Happening;
 use crate::init::{self, Init};
 use crate::sandbox::Sandbox;
 
@@ -37,6 +38,7 @@ impl Engine {
             self.thaw(&sandbox, &init)?;
             return Err(error);
         }
+        self.tell(&sandbox, Happening::Paused);
         Ok(())
     }
 
@@ -49,7 +51,9 @@ impl Engine {
         if !init.is_paused() {
             return Err(Error::conflict(format!("sandbox `{name}` is not paused")).into());
         }
-        self.thaw(&sandbox, &init)
+        self.thaw(&sandbox, &init)?;
+        self.tell(&sandbox, Happening::Unpaused);
+        Ok(())
     }
 
     /// The same without a question, for whoever is about to ask processes to end. Preconditions: the turn.
@@ -166,10 +170,11 @@ impl Engine {
         {
             lease.group().set(&self.cgroups.settings(&limits)?)?;
         }
-        let mut record = sandbox.record.clone();
+        let mut record = sandbox.record_now();
         record.spec.limits = limits.clone();
-        sandbox.layout.write_record(&record)?;
+        sandbox.layout.replace_record(&record)?;
         sandbox.set_limits(limits);
+        self.tell(&sandbox, Happening::Updated);
         Ok(Updated { warnings })
     }
 
@@ -208,7 +213,7 @@ impl Engine {
 /// The living init of a sandbox that runs.
 fn running(sandbox: &Sandbox) -> Result<Arc<Init>> {
     let state = sandbox.state();
-    state.life.must_run(sandbox.name())?;
+    state.life.must_run(&sandbox.name())?;
     state.live.clone().ok_or_else(|| {
         Error::conflict(format!("sandbox `{}` is not running", sandbox.name())).into()
     })

@@ -163,7 +163,7 @@ impl Engine {
         let namespace = network_namespace(pid)?;
         let request = Request::Attach(Box::new(Attach {
             sandbox: sandbox.record.id.to_string(),
-            name: sandbox.record.name.clone(),
+            name: sandbox.name().to_string(),
             endpoints: wire
                 .endpoints
                 .iter()

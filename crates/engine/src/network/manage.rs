@@ -197,7 +197,7 @@ impl Engine {
             ..request.attachment
         };
         let mut wire = sandbox.wire();
-        let (id, endpoint) = self.take_endpoint(&attachment, &wire, sandbox.name())?;
+        let (id, endpoint) = self.take_endpoint(&attachment, &wire, &sandbox.name())?;
         let request = Request::Connect {
             sandbox: sandbox.record.id.to_string(),
             endpoint: endpoint.clone(),
@@ -278,7 +278,7 @@ impl Engine {
 
     /// A change of a running sandbox's connection, which the wire has made already: a gateway that was replaced in this
     /// moment does not know the sandbox yet, and is told the whole wire.
-    fn change_live(&self, sandbox: &Sandbox, wire: &mut Wire, request: &Request) -> Result<()> {
+    pub(crate) fn change_live(&self, sandbox: &Sandbox, wire: &mut Wire, request: &Request) -> Result<()> {
         if wire.attached.is_none() {
             return Ok(());
         }
@@ -316,7 +316,7 @@ impl Engine {
                 let (_, endpoint) = wire.endpoints.iter().find(|(id, _)| *id == record.id)?;
                 Some(NetworkMember {
                     id: sandbox.record.id.to_string(),
-                    name: sandbox.record.name.clone(),
+                    name: sandbox.name().to_string(),
                     endpoint: endpoint_info(record, endpoint),
                 })
             })

@@ -1,0 +1,119 @@
+//! Connections that stop to speak HTTP: after its head, an answer of the Docker API to `attach` and `exec start` is a
+//! stream of bytes in both directions.
+//!
+//! Clients that ask for an upgrade get `101 UPGRADED`; the others get `200 OK` without length and chunks, which HTTP/1.0
+//! has for an answer that ends with its connection. Bytes that came behind the request belong to the stream. Sources:
+//! RFC 9110 section 7.8, Docker Engine API, "Hijacking".
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::{HeaderMap, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::answer::{self, Answer};
+
+/// A connection's bytes.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// The connection, and what the client has sent behind its request.
+pub(crate) struct Taken {
+    pub(crate) wire: Box<dyn Wire>,
+    pub(crate) early: Bytes,
+}
+
+type Takeover = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Where a handler leaves what is to become of its connection.
+#[derive(Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Takeover>>>);
+
+impl Slot {
+    /// Has `takeover` run with the connection when the answer, which this gives, has gone out.
+    pub(crate) fn take_over<F, T>(
+        &self,
+        headers: &HeaderMap,
+        content_type: &'static str,
+        takeover: F,
+    ) -> Answer
+    where
+        F: FnOnce(Taken) -> T + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let upgrade = headers
+            .get(UPGRADE)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Box::new(|taken| Box::pin(takeover(taken))));
+        let mut answer: Answer = Response::new(answer::nothing());
+        let fields = answer.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        match upgrade.map(|protocol| HeaderValue::from_str(&protocol)) {
+            Some(Ok(protocol)) => {
+                fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                fields.insert(UPGRADE, protocol);
+                *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            }
+            _ => *answer.version_mut() = Version::HTTP_10,
+        }
+        answer
+    }
+
+    fn take(&self) -> Option<Takeover> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Serves a connection to its end, whoever speaks on it. `leaving` resolves when no further request is to be begun.
+pub(crate) async fn serve<S, B>(
+    wire: Box<dyn Wire>,
+    slot: Slot,
+    service: S,
+    leaving: impl Future<Output = ()>,
+) -> hyper::Result<()>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut leaving = std::pin::pin!(leaving);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => {
+                ended?;
+                break;
+            }
+            () = leaving.as_mut(), if !told => {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    }
+    let parts = connection.into_parts();
+    let mut wire = parts.io.into_inner();
+    match slot.take() {
+        Some(takeover) => {
+            takeover(Taken {
+                wire,
+                early: parts.read_buf,
+            })
+            .await;
+        }
+        // A client that has gone already has nothing to be told.
+        None => drop(tokio::io::AsyncWriteExt::shutdown(&mut wire).await),
+    }
+    Ok(())
+}
