@@ -46,6 +46,7 @@ mod blob;
 mod catalog;
 mod chunks;
 mod decode;
+mod decompress;
 mod directories;
 mod entry;
 mod error;
@@ -74,6 +75,7 @@ mod warnings;
 mod whiteout;
 mod write;
 
+pub use decompress::decompress;
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;
 pub use image::ImageRecord;
