@@ -52,7 +52,10 @@ impl<'a> Executor<'a> {
             return self.call(dot, function, arguments, last, Place::Command(command));
         }
         self.step(1)?;
-        self.place = Place::Operand(first);
+        // Of a parenthesised pipeline Go remembers only what is in it.
+        if !matches!(first.kind, OperandKind::Pipe(_)) {
+            self.place = Place::Operand(first);
+        }
         let chain = match &first.kind {
             OperandKind::Field(fields) => Some((dot.clone(), fields)),
             OperandKind::Variable { name, fields } if !fields.is_empty() => {
@@ -65,7 +68,11 @@ impl<'a> Executor<'a> {
             return self.fields(dot, receiver, fields, arguments, last);
         }
         if !arguments.is_empty() || last.is_some() {
-            return Err(self.fail(format!("can't give argument to non-function {first}")));
+            let shown = match &first.kind {
+                OperandKind::Pipe(pipe) => pipe.to_string(),
+                _ => first.to_string(),
+            };
+            return Err(self.fail(format!("can't give argument to non-function {shown}")));
         }
         if matches!(first.kind, OperandKind::Nil) {
             return Err(self.fail("nil is not a command"));
@@ -136,7 +143,6 @@ impl<'a> Executor<'a> {
             let has_arguments =
                 index + 1 == names.len() && (!arguments.is_empty() || last.is_some());
             value = if has_arguments {
-                let value = value.clone();
                 self.method(dot, &value, name, arguments, last.clone())?
             } else {
                 self.field(value, name)?
@@ -178,11 +184,11 @@ impl<'a> Executor<'a> {
         arguments: &'a [Operand],
         last: Option<Value<'a>>,
     ) -> Result<Value<'a>, TemplateError> {
-        let not_a_method = self.fail(format!("{name} is not a method but has arguments"));
-        let object = match receiver.clone().concrete() {
-            Value::Map(map) => map.get(name).and_then(Json::as_object),
-            _ => None,
+        let Value::Map(map) = receiver.clone().concrete() else {
+            return self.field(receiver.clone(), name);
         };
+        let object = map.get(name).and_then(Json::as_object);
+        let not_a_method = self.fail(format!("{name} is not a method but has arguments"));
         if object.is_none() && !self.is_header {
             return Err(not_a_method);
         }
@@ -234,8 +240,8 @@ impl<'a> Executor<'a> {
             .map(ToString::to_string)
             .unwrap_or_default();
         let result = call::call(function, &values, &source);
-        if let Ok(Value::Text(text)) = &result {
-            self.step(text.len() / 64)?;
+        if let Ok(value) = &result {
+            self.step(value.making_steps())?;
         }
         result.map_err(|message| {
             self.place = caller;

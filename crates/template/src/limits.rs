@@ -4,16 +4,19 @@
 pub(crate) const OUTPUT_BYTES: usize = 64 << 20;
 
 /// Parentheses and control structures inside each other. Parsing, executing and dropping recurse once a level.
-pub(crate) const NESTING: usize = 200;
+pub(crate) const NESTING: usize = 100;
 
 /// Templates, bodies and pipelines executing inside each other, counted together.
-pub(crate) const EXECUTION_DEPTH: usize = 400;
+pub(crate) const EXECUTION_DEPTH: usize = 200;
 
 /// Arrays and objects inside each other in the data. Printing recurses once a level.
 pub(crate) const DATA_DEPTH: usize = 500;
 
-/// Steps of one rendering: a node, a pipeline or 64 bytes of a made string count as one.
+/// Steps of one rendering: nodes, pipelines and operands, and the work of functions.
 pub(crate) const STEPS: usize = 20_000_000;
+
+/// Bytes or list elements that count as one step for a function that goes through them.
+pub(crate) const PARTS_PER_STEP: usize = 64;
 
 /// Strings that `split` may make of one: each costs memory beyond its bytes.
 pub(crate) const SPLIT_PARTS: usize = 1 << 20;

@@ -5,10 +5,7 @@ use crate::{quote, syntax::Number};
 /// The number `literal` stands for.
 pub(crate) fn parse(literal: &str) -> Result<Number, String> {
     let looks_like_float = !is_hexadecimal(literal) && literal.contains(['.', 'e', 'E']);
-    let float = literal
-        .parse::<f64>()
-        .ok()
-        .filter(|value| value.is_finite());
+    let float = parse_float(literal).filter(|value| value.is_finite());
     let unsigned = parse_integer(literal);
     let integer = match unsigned {
         Some(value) => i64::try_from(value).ok(),
@@ -36,19 +33,31 @@ pub(crate) fn parse(literal: &str) -> Result<Number, String> {
 
 /// The number a character literal stands for.
 pub(crate) fn parse_char(literal: &str) -> Result<Number, String> {
-    match quote::unquote_char(literal) {
-        Some(code) => Ok(Number {
-            literal: literal.to_owned(),
-            integer: Some(code),
-            float: None,
-        }),
-        None => Err(format!("malformed character constant: {literal}")),
-    }
+    let code = quote::unquote_char(literal)?;
+    Ok(Number {
+        literal: literal.to_owned(),
+        integer: Some(code),
+        float: None,
+    })
 }
 
 fn is_hexadecimal(literal: &str) -> bool {
     let digits = literal.trim_start_matches(['+', '-']);
     digits.starts_with("0x") || digits.starts_with("0X")
+}
+
+/// A decimal float; underscores stand between digits.
+fn parse_float(literal: &str) -> Option<f64> {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let has_stray_underscore = literal.match_indices('_').any(|(index, _)| {
+        let (before, after) = literal.split_at(index);
+        !(is_digit(before.chars().next_back()) && is_digit(after.chars().nth(1)))
+    });
+    if has_stray_underscore {
+        None
+    } else {
+        literal.replace('_', "").parse().ok()
+    }
 }
 
 /// An integer with Go's prefixes and underscores.

@@ -34,9 +34,15 @@ fn unescape(body: &str) -> Option<String> {
 }
 
 /// The value of a character literal with its quotes, as `'a'`.
-pub(crate) fn unquote_char(literal: &str) -> Option<i64> {
-    let (unit, rest) = take_unit(literal.strip_prefix('\'')?, '\'')?;
-    (rest == "'").then_some(match unit {
+pub(crate) fn unquote_char(literal: &str) -> Result<i64, String> {
+    let unit = literal
+        .strip_prefix('\'')
+        .and_then(|body| take_unit(body, '\''));
+    let (unit, rest) = unit.ok_or("invalid syntax")?;
+    if rest != "'" {
+        return Err(format!("malformed character constant: {literal}"));
+    }
+    Ok(match unit {
         Unit::Char(c) => i64::from(u32::from(c)),
         Unit::Byte(byte) => i64::from(byte),
     })

@@ -4,6 +4,8 @@ use std::{ops::Deref, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
+use crate::limits;
+
 /// A text of the data or a made one.
 #[derive(Debug, Clone)]
 pub(crate) enum Text<'a> {
@@ -75,6 +77,24 @@ impl Value<'_> {
     /// Whether this is an interface that holds nil.
     pub(crate) fn is_nil_interface(&self) -> bool {
         matches!(self, Self::Nil | Self::Interface(Json::Null))
+    }
+
+    /// Steps that a function which looks at all of this value counts as.
+    pub(crate) fn reading_steps(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() / limits::PARTS_PER_STEP,
+            Self::Texts(items) => items.len() / limits::PARTS_PER_STEP,
+            _ => 0,
+        }
+    }
+
+    /// Steps that a function which made this value counts as.
+    pub(crate) fn making_steps(&self) -> usize {
+        match self {
+            Self::Text(Text::Shared(text)) => text.len() / limits::PARTS_PER_STEP,
+            Self::Texts(items) => items.len(),
+            _ => 0,
+        }
     }
 
     /// What `if` decides: everything but the zero of a type is true.
