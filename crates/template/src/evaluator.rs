@@ -235,6 +235,8 @@ impl<'a> Executor<'a> {
         if self.is_header && function.keeps_headers() {
             return Ok(values.into_iter().next().unwrap_or(Value::Missing));
         }
+        let work: usize = values.iter().map(Value::reading_steps).sum();
+        self.step(work)?;
         let source = arguments
             .first()
             .map(ToString::to_string)
