@@ -6,6 +6,7 @@ use crate::{
     call,
     error::TemplateError,
     executor::{Executor, Place},
+    format_value,
     function::{Function, Parameter},
     syntax::{Command, Number, Operand, OperandKind, Pipe},
     template::MissingKey,
@@ -237,10 +238,19 @@ impl<'a> Executor<'a> {
         }
         let work: usize = values.iter().map(Value::reading_steps).sum();
         self.step(work)?;
-        let source = arguments
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        // Only its message has the argument as the template has it.
+        let source = match arguments.first() {
+            _ if function != Function::Call => String::new(),
+            Some(Operand {
+                kind: OperandKind::Pipe(pipe),
+                ..
+            }) => pipe.to_string(),
+            Some(operand) => operand.to_string(),
+            None => values
+                .first()
+                .map(format_value::printable)
+                .unwrap_or_default(),
+        };
         let result = call::call(function, &values, &source);
         if let Ok(value) = &result {
             self.step(value.making_steps())?;

@@ -33,7 +33,7 @@ pub(crate) fn push(out: &mut String, value: &Value<'_>, verb: &Verb) {
         } else {
             value.type_name()
         };
-        return verb.pad(out, name);
+        return verb.pad(out, &truncated(name, verb));
     }
     match &value {
         Value::Missing | Value::Nil | Value::Interface(_) if verb.letter == 'v' => {

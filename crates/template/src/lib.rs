@@ -3,12 +3,12 @@
 //! 1. `lexer` cuts the text into tokens    2. `parser` and `pipeline_parser` make bodies and pipelines of them
 //! 3. `executor` walks the bodies    4. `evaluator` finds the values of pipelines    5. `call` runs the functions
 //!
-//! Texts, numbers and messages follow Go 1.24 and docker 28, which a test harness fed the same templates. Differences:
+//! Texts, numbers and messages follow Go 1.24 and docker 28.2, whose answers are in the tests. Differences:
 //!
 //! - numbers of the data are numbers, as in docker's structures; floats among them print without exponent
 //! - `join` takes any list of texts, and a field that is an object takes a key: `.Label "name"`
 //! - texts are UTF-8: bytes cut out of a character become U+FFFD
-//! - there are no complex numbers, no hexadecimal floats and no methods
+//! - there are no complex numbers and no hexadecimal or binary notation of floats
 //! - nesting, work and output are bounded (`limits`)
 
 mod call;

@@ -8,14 +8,22 @@ const MIN_WIDTH: usize = 10;
 /// Spaces after the widest cell.
 const PADDING: usize = 3;
 
-/// `text` with docker's widths: no column is narrower than ten, three spaces follow the widest cell.
-pub(crate) fn align(text: &str) -> String {
+/// `text` with docker's widths: no column is narrower than ten, three spaces follow the widest cell. `None` when that
+/// is more than `limit` bytes, as a wide cell makes every line of its column wide.
+pub(crate) fn align(text: &str, limit: usize) -> Option<String> {
     let lines: Vec<Vec<&str>> = text
         .split('\n')
         .map(|line| line.split('\t').collect())
         .collect();
     let widths = column_widths(&lines);
-    let mut out = String::with_capacity(text.len());
+    let padding = widths
+        .iter()
+        .flatten()
+        .fold(0, |sum: usize, width| sum.saturating_add(*width));
+    if text.len().saturating_add(padding) > limit {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len() + padding);
     for (index, (line, widths)) in lines.iter().zip(&widths).enumerate() {
         if index > 0 {
             out.push('\n');
@@ -23,45 +31,37 @@ pub(crate) fn align(text: &str) -> String {
         for (column, cell) in line.iter().enumerate() {
             out.push_str(cell);
             if let Some(width) = widths.get(column) {
-                out.extend(std::iter::repeat_n(
-                    ' ',
-                    width.saturating_sub(cell.chars().count()),
-                ));
+                let missing = width.saturating_sub(cell.chars().count());
+                out.extend(std::iter::repeat_n(' ', missing));
             }
         }
     }
-    out
+    Some(out)
 }
 
-/// For each line the widths of its cells.
+/// For each line the widths of its cells. Takes time in proportion to the cells, not to lines times columns.
 fn column_widths(lines: &[Vec<&str>]) -> Vec<Vec<usize>> {
     let mut widths: Vec<Vec<usize>> = lines.iter().map(|_| Vec::new()).collect();
-    let columns = lines
-        .iter()
-        .map(|line| line.len() - line.len().min(1))
-        .max()
-        .unwrap_or(0);
-    for column in 0..columns {
-        let mut start = 0;
-        while start < lines.len() {
-            let has_cell = |line: &Vec<&str>| line.len() > column + 1;
-            let block = lines
-                .iter()
-                .skip(start)
-                .take_while(|line| has_cell(line))
-                .count();
-            let cells = lines
-                .iter()
-                .skip(start)
-                .take(block)
-                .filter_map(|line| line.get(column));
+    let mut with_cell: Vec<usize> = (0..lines.len()).collect();
+    let cell = |line: usize, column: usize| {
+        let cells = lines.get(line).map_or(&[][..], Vec::as_slice);
+        cells.get(column).filter(|_| cells.len() > column + 1)
+    };
+    for column in 0.. {
+        with_cell.retain(|&line| cell(line, column).is_some());
+        if with_cell.is_empty() {
+            break;
+        }
+        for block in with_cell.chunk_by(|line, next| line + 1 == *next) {
+            let cells = block.iter().filter_map(|&line| cell(line, column));
             let width = cells
                 .map(|cell| cell.chars().count() + PADDING)
                 .fold(MIN_WIDTH, usize::max);
-            for line in widths.iter_mut().skip(start).take(block) {
-                line.push(width);
+            for &line in block {
+                if let Some(widths) = widths.get_mut(line) {
+                    widths.push(width);
+                }
             }
-            start += block.max(1);
         }
     }
     widths

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::{error::TemplateError, tab_writer, template::Template};
+use crate::{error::TemplateError, limits, tab_writer, template::Template};
 
 /// The format of a list: one line a row, with `table` in front a header and aligned columns.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Table {
 
 impl Table {
     /// Reads a format. `\t` and `\n` typed as two characters stand for a tab and a newline; `json` stands for
-    /// `{{json .}}`.
+    /// `{{json .}}`. A bare `table`, for which docker has columns for each kind of list, is the caller's to replace.
     pub fn parse(format: &str) -> Result<Self, TemplateError> {
         let (is_aligned, text) = match format.strip_prefix("table") {
             Some(rest) => (true, rest),
@@ -51,11 +51,21 @@ impl Table {
         for row in rows {
             out.push_str(&self.template.render(row)?);
             out.push('\n');
+            if out.len() > limits::OUTPUT_BYTES {
+                return Err(too_long());
+            }
         }
-        Ok(if self.is_aligned {
-            tab_writer::align(&out)
+        if self.is_aligned {
+            tab_writer::align(&out, limits::OUTPUT_BYTES).ok_or_else(too_long)
         } else {
-            out
-        })
+            Ok(out)
+        }
     }
+}
+
+fn too_long() -> TemplateError {
+    TemplateError::Data(format!(
+        "output has more than {} bytes",
+        limits::OUTPUT_BYTES
+    ))
 }

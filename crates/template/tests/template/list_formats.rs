@@ -17,9 +17,8 @@ fn rows() -> Vec<Value> {
 }
 
 fn render(format: &str) -> String {
-    let table = Table::parse(format).expect("parses");
-    table
-        .render(&headers(), &rows())
+    Table::parse(format)
+        .and_then(|table| table.render(&headers(), &rows()))
         .unwrap_or_else(|error| format!("!{error}"))
 }
 
@@ -150,4 +149,33 @@ fn mistakes() {
         render("table {{.Nope}}"),
         r#"!template: :1:2: executing "" at <.Nope>: map has no entry for key "Nope""#
     );
+}
+
+#[test]
+fn lines_around_cells_end_columns() {
+    assert_eq!(
+        render(r"table {{.ID}}\n{{.Names}}\t{{.Status}}"),
+        "CONTAINER ID\nNAMES     STATUS\n0123456789ab\nweb       Up 2 minutes\n\
+         ba9876543210\na-much-longer-name   Created\n"
+    );
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let table = Table::parse(r"table {{.A}}\t|").expect("parses");
+    let mut rows = vec![json!({"A": "x"}); 1000];
+    rows.push(json!({"A": "x".repeat(100_000)}));
+    let error = table.render(&Map::new(), &rows).expect_err("is too long");
+    assert_eq!(
+        error.to_string(),
+        "template: : output has more than 67108864 bytes"
+    );
+    let tabs = json!({"A": "\t".repeat(100_000)});
+    let aligned = table
+        .render(&Map::new(), &vec![json!({"A": ""}); 10_000])
+        .expect("is short");
+    assert!(aligned.ends_with("          |\n"));
+    let mut rows = vec![json!({"A": ""}); 10_000];
+    rows.push(tabs);
+    assert!(table.render(&Map::new(), &rows).is_ok());
 }
