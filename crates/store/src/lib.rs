@@ -45,12 +45,14 @@ pub mod upper;
 mod blob;
 mod catalog;
 mod chunks;
+mod commit;
 mod decode;
 mod directories;
 mod entry;
 mod error;
 mod gc;
 mod header;
+mod hidden;
 #[cfg(test)]
 mod hostile_entries_tests;
 #[cfg(test)]
@@ -74,6 +76,7 @@ mod warnings;
 mod whiteout;
 mod write;
 
+pub use commit::{CommittedLayer, UpperCopy};
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;
 pub use image::ImageRecord;
