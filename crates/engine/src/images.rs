@@ -57,6 +57,19 @@ impl Engine {
         Ok(self.images.detail(&*self.images.find(name)?)?)
     }
 
+    /// Makes `target` (a name with a tag, `latest` when it has none) name the image that `source` names: a reference, an
+    /// id or its beginning. What `target` named before loses it, and stays.
+    pub fn tag_image(&self, source: &str, target: &str) -> Result<()> {
+        let image = self.images.find(source)?;
+        self.images.tag(&image, target)?;
+        Ok(())
+    }
+
+    /// Forgets one reference and leaves the image, which has no name any more if that was the last one. Gives its id.
+    pub fn untag_image(&self, reference: &str) -> Result<Digest> {
+        Ok(self.images.untag(reference)?)
+    }
+
     /// Removes a reference and, with the last one, the image. `name` is a reference, or an id: then all its references
     /// go (several need `force`, as Docker has it).
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Removed> {

@@ -148,6 +148,21 @@ impl ImageService {
             .tag(&reference.to_string(), &record.manifest)?)
     }
 
+    /// Forgets a reference and leaves what it named; gives the id of that image.
+    pub fn untag(&self, name: &str) -> Result<Digest> {
+        let reference = self.parse_reference(name)?;
+        let canonical = match reference.digest() {
+            Some(digest) => reference.with_digest(digest.clone()).to_string(),
+            None => reference.to_string(),
+        };
+        let manifest = self.shared.store.untag(&canonical)?;
+        // Somebody may have removed the image since; then its manifest is all that is known of it.
+        Ok(match self.shared.store.image(&manifest) {
+            Some(image) => image.config.clone(),
+            None => manifest,
+        })
+    }
+
     /// Refuses work that adds to a disk with no room: a full disk hurts running sandboxes more than a failed pull.
     pub(crate) fn check_room(&self) -> Result<()> {
         let dir = self.shared.store.root();

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod cgroupns;
 pub mod clone;
 pub mod contact;
+pub mod content;
 pub mod disk;
 pub mod epoll;
 pub mod errno;

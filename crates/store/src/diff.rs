@@ -18,11 +18,12 @@ use shedbox_spec::api::{Change, ChangeKind};
 
 use crate::entry::shown;
 use crate::error::Doing;
+use crate::hidden::Hidden;
 use crate::whiteout::OPAQUE_XATTR;
 use crate::{Result, StoreError};
 
 /// Longest path of a directory that is looked into: longer ones no program can name.
-const PATH_MAX: usize = 4095;
+pub(crate) const PATH_MAX: usize = 4095;
 /// Bytes of paths that are held: a sandbox can make any number of long ones.
 const MAX_TOTAL: usize = 256 << 20;
 
@@ -43,23 +44,12 @@ pub fn changes(upper: &Path, lowers: &[PathBuf], ignore: &[String]) -> Result<Ve
     let mut walk = Walk {
         upper,
         lowers,
-        ignored: HashSet::new(),
-        above_ignored: HashSet::new(),
+        hidden: Hidden::new(ignore),
         for_ignored_only: HashSet::new(),
         found: BTreeMap::new(),
         held: 0,
         pending: Vec::new(),
     };
-    for path in ignore {
-        let path = path.trim_matches('/').as_bytes();
-        for (index, byte) in path.iter().enumerate() {
-            if *byte == b'/' {
-                walk.above_ignored.insert(path[..index].to_vec());
-            }
-        }
-        walk.above_ignored.insert(Vec::new());
-        walk.ignored.insert(path.to_vec());
-    }
     let all = (0..walk.lowers.len()).collect();
     walk.pending.push((Vec::new(), all));
     while let Some((directory, lowers)) = walk.pending.pop() {
@@ -71,10 +61,8 @@ pub fn changes(upper: &Path, lowers: &[PathBuf], ignore: &[String]) -> Result<Ve
 struct Walk {
     upper: OwnedFd,
     lowers: Vec<OwnedFd>,
-    ignored: HashSet<Vec<u8>>,
-    /// Every directory above an ignored path.
-    above_ignored: HashSet<Vec<u8>>,
-    /// New directories of that kind: mentioned only with something else in them.
+    hidden: Hidden,
+    /// New directories above a hidden path: mentioned only with something else in them.
     for_ignored_only: HashSet<Vec<u8>>,
     found: BTreeMap<Vec<u8>, ChangeKind>,
     /// Bytes of all paths so far.
@@ -84,10 +72,11 @@ struct Walk {
 }
 
 /// What the layers below have under a name.
-struct Below {
-    stat: Stat,
+#[derive(Debug)]
+pub(crate) struct Below {
+    pub(crate) stat: Stat,
     /// For a directory: the lower directories that are merged.
-    merged: Vec<usize>,
+    pub(crate) merged: Vec<usize>,
 }
 
 impl Walk {
@@ -148,7 +137,7 @@ impl Walk {
         if is_dir && path.len() <= PATH_MAX {
             self.pending.push((path.clone(), merged));
         }
-        if self.ignored.contains(&path) {
+        if self.hidden.is(&path) {
             return Ok(());
         }
         let kind = match below {
@@ -156,7 +145,7 @@ impl Walk {
             Some(below) if is_dir && below.stat.kind == FileKind::Directory => {
                 let same = (stat.mode, stat.uid, stat.gid)
                     == (below.stat.mode, below.stat.uid, below.stat.gid);
-                let excused = self.above_ignored.contains(&path);
+                let excused = self.hidden.is_above(&path);
                 if same && (excused || stat.mtime == below.stat.mtime) {
                     return Ok(()); // mentioned when something in it has changed
                 }
@@ -164,7 +153,7 @@ impl Walk {
             }
             Some(_) => ChangeKind::Modified,
         };
-        if kind == ChangeKind::Added && is_dir && self.above_ignored.contains(&path) {
+        if kind == ChangeKind::Added && is_dir && self.hidden.is_above(&path) {
             self.for_ignored_only.insert(path);
         } else {
             self.found.insert(path, kind);
@@ -222,7 +211,7 @@ impl Walk {
 }
 
 /// Opens the directory at `path` below `root`. `None` when it is not there or not one (any more).
-fn open_if_there(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
+pub(crate) fn open_if_there(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
     let place = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
     match path::open_dir_beneath(root, place) {
         Ok(dir) => Ok(Some(dir)),
@@ -233,7 +222,7 @@ fn open_if_there(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn stat_if_there(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
+pub(crate) fn stat_if_there(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
     match meta::stat_at(dir, name) {
         Ok(stat) => Ok(Some(stat)),
         Err(error) if error.errno == Errno::ENOENT => Ok(None),
@@ -241,7 +230,7 @@ fn stat_if_there(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
     }
 }
 
-fn look_below(below: &[(usize, OwnedFd)], name: &OsStr) -> Result<Option<Below>> {
+pub(crate) fn look_below(below: &[(usize, OwnedFd)], name: &OsStr) -> Result<Option<Below>> {
     let mut found: Option<Below> = None;
     for (index, lower) in below {
         let Some(stat) = stat_if_there(lower.as_fd(), name)? else {
@@ -273,13 +262,13 @@ fn look_below(below: &[(usize, OwnedFd)], name: &OsStr) -> Result<Option<Below>>
     Ok(found)
 }
 
-fn is_opaque(dir: &OwnedFd) -> Result<bool> {
+pub(crate) fn is_opaque(dir: &OwnedFd) -> Result<bool> {
     let value =
         xattr::get(dir, OPAQUE_XATTR).doing(|| "read the mark of a directory".to_owned())?;
     Ok(value.as_deref() == Some(b"y"))
 }
 
-fn join(directory: &[u8], name: &OsStr) -> Vec<u8> {
+pub(crate) fn join(directory: &[u8], name: &OsStr) -> Vec<u8> {
     if directory.is_empty() {
         name.as_bytes().to_vec()
     } else {

@@ -190,7 +190,13 @@ impl Store {
         Err(blame(error, source, expect))
     }
 
-    fn commit(&self, mut ingest: Ingest, diff_id: &Digest, info: LayerInfo) -> Result<()> {
+    /// Step 4.
+    pub(crate) fn commit(
+        &self,
+        mut ingest: Ingest,
+        diff_id: &Digest,
+        info: LayerInfo,
+    ) -> Result<()> {
         let what = || format!("commit layer {diff_id}");
         let text = serde_json::to_vec(&info).map_err(|error| StoreError::Io {
             what: what(),
@@ -261,15 +267,15 @@ fn blame(error: StoreError, source: &mut Compressed<'_>, expect: &LayerExpect) -
 
 /// A directory in `ingest/`; what is not committed goes to the trash.
 #[derive(Debug)]
-struct Ingest {
-    path: PathBuf,
+pub(crate) struct Ingest {
+    pub(crate) path: PathBuf,
     dir: OwnedFd,
     trash: Arc<Trash>,
     committed: bool,
 }
 
 impl Ingest {
-    fn create(store: &Store) -> Result<Self> {
+    pub(crate) fn create(store: &Store) -> Result<Self> {
         let path = store.root.join("ingest").join(fresh());
         let what = || format!("create `{}`", path.display());
         make_dir(&path, 0o700).doing(what)?;

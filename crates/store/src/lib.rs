@@ -45,6 +45,7 @@ pub mod upper;
 mod blob;
 mod catalog;
 mod chunks;
+mod commit;
 mod decode;
 mod decompress;
 mod directories;
@@ -52,6 +53,7 @@ mod entry;
 mod error;
 mod gc;
 mod header;
+mod hidden;
 #[cfg(test)]
 mod hostile_entries_tests;
 #[cfg(test)]
@@ -76,6 +78,7 @@ mod whiteout;
 mod write;
 
 pub use decompress::decompress;
+pub use commit::{CommittedLayer, UpperCopy};
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;
 pub use image::ImageRecord;

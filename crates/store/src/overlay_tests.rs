@@ -6,7 +6,7 @@ use std::path::Path;
 use shedbox_spec::Kind;
 use shedbox_spec::api::{Change, ChangeKind};
 
-use crate::testing::{Item, Scratch, Tar, had_own_mounts, open, options, run};
+use crate::testing::{Item, Scratch, Tar, had_own_mounts, open, options, run, tree};
 use crate::{LayerExpect, diff, upper};
 
 struct Merged {
@@ -26,31 +26,32 @@ impl Merged {
             })
             .collect();
         lowers.reverse();
-        upper::make(&scratch.dir.path().join("s"), &[]).unwrap();
-        fs::create_dir(scratch.dir.path().join("merged")).unwrap();
         let merged = Self { scratch, lowers };
-        let text: Vec<_> = merged
+        merged.mount_at("s", "merged");
+        merged
+    }
+
+    /// Mounts its layers at `place`, over the upperdir of `dir`.
+    fn mount_at(&self, dir: &str, place: &str) {
+        upper::make(Path::new(&self.at(dir)), &[]).unwrap();
+        fs::create_dir(self.at(place)).unwrap();
+        let text: Vec<_> = self
             .lowers
             .iter()
             .map(|dir| dir.to_str().unwrap())
             .collect();
-        let (upper, work) = (merged.at("s/upper"), merged.at("s/work"));
+        let (upper, work) = (
+            self.at(&format!("{dir}/upper")),
+            self.at(&format!("{dir}/work")),
+        );
         let options = format!(
             "userxattr,lowerdir={},upperdir={upper},workdir={work}",
             text.join(":")
         );
         run(
             "mount",
-            &[
-                "-t",
-                "overlay",
-                "-o",
-                &options,
-                "overlay",
-                &merged.at("merged"),
-            ],
+            &["-t", "overlay", "-o", &options, "overlay", &self.at(place)],
         );
-        merged
     }
 
     fn at(&self, path: &str) -> String {
@@ -183,6 +184,63 @@ fn what_an_overlay_writes_is_shown_as_docker_does() {
     merged.scratch.store.trash().discard(&dir).unwrap();
     merged.scratch.store.trash().empty();
     assert_eq!(merged.scratch.store.trash().stats().failed, 0);
+}
+
+#[test]
+fn a_committed_upperdir_is_what_the_sandbox_saw() {
+    if had_own_mounts() {
+        return;
+    }
+    let mut merged = Merged::mount(vec![base()]);
+    merged.sh("echo more >>etc/passwd; rm etc/group; mkdir -p new/dir; touch new/dir/f; ln etc/passwd new/link
+        rm -r opt/tool; mkdir opt/tool; echo b >opt/tool/b; rm -r old; echo file >old; mkfifo new/fifo
+        mkdir gone; rmdir gone; chmod 700 opt; ln -s /etc/passwd new/symlink; setfattr -n user.a -v b new/dir/f");
+    let before = tree(Path::new(&merged.at("merged")));
+    let store = &merged.scratch.store;
+    let upper = merged.at("s/upper");
+    let copy = store
+        .copy_upper(Path::new(&upper), &merged.lowers, &[])
+        .unwrap();
+    let (layer, _pin) = copy.into_layer().unwrap();
+    merged.lowers.insert(0, store.layer_dir(&layer.diff_id));
+    merged.mount_at("s2", "again");
+    assert_eq!(tree(Path::new(&merged.at("again"))), before);
+    let changes = diff::changes(Path::new(&merged.at("s2/upper")), &merged.lowers, &[]).unwrap();
+    assert_eq!(changes, []);
+    run("umount", &[&merged.at("again")]);
+}
+
+#[test]
+fn a_commit_on_a_full_disk_leaves_nothing() {
+    if had_own_mounts() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let root = dir.path().to_str().unwrap();
+    run("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", root]);
+    let store = open(dir.path(), options());
+    let upper = dir.path().join("upper");
+    fs::create_dir(&upper).unwrap();
+    fs::write(upper.join("file"), vec![7; 3 << 20]).unwrap();
+    let error = store.copy_upper(&upper, &[], &[]).unwrap_err();
+    assert!(error.is_no_space(), "{error:?}");
+    let said = error.to_spec();
+    assert_eq!(said.kind, Kind::Exhausted);
+    assert!(said.message.contains("copy `file`"), "{}", said.message);
+    assert_eq!(
+        fs::read_dir(dir.path().join("store/ingest"))
+            .unwrap()
+            .count(),
+        0
+    );
+    store.trash().empty();
+    fs::write(upper.join("file"), vec![7; 1 << 20]).unwrap();
+    store
+        .copy_upper(&upper, &[], &[])
+        .unwrap()
+        .into_layer()
+        .unwrap();
+    run("umount", &["-l", root]);
 }
 
 #[test]

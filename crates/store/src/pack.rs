@@ -329,7 +329,8 @@ fn pax_time(time: Timestamp) -> String {
     text.trim_end_matches('0').to_owned()
 }
 
-fn xattrs(handle: &impl AsFd, path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// The attributes that a layer keeps.
+pub(crate) fn xattrs(handle: &impl AsFd, path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let what = || format!("read the attributes of `{}`", shown(path));
     let mut kept = Vec::new();
     for name in xattr::list(handle).doing(what)? {

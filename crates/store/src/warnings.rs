@@ -10,6 +10,8 @@ pub(crate) enum Loss {
     /// Only root is mapped.
     Owner,
     Device,
+    /// A socket or device of a sandbox.
+    Special,
     /// The kernel does not let us set file capabilities.
     Capability,
     /// An attribute that only the host's root may set, or that overlay would understand.
@@ -46,6 +48,7 @@ impl Warnings {
                         "owners other than root are recorded as root (only one id is mapped)"
                     }
                     Loss::Device => "device nodes became empty files",
+                    Loss::Special => "sockets and device nodes are left out",
                     Loss::Capability => "file capabilities cannot be set here and are left out",
                     Loss::Xattr => "extended attributes outside `user.` are left out",
                     Loss::XattrUnsupported => {
