@@ -80,7 +80,7 @@ fn errors_of_instructions() {
         ("SHELL []", "SHELL requires at least one argument"),
         (
             "SHELL bash -c",
-            "SHELL requires the arguments to be in JSON form: SHELL bash -c",
+            "SHELL requires the arguments to be in JSON form",
         ),
         ("ENV", "ENV requires at least one argument"),
         ("ENV a", "ENV must have two arguments"),

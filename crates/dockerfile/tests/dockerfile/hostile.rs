@@ -102,7 +102,6 @@ fn a_megabyte_takes_no_time() {
     ] {
         let start = Instant::now();
         use_all(text.as_bytes());
-        eprintln!("{:?} {:?}", &text[..40], start.elapsed());
         assert!(
             start.elapsed() < Duration::from_secs(20),
             "{:?} took {:?}",
@@ -236,7 +235,7 @@ proptest! {
     fn likely_words_do_not_panic(text in dockerfile_like()) {
         use_all(text.as_bytes());
         use_all(format!("FROM a\n{text}").as_bytes());
-        let _ = changes(ImageConfig::default(), &[text.clone()]);
+        let _ = changes(ImageConfig::default(), std::slice::from_ref(&text));
         let _ = Mount::parse(&text);
     }
 
