@@ -13,7 +13,7 @@ use crate::{Instruction, Keyword, ParseError, Problem, logical_lines, name_set};
 
 /// What a stage may put into its config in bytes. Linux refuses to start anything with more than a few MiB of
 /// environment; the bound keeps doubling variables from filling the memory.
-pub const MOST_TEXT: usize = 64 << 20;
+pub const MOST_TEXT: usize = 16 << 20;
 
 /// The `config` object of an image, in Docker's and OCI's JSON names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

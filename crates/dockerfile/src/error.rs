@@ -80,8 +80,8 @@ pub enum Problem {
     StageName(String),
     #[error("when using JSON array syntax, arrays must be comprised of strings only")]
     NotOnlyStrings,
-    #[error("{keyword} requires the arguments to be in JSON form: {original}")]
-    NotJson { keyword: Keyword, original: String },
+    #[error("{0} requires the arguments to be in JSON form")]
+    NotJson(Keyword),
     #[error("Unknown flag: {0}")]
     UnknownFlag(String),
     #[error("Duplicate flag specified: {0}")]

@@ -12,9 +12,9 @@ use crate::shell_pattern::ShellPattern;
 use crate::word_lexer::{Expanded, Lexer};
 
 /// What the variables of one instruction may add up to in bytes. Linux takes no longer argument than 128 KiB.
-pub const LONGEST_RESULT: usize = 4 << 20;
-/// Comparisons of characters with patterns in one instruction: about a second.
-const MOST_COMPARISONS: usize = 256 << 20;
+pub const LONGEST_RESULT: usize = 1 << 20;
+/// Comparisons of characters with patterns in one instruction: some milliseconds.
+const MOST_COMPARISONS: usize = 4 << 20;
 
 /// Where the values of variables come from.
 pub trait Lookup {
@@ -132,25 +132,27 @@ impl<'a> Expander<'a> {
     }
 
     pub(crate) fn word(&self, word: &str) -> Result<String, ExpandError> {
-        self.expand(word, self.escape, false)
+        self.lex(word, self.escape, false, false)
             .map(|expanded| expanded.text)
     }
 
     pub(crate) fn words(&self, word: &str) -> Result<Vec<String>, ExpandError> {
-        self.expand(word, self.escape, false)
-            .map(|expanded| expanded.words.finish())
+        self.lex(word, self.escape, false, true)
+            .map(|expanded| expanded.words.unwrap_or_default().finish())
     }
 
     /// Docker gives here-documents the backslash, whatever the escape character is.
     pub(crate) fn text(&self, text: &str) -> Result<String, ExpandError> {
-        self.expand(text, '\\', true).map(|expanded| expanded.text)
+        self.lex(text, '\\', true, false)
+            .map(|expanded| expanded.text)
     }
 
-    fn expand(
+    fn lex(
         &self,
         word: &str,
         escape: char,
         quotes_are_text: bool,
+        split: bool,
     ) -> Result<Expanded, ExpandError> {
         let mut lexer = Lexer::new(word, escape, quotes_are_text, self);
         // The word may be a megabyte; its start is enough to find it.
@@ -158,7 +160,7 @@ impl<'a> Expander<'a> {
             word: word.chars().take(1000).collect(),
             problem,
         };
-        lexer.until(None, false).map_err(failed)
+        lexer.all(split).map_err(failed)
     }
 
     pub(crate) fn count_result(&self, length: usize) -> Result<(), ExpandProblem> {

@@ -111,7 +111,7 @@ fn shell_words(line: &str) -> Vec<&str> {
     words
 }
 
-/// The name without quotes and escapes; none when nothing is left.
+/// The name without quotes and escapes; none when nothing is left, or more than one word.
 fn without_quotes(name: &str) -> Option<String> {
     let mut bare = String::new();
     let mut quote = None;
@@ -121,6 +121,7 @@ fn without_quotes(name: &str) -> Option<String> {
             (None, '"' | '\'') => quote = Some(character),
             (Some(open), character) if open == character => quote = None,
             (None, '\\') => bare.extend(characters.next()),
+            (None, character) if character.is_whitespace() => return None,
             (_, character) => bare.push(character),
         }
     }

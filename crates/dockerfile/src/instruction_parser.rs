@@ -22,15 +22,14 @@ pub(crate) fn instruction(
 ) -> Result<Instruction, Problem> {
     let command = split_command(line);
     if Keyword::from_word(command.keyword) == Some(Keyword::Onbuild) {
-        return onbuild(&command, line, documents, escape);
+        return onbuild(&command, documents, escape);
     }
-    plain(&command, line, documents, escape)
+    plain(&command, documents, escape)
 }
 
 /// Every instruction but ONBUILD, which is what keeps ONBUILD from nesting.
 fn plain(
     command: &Command<'_>,
-    line: &str,
     documents: Vec<HereDocument>,
     escape: char,
 ) -> Result<Instruction, Problem> {
@@ -66,7 +65,7 @@ fn plain(
         Keyword::Label => Instruction::Label(pairs(keyword, arguments, escape)?),
         Keyword::Expose => Instruction::Expose(split_blanks(arguments)),
         Keyword::Maintainer => Instruction::Maintainer(one()?),
-        Keyword::Shell => Instruction::Shell(shell(arguments, line)?),
+        Keyword::Shell => Instruction::Shell(shell(arguments)?),
         Keyword::Stopsignal => Instruction::StopSignal(one()?),
         Keyword::User => Instruction::User(one()?),
         Keyword::Volume => Instruction::Volume(volumes(arguments)?),
@@ -96,7 +95,6 @@ fn command_line(keyword: Keyword, arguments: &str) -> Result<CommandLine, Proble
 
 fn onbuild(
     command: &Command<'_>,
-    line: &str,
     documents: Vec<HereDocument>,
     escape: char,
 ) -> Result<Instruction, Problem> {
@@ -111,7 +109,7 @@ fn onbuild(
         _ => {}
     }
     let expression = with_here_documents(command.arguments, &documents);
-    let instruction = Box::new(plain(&inner, line, documents, escape)?);
+    let instruction = Box::new(plain(&inner, documents, escape)?);
     Ok(Instruction::Onbuild(Onbuild {
         expression,
         instruction,
@@ -186,15 +184,12 @@ fn pairs(keyword: Keyword, arguments: &str, escape: char) -> Result<Vec<Pair>, P
     words.into_iter().map(pair).collect()
 }
 
-fn shell(arguments: &str, line: &str) -> Result<Vec<String>, Problem> {
+fn shell(arguments: &str) -> Result<Vec<String>, Problem> {
     at_least_one(Keyword::Shell, arguments)?;
     match json_array(arguments)? {
         Some(words) if words.is_empty() => Err(Problem::AtLeastOneArgument(Keyword::Shell)),
         Some(words) => Ok(words),
-        None => Err(Problem::NotJson {
-            keyword: Keyword::Shell,
-            original: line.to_owned(),
-        }),
+        None => Err(Problem::NotJson(Keyword::Shell)),
     }
 }
 

@@ -8,6 +8,9 @@
 //! The reference is Docker's Dockerfile reference: the classic builder, and what BuildKit's `dockerfile/1` frontend adds
 //! and a classic builder can do. Files come from strangers: no input panics, nests without bound or costs more than
 //! its length allows; the limits are constants where they are checked.
+//!
+//! Where it differs from Docker on purpose: the instruction behind ONBUILD is parsed at once, not when it is triggered;
+//! a line may be longer than 64 KiB; `*` and `?` in `${V#…}` match line ends. The name of a STOPSIGNAL is the caller's to check.
 
 pub mod config;
 pub mod duration;

@@ -25,6 +25,14 @@ pub const PREDEFINED: [&str; 10] = [
     "no_proxy",
 ];
 
+/// What the values of declared arguments may add up to in bytes, so that doubling variables do not fill the memory.
+pub const MOST_TEXT: usize = 16 << 20;
+
+/// More than [`MOST_TEXT`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the build arguments of this file are longer than {MOST_TEXT} bytes")]
+pub struct TooLong;
+
 /// A platform as its arguments show it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Platform {
@@ -64,6 +72,7 @@ pub struct Args {
     global: BTreeMap<String, Option<String>>,
     stage: BTreeMap<String, Option<String>>,
     declared: BTreeSet<String>,
+    text: usize,
 }
 
 impl Args {
@@ -81,12 +90,13 @@ impl Args {
     }
 
     /// An ARG before the first FROM, its default expanded with [`Args::for_from`].
-    pub fn declare_global(&mut self, name: &str, default: Option<String>) {
-        self.declared.insert(name.to_owned());
+    pub fn declare_global(&mut self, name: &str, default: Option<String>) -> Result<(), TooLong> {
+        self.count(name, default.as_deref())?;
         // `ARG TARGETARCH` up there does not take the platform away.
         if default.is_some() || !self.global.contains_key(name) {
             self.global.insert(name.to_owned(), default);
         }
+        Ok(())
     }
 
     /// A new stage: what the one before declared is gone.
@@ -95,9 +105,19 @@ impl Args {
     }
 
     /// An ARG in a stage, its default expanded with [`Args::for_stage`].
-    pub fn declare(&mut self, name: &str, default: Option<String>) {
-        self.declared.insert(name.to_owned());
+    pub fn declare(&mut self, name: &str, default: Option<String>) -> Result<(), TooLong> {
+        self.count(name, default.as_deref())?;
         self.stage.insert(name.to_owned(), default);
+        Ok(())
+    }
+
+    fn count(&mut self, name: &str, default: Option<&str>) -> Result<(), TooLong> {
+        self.text += name.len() + default.map_or(0, str::len);
+        if self.text > MOST_TEXT {
+            return Err(TooLong);
+        }
+        self.declared.insert(name.to_owned());
+        Ok(())
     }
 
     /// What another branch of the build declared, for [`Args::unused`].

@@ -3,8 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::expand::ExpandError;
-use crate::scope::Args;
+use crate::scope::{Args, TooLong};
 use crate::{Dockerfile, From, Instruction, Located, Mount};
+
+/// Longest name of a base in bytes; an image reference has fewer than a thousand.
+const LONGEST_BASE: usize = 4096;
 
 /// One FROM and what follows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +57,18 @@ pub enum StageError {
     NoSuchStage(String),
     #[error("base name ({0}) should not be blank")]
     BlankBase(String),
+    #[error("the base name or platform of line {0} is longer than {LONGEST_BASE} bytes")]
+    LongBase(usize),
+    #[error("{0}")]
+    Arguments(TooLong),
     #[error("{0}")]
     Expand(ExpandError),
+}
+
+impl std::convert::From<TooLong> for StageError {
+    fn from(error: TooLong) -> Self {
+        Self::Arguments(error)
+    }
 }
 
 impl std::convert::From<ExpandError> for StageError {
@@ -104,7 +117,7 @@ impl Stages {
             let expanded = global.instruction.expanded(self.escape, &args.for_from())?;
             if let Instruction::Arg(declared) = expanded {
                 for arg in declared {
-                    args.declare_global(&arg.name, arg.default);
+                    args.declare_global(&arg.name, arg.default)?;
                 }
             }
         }
@@ -115,6 +128,10 @@ impl Stages {
             {
                 if from.image.trim().is_empty() {
                     return Err(StageError::BlankBase(stage.from.image.clone()));
+                }
+                let platform_length = from.platform.as_ref().map_or(0, String::len);
+                if from.image.len().max(platform_length) > LONGEST_BASE {
+                    return Err(StageError::LongBase(stage.start.line));
                 }
                 // `--platform=$EMPTY` asks for nothing.
                 let platform = from.platform.filter(|platform| !platform.is_empty());

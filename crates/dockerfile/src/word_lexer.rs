@@ -10,10 +10,34 @@ const DEEPEST: usize = 64;
 #[derive(Default)]
 pub(crate) struct Expanded {
     pub(crate) text: String,
-    pub(crate) words: Words,
+    /// The same split at blanks that were not quoted; only where that is asked for.
+    pub(crate) words: Option<Words>,
 }
 
-/// The same text split at blanks that were not quoted.
+impl Expanded {
+    fn push(&mut self, character: char) {
+        self.text.push(character);
+        if let Some(words) = &mut self.words {
+            words.push(character);
+        }
+    }
+
+    fn push_value(&mut self, value: &str) {
+        self.text.push_str(value);
+        if let Some(words) = &mut self.words {
+            value.chars().for_each(|character| words.push(character));
+        }
+    }
+
+    fn push_quoted(&mut self, quoted: &str) {
+        self.text.push_str(quoted);
+        if let Some(words) = &mut self.words {
+            words.current.push_str(quoted);
+        }
+    }
+}
+
+/// A text split at blanks that were not quoted.
 #[derive(Default)]
 pub(crate) struct Words {
     done: Vec<String>,
@@ -76,14 +100,28 @@ impl<'a> Lexer<'a> {
         character
     }
 
-    /// Reads up to `stop`, or to the end.
-    pub(crate) fn until(
+    /// Reads to the end; `split` asks for words.
+    pub(crate) fn all(&mut self, split: bool) -> Result<Expanded, ExpandProblem> {
+        let expanded = Expanded {
+            text: String::new(),
+            words: split.then(Words::default),
+        };
+        self.until(None, false, expanded)
+    }
+
+    /// Reads a part of `${}` up to `stop`.
+    fn part(&mut self, stop: char, raw_escapes: bool) -> Result<String, ExpandProblem> {
+        self.until(Some(stop), raw_escapes, Expanded::default())
+            .map(|expanded| expanded.text)
+    }
+
+    fn until(
         &mut self,
         stop: Option<char>,
         raw_escapes: bool,
+        mut expanded: Expanded,
     ) -> Result<Expanded, ExpandProblem> {
         let outer = std::mem::replace(&mut self.raw_escapes, raw_escapes);
-        let mut expanded = Expanded::default();
         loop {
             let Some(character) = self.peek() else {
                 if stop.is_some() {
@@ -98,10 +136,7 @@ impl<'a> Lexer<'a> {
             match character {
                 '$' => {
                     let value = self.dollar()?;
-                    value
-                        .chars()
-                        .for_each(|character| expanded.words.push(character));
-                    expanded.text.push_str(&value);
+                    expanded.push_value(&value);
                 }
                 '\'' | '"' if !self.quotes_are_text => {
                     let quoted = if character == '"' {
@@ -109,8 +144,7 @@ impl<'a> Lexer<'a> {
                     } else {
                         self.single_quoted()?
                     };
-                    expanded.words.current.push_str(&quoted);
-                    expanded.text.push_str(&quoted);
+                    expanded.push_quoted(&quoted);
                 }
                 _ => {
                     self.next();
@@ -125,17 +159,14 @@ impl<'a> Lexer<'a> {
     /// One character that is neither `$` nor a quote; an escape takes the next one with it.
     fn plain(&mut self, character: char, expanded: &mut Expanded) {
         if character != self.escape {
-            expanded.words.push(character);
-            expanded.text.push(character);
+            expanded.push(character);
             return;
         }
         if self.raw_escapes {
-            expanded.words.current.push(character);
-            expanded.text.push(character);
+            expanded.push(character);
         }
         if let Some(escaped) = self.next() {
-            expanded.words.current.push(escaped);
-            expanded.text.push(escaped);
+            expanded.push_quoted(escaped.encode_utf8(&mut [0; 4]));
         }
     }
 
@@ -248,7 +279,7 @@ impl<'a> Lexer<'a> {
         if !matches!(modifier, '+' | '-' | '?' | '#' | '%') {
             return Err(ExpandProblem::UnsupportedModifier(operator));
         }
-        let word = self.until(Some('}'), matches!(modifier, '#' | '%'))?.text;
+        let word = self.part('}', matches!(modifier, '#' | '%'))?;
         match modifier {
             '-' => Ok(value.map_or(word, str::to_owned)),
             '+' => Ok(if value.is_some() { word } else { String::new() }),
@@ -290,14 +321,12 @@ impl<'a> Lexer<'a> {
         if all {
             self.next();
         }
-        let pattern = self
-            .until(Some('/'), true)
-            .map_err(|problem| match problem {
-                ExpandProblem::MissingBrace => ExpandProblem::MissingSlash,
-                problem => problem,
-            })?;
-        let replacement = self.until(Some('}'), true)?.text;
-        let pattern = ShellPattern::parse(&pattern.text)?;
+        let pattern = self.part('/', true).map_err(|problem| match problem {
+            ExpandProblem::MissingBrace => ExpandProblem::MissingSlash,
+            problem => problem,
+        })?;
+        let replacement = self.part('}', true)?;
+        let pattern = ShellPattern::parse(&pattern)?;
         self.limits.count_comparisons(&pattern, value)?;
         let room = self.limits.room();
         pattern
