@@ -57,5 +57,22 @@ macro_rules! topics {
 }
 
 topics! {
+    attach
+    cp
+    errors
+    events
+    exec
+    images
+    inspect
+    logs
+    networks
+    ports
+    ps
+    remove
+    rename
     run
+    start_stop
+    stats
+    system
+    volumes
 }

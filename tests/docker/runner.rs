@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::engine::Engine;
-use crate::normal::fits;
+use crate::normal::{as_dockerd_says, fits};
 use crate::support::Lane;
 use crate::table::{self, Case, Outcome};
 
@@ -35,7 +35,7 @@ pub(crate) fn run(topic: &str) {
             note(topic, dockerd.name, case, &outcome);
             outcome
         });
-        equal += usize::from(theirs.as_ref() == Some(&mine));
+        equal += usize::from(theirs.as_ref() == Some(&as_dockerd_says(&mine)));
         if let Some(why) = judge(case, &mine, theirs.as_ref()) {
             let theirs = theirs.map_or_else(String::new, |theirs| {
                 format!("-- dockerd:\n{}", theirs.write())
@@ -60,10 +60,14 @@ pub(crate) fn run(topic: &str) {
 /// What is wrong.
 fn judge(case: &Case, mine: &Outcome, theirs: Option<&Outcome>) -> Option<&'static str> {
     let right = fits(&case.wanted, mine);
+    let mine = as_dockerd_says(mine);
     if case.bug.is_some() {
         return match theirs {
             _ if right => Some("is marked as a bug, and right"),
-            Some(theirs) if case.differs.is_none() && !fits(&case.wanted, theirs) => {
+            Some(theirs)
+                if case.differs.is_none()
+                    && !fits(&as_dockerd_says(&case.wanted), &as_dockerd_says(theirs)) =>
+            {
                 Some("is marked as a bug, but dockerd does not do what is wanted either")
             }
             _ => None,
@@ -71,8 +75,8 @@ fn judge(case: &Case, mine: &Outcome, theirs: Option<&Outcome>) -> Option<&'stat
     }
     match (right, theirs, &case.differs) {
         (false, _, _) => Some("is not as wanted"),
-        (true, Some(theirs), None) if theirs != mine => Some("is not as dockerd's"),
-        (true, Some(theirs), Some(_)) if theirs == mine => {
+        (true, Some(theirs), None) if *theirs != mine => Some("is not as dockerd's"),
+        (true, Some(theirs), Some(_)) if *theirs == mine => {
             Some("is marked as different, and the same as dockerd's")
         }
         _ => None,
