@@ -30,7 +30,7 @@ pub(crate) use shim::run as run_shim;
 
 /// Docker's commands over rootless sandboxes
 #[derive(Debug, Parser)]
-#[command(name = "docker", version = version_line(), disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "docker", display_name = "Docker", version = VERSION, disable_version_flag = true, disable_help_subcommand = true, max_term_width = 100)]
 struct Docker {
     /// Accepted: there is one daemon, the user's own
     #[arg(short = 'H', long, value_name = "ADDRESS", hide = true)]
@@ -47,13 +47,15 @@ struct Docker {
     /// Accepted and without effect
     #[arg(short = 'l', long, value_name = "LEVEL", hide = true)]
     log_level: Option<String>,
+    /// Print the version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
 
-fn version_line() -> String {
-    format!("{}, build shedbox-{}", output::ENGINE_VERSION, env!("CARGO_PKG_VERSION"))
-}
+/// What `docker --version` says behind the name; [`output::ENGINE_VERSION`] is in it.
+const VERSION: &str = concat!("version 27.5.1, build shedbox-", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -205,7 +207,11 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version are data on standard output; a reader that has gone has seen enough.
             let _ = error.print();
-            let status = if error.use_stderr() { SHEDBOX_FAILED } else { 0 };
+            let status = if error.use_stderr() {
+                SHEDBOX_FAILED
+            } else {
+                0
+            };
             return ExitCode::from(status);
         }
     };
@@ -274,7 +280,10 @@ impl Container {
         match self {
             Self::Run(args) => create::run(&args),
             Self::Create(args) => create::create(&args),
-            Self::Exec(args) => commands::exec::run(args).map_err(output::not_started),
+            Self::Exec(args) => {
+                let program = args.program();
+                commands::exec::run(args).map_err(|error| output::not_started(error, &program))
+            }
             Self::Ps(args) => list::containers(&args),
             Self::Start(args) => lifecycle::start(args),
             Self::Stop(args) => lifecycle::stop(&args, "stop"),

@@ -20,88 +20,167 @@ use crate::render;
 /// Flags of both. Texts are as Docker's.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    #[arg(long)] name: Option<String>,
-    #[arg(short, long)] interactive: bool,
-    #[arg(short, long)] tty: bool,
-    #[arg(short, long, value_name = "NAME[=VALUE]")] env: Vec<String>,
-    #[arg(long, value_name = "FILE")] env_file: Vec<String>,
-    #[arg(short, long, value_name = "DIR")] workdir: Option<String>,
-    #[arg(short, long)] user: Option<String>,
-    #[arg(short = 'h', long)] hostname: Option<String>,
-    #[arg(long)] domainname: Option<String>,
-    #[arg(short, long, value_name = "SOURCE:TARGET")] volume: Vec<String>,
-    #[arg(long, value_name = "FIELDS")] mount: Vec<String>,
-    #[arg(long, value_name = "TARGET[:OPTIONS]")] tmpfs: Vec<String>,
-    #[arg(long)] volumes_from: Vec<String>,
-    #[arg(long)] read_only: bool,
-    #[arg(long)] entrypoint: Option<String>,
-    #[arg(short, long, value_name = "NAME[=VALUE]")] label: Vec<String>,
-    #[arg(long, value_name = "FILE")] label_file: Vec<String>,
-    #[arg(long, value_name = "BYTES")] shm_size: Option<String>,
-    #[arg(long, value_name = "NAME=SOFT[:HARD]")] ulimit: Vec<String>,
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)] init: Option<bool>,
-    #[arg(long)] stop_signal: Option<String>,
-    #[arg(long, value_name = "SECONDS")] stop_timeout: Option<i64>,
-    #[arg(long, visible_alias = "net")] network: Vec<String>,
-    #[arg(long, visible_alias = "net-alias")] network_alias: Vec<String>,
-    #[arg(long)] ip: Option<String>,
-    #[arg(long)] ip6: Option<String>,
-    #[arg(long)] mac_address: Option<String>,
-    #[arg(short, long, value_name = "[IP:][HOST:]CONTAINER")] publish: Vec<String>,
-    #[arg(short = 'P', long)] publish_all: bool,
-    #[arg(long)] expose: Vec<String>,
-    #[arg(long)] dns: Vec<String>,
-    #[arg(long)] dns_search: Vec<String>,
-    #[arg(long, visible_alias = "dns-opt")] dns_option: Vec<String>,
-    #[arg(long)] add_host: Vec<String>,
-    #[arg(long)] link: Vec<String>,
-    #[arg(short, long)] memory: Option<String>,
-    #[arg(long, allow_hyphen_values = true)] memory_swap: Option<String>,
-    #[arg(long)] memory_reservation: Option<String>,
-    #[arg(long, allow_hyphen_values = true)] memory_swappiness: Option<i64>,
-    #[arg(long)] cpus: Option<String>,
-    #[arg(short = 'c', long)] cpu_shares: Option<i64>,
-    #[arg(long)] cpu_period: Option<i64>,
-    #[arg(long, allow_hyphen_values = true)] cpu_quota: Option<i64>,
-    #[arg(long)] cpuset_cpus: Option<String>,
-    #[arg(long)] cpuset_mems: Option<String>,
-    #[arg(long, allow_hyphen_values = true)] pids_limit: Option<i64>,
-    #[arg(long)] oom_kill_disable: bool,
-    #[arg(long, allow_hyphen_values = true)] oom_score_adj: Option<i64>,
-    #[arg(long)] cap_add: Vec<String>,
-    #[arg(long)] cap_drop: Vec<String>,
-    #[arg(long)] security_opt: Vec<String>,
-    #[arg(long)] privileged: bool,
-    #[arg(long)] group_add: Vec<String>,
-    #[arg(long)] pid: Option<String>,
-    #[arg(long)] ipc: Option<String>,
-    #[arg(long)] uts: Option<String>,
-    #[arg(long)] userns: Option<String>,
-    #[arg(long)] cgroupns: Option<String>,
-    #[arg(long)] sysctl: Vec<String>,
-    #[arg(long)] device: Vec<String>,
-    #[arg(long)] gpus: Option<String>,
-    #[arg(long)] runtime: Option<String>,
-    #[arg(long)] storage_opt: Vec<String>,
-    #[arg(long)] restart: Option<String>,
-    #[arg(long)] log_driver: Option<String>,
-    #[arg(long)] log_opt: Vec<String>,
-    #[arg(long)] health_cmd: Option<String>,
-    #[arg(long)] health_interval: Option<String>,
-    #[arg(long)] health_timeout: Option<String>,
-    #[arg(long)] health_start_period: Option<String>,
-    #[arg(long)] health_start_interval: Option<String>,
-    #[arg(long)] health_retries: Option<i64>,
-    #[arg(long)] no_healthcheck: bool,
-    #[arg(long)] rm: bool,
-    #[arg(long)] platform: Option<String>,
-    #[arg(long, value_name = "WHEN", default_value = "missing")] pull: String,
-    #[arg(long, value_name = "FILE")] cidfile: Option<String>,
-    #[arg(short, long)] quiet: bool,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(short, long)]
+    interactive: bool,
+    #[arg(short, long)]
+    tty: bool,
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<String>,
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    #[arg(short, long)]
+    user: Option<String>,
+    #[arg(short = 'h', long)]
+    hostname: Option<String>,
+    #[arg(long)]
+    domainname: Option<String>,
+    #[arg(short, long, value_name = "SOURCE:TARGET")]
+    volume: Vec<String>,
+    #[arg(long, value_name = "FIELDS")]
+    mount: Vec<String>,
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    tmpfs: Vec<String>,
+    #[arg(long)]
+    volumes_from: Vec<String>,
+    #[arg(long)]
+    read_only: bool,
+    #[arg(long)]
+    entrypoint: Option<String>,
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    label: Vec<String>,
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<String>,
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    init: Option<bool>,
+    #[arg(long)]
+    stop_signal: Option<String>,
+    #[arg(long, value_name = "SECONDS")]
+    stop_timeout: Option<i64>,
+    #[arg(long, visible_alias = "net")]
+    network: Vec<String>,
+    #[arg(long, visible_alias = "net-alias")]
+    network_alias: Vec<String>,
+    #[arg(long)]
+    ip: Option<String>,
+    #[arg(long)]
+    ip6: Option<String>,
+    #[arg(long)]
+    mac_address: Option<String>,
+    #[arg(short, long, value_name = "[IP:][HOST:]CONTAINER")]
+    publish: Vec<String>,
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+    #[arg(long)]
+    expose: Vec<String>,
+    #[arg(long)]
+    dns: Vec<String>,
+    #[arg(long)]
+    dns_search: Vec<String>,
+    #[arg(long, visible_alias = "dns-opt")]
+    dns_option: Vec<String>,
+    #[arg(long)]
+    add_host: Vec<String>,
+    #[arg(long)]
+    link: Vec<String>,
+    #[arg(short, long)]
+    memory: Option<String>,
+    #[arg(long, allow_hyphen_values = true)]
+    memory_swap: Option<String>,
+    #[arg(long)]
+    memory_reservation: Option<String>,
+    #[arg(long, allow_hyphen_values = true)]
+    memory_swappiness: Option<i64>,
+    #[arg(long)]
+    cpus: Option<String>,
+    #[arg(short = 'c', long)]
+    cpu_shares: Option<i64>,
+    #[arg(long)]
+    cpu_period: Option<i64>,
+    #[arg(long, allow_hyphen_values = true)]
+    cpu_quota: Option<i64>,
+    #[arg(long)]
+    cpuset_cpus: Option<String>,
+    #[arg(long)]
+    cpuset_mems: Option<String>,
+    #[arg(long, allow_hyphen_values = true)]
+    pids_limit: Option<i64>,
+    #[arg(long)]
+    oom_kill_disable: bool,
+    #[arg(long, allow_hyphen_values = true)]
+    oom_score_adj: Option<i64>,
+    #[arg(long)]
+    cap_add: Vec<String>,
+    #[arg(long)]
+    cap_drop: Vec<String>,
+    #[arg(long)]
+    security_opt: Vec<String>,
+    #[arg(long)]
+    privileged: bool,
+    #[arg(long)]
+    group_add: Vec<String>,
+    #[arg(long)]
+    pid: Option<String>,
+    #[arg(long)]
+    ipc: Option<String>,
+    #[arg(long)]
+    uts: Option<String>,
+    #[arg(long)]
+    userns: Option<String>,
+    #[arg(long)]
+    cgroupns: Option<String>,
+    #[arg(long)]
+    sysctl: Vec<String>,
+    #[arg(long)]
+    device: Vec<String>,
+    #[arg(long)]
+    gpus: Option<String>,
+    #[arg(long)]
+    runtime: Option<String>,
+    #[arg(long)]
+    storage_opt: Vec<String>,
+    #[arg(long)]
+    restart: Option<String>,
+    #[arg(long)]
+    log_driver: Option<String>,
+    #[arg(long)]
+    log_opt: Vec<String>,
+    #[arg(long)]
+    health_cmd: Option<String>,
+    #[arg(long)]
+    health_interval: Option<String>,
+    #[arg(long)]
+    health_timeout: Option<String>,
+    #[arg(long)]
+    health_start_period: Option<String>,
+    #[arg(long)]
+    health_start_interval: Option<String>,
+    #[arg(long)]
+    health_retries: Option<i64>,
+    #[arg(long)]
+    no_healthcheck: bool,
+    #[arg(long)]
+    rm: bool,
+    #[arg(long)]
+    platform: Option<String>,
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pull: String,
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<String>,
+    #[arg(short, long)]
+    quiet: bool,
     /// Accepted and without effect
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide = true)]
     disable_content_trust: Option<bool>,
-    #[arg(long, action = ArgAction::Help)] help: Option<bool>,
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// Image, then the command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     words: Vec<String>,
@@ -146,8 +225,16 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     let options = &args.options;
     let keys = foreground::keys(args.detach_keys.as_deref())?;
     if args.detach {
-        if args.options.rm && args.options.restart.as_deref().is_some_and(|policy| policy != "no") {
-            return Err(anyhow!("conflicting options: cannot specify both --restart and --rm"));
+        if args.options.rm
+            && args
+                .options
+                .restart
+                .as_deref()
+                .is_some_and(|policy| policy != "no")
+        {
+            return Err(anyhow!(
+                "conflicting options: cannot specify both --restart and --rm"
+            ));
         }
         let id = make(options, true)?;
         start(&id)?;
@@ -199,11 +286,13 @@ impl ContextOf for anyhow::Error {
 fn refused(error: anyhow::Error, words: &[String]) -> anyhow::Error {
     let program = words.get(1).map_or("", String::as_str);
     match error.downcast::<shedbox_client::Error>() {
-        Ok(shedbox_client::Error::NotStarted { code, message }) => shedbox_client::Error::NotStarted {
-            code,
-            message: shedbox_docker::exec::main_not_started(code, &message, program),
+        Ok(shedbox_client::Error::NotStarted { code, message }) => {
+            shedbox_client::Error::NotStarted {
+                code,
+                message: shedbox_docker::exec::main_not_started(code, &message, program),
+            }
+            .into()
         }
-        .into(),
         Ok(error) => error.into(),
         Err(error) => error,
     }
@@ -242,7 +331,10 @@ fn make(options: &Options, detached: bool) -> Result<String> {
                     refused.kind == Kind::NotFound && refused.message.starts_with("No such image")
                 }) =>
         {
-            crate::report::say(&format!("Unable to find image '{}' locally", with_tag(image)));
+            crate::report::say(&format!(
+                "Unable to find image '{}' locally",
+                with_tag(image)
+            ));
             super::image::fetch(image, platform, options.quiet)?;
             output::post(&target, Some(&body))?
         }
@@ -254,11 +346,15 @@ fn make(options: &Options, detached: bool) -> Result<String> {
         })?,
     };
     for warning in created["Warnings"].as_array().into_iter().flatten() {
-        crate::report::say(&format!("WARNING: {}", warning.as_str().unwrap_or_default()));
+        crate::report::say(&format!(
+            "WARNING: {}",
+            warning.as_str().unwrap_or_default()
+        ));
     }
     let id = created["Id"].as_str().unwrap_or_default().to_owned();
     if let Some(file) = &mut id_file {
-        file.write_all(id.as_bytes()).context("cannot write the id file")?;
+        file.write_all(id.as_bytes())
+            .context("cannot write the id file")?;
     }
     Ok(id)
 }
@@ -269,7 +365,10 @@ fn with_tag(image: &str) -> String {
 }
 
 fn body(options: &Options, detached: bool) -> Result<Value> {
-    let (image, command) = options.words.split_first().ok_or_else(|| anyhow!("no image was given"))?;
+    let (image, command) = options
+        .words
+        .split_first()
+        .ok_or_else(|| anyhow!("no image was given"))?;
     let some = |text: &Option<String>| text.clone().unwrap_or_default();
     let attach = !detached;
     let mut body = json!({
@@ -336,13 +435,20 @@ fn host_config(options: &Options, binds: Vec<String>) -> Result<Value> {
             Ok(json!({"Name": limit.resource.as_str(), "Soft": number(limit.soft), "Hard": number(limit.hard)}))
         })
         .collect::<Result<Vec<_>>>()?;
-    let nano_cpus = options.cpus.as_deref().map(shedbox_spec::limits::cpus).transpose()?;
+    let nano_cpus = options
+        .cpus
+        .as_deref()
+        .map(shedbox_spec::limits::cpus)
+        .transpose()?;
     let (policy, retries) = match options.restart.as_deref() {
         None => ("no", 0),
         Some(text) => match text.split_once(':') {
-            Some((policy, count)) => (policy, count.parse().map_err(|_| {
-                anyhow!("invalid restart policy format: maximum retry count must be an integer")
-            })?),
+            Some((policy, count)) => (
+                policy,
+                count.parse().map_err(|_| {
+                    anyhow!("invalid restart policy format: maximum retry count must be an integer")
+                })?,
+            ),
             None => (text, 0),
         },
     };
@@ -407,9 +513,8 @@ fn security(list: &[String]) -> Result<Vec<String>> {
     list.iter()
         .map(|option| match option.strip_prefix("seccomp=") {
             Some(path) if shedbox_spec::security::Seccomp::named(path).is_none() => {
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    format!("opening seccomp profile ({path}) failed")
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("opening seccomp profile ({path}) failed"))?;
                 Ok(format!("seccomp={text}"))
             }
             _ => Ok(option.clone()),
@@ -421,7 +526,12 @@ fn labels(options: &Options) -> Result<BTreeMap<String, String>> {
     let mut all = Vec::new();
     for path in &options.label_file {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-        all.extend(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+        all.extend(
+            text.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned),
+        );
     }
     all.extend(options.label.iter().cloned());
     Ok(all
@@ -440,15 +550,18 @@ fn volumes(options: &Options) -> Result<(Value, Vec<String>)> {
         match text.split_once(':') {
             None => drop(anonymous.insert(text.clone(), json!({}))),
             Some((source, rest)) if source.starts_with('.') || source.starts_with('~') => {
-                let source = source
-                    .strip_prefix('~')
-                    .map_or_else(|| source.to_owned(), |rest| format!("{}{rest}", std::env::var("HOME").unwrap_or_default()));
+                let source = source.strip_prefix('~').map_or_else(
+                    || source.to_owned(),
+                    |rest| format!("{}{rest}", std::env::var("HOME").unwrap_or_default()),
+                );
                 let arg = mount::VolumeArg {
                     source,
                     target: String::new(),
                     access: mount::Access::Rw,
                 };
-                let mount::Mount::Bind { source, .. } = arg.resolve(&cwd) else { continue };
+                let mount::Mount::Bind { source, .. } = arg.resolve(&cwd) else {
+                    continue;
+                };
                 binds.push(format!("{source}:{rest}"));
             }
             Some(_) => binds.push(text.clone()),
@@ -484,18 +597,26 @@ fn one_mount(text: &str) -> Result<Value> {
             }
             "tmpfs-size" => mount["TmpfsOptions"]["SizeBytes"] = json!(size::parse_bytes(value)?),
             "tmpfs-mode" => {
-                mount["TmpfsOptions"]["Mode"] = json!(u32::from_str_radix(value, 8)
-                    .map_err(|_| anyhow!("invalid value for tmpfs-mode: {value}"))?);
+                mount["TmpfsOptions"]["Mode"] = json!(
+                    u32::from_str_radix(value, 8)
+                        .map_err(|_| anyhow!("invalid value for tmpfs-mode: {value}"))?
+                );
             }
             "consistency" | "bind-propagation" => {}
-            other => return Err(anyhow!("invalid argument \"{text}\" for \"--mount\" flag: unexpected key '{other}' in '{field}'")),
+            other => {
+                return Err(anyhow!(
+                    "invalid argument \"{text}\" for \"--mount\" flag: unexpected key '{other}' in '{field}'"
+                ));
+            }
         }
     }
     if !labels.is_empty() {
         mount["VolumeOptions"]["Labels"] = Value::Object(labels);
     }
     if mount["Target"].is_null() {
-        return Err(anyhow!("invalid argument \"{text}\" for \"--mount\" flag: target is required"));
+        return Err(anyhow!(
+            "invalid argument \"{text}\" for \"--mount\" flag: target is required"
+        ));
     }
     Ok(mount)
 }
@@ -528,7 +649,11 @@ fn bindings(options: &Options) -> Result<Map<String, Value>> {
                 "HostIp": port.host_ip.map_or_else(String::new, |ip| ip.to_string()), "HostPort": host,
             });
             let key = format!("{}/{}", port.container, port.protocol);
-            if let Some(list) = bindings.entry(key).or_insert_with(|| json!([])).as_array_mut() {
+            if let Some(list) = bindings
+                .entry(key)
+                .or_insert_with(|| json!([]))
+                .as_array_mut()
+            {
                 list.push(binding);
             }
         }
@@ -597,5 +722,9 @@ fn healthcheck(options: &Options) -> Result<Value> {
         "StartInterval": nanos(&options.health_start_interval)?,
         "Retries": options.health_retries.unwrap_or(0),
     });
-    Ok(if shedbox_docker::body::means_something(&check) { check } else { Value::Null })
+    Ok(if shedbox_docker::body::means_something(&check) {
+        check
+    } else {
+        Value::Null
+    })
 }

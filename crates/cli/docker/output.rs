@@ -1,7 +1,7 @@
 //! What goes out: templates, tables, the lines of streams, errors in Docker's words.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 
 use anyhow::{Result, anyhow};
 use serde_json::{Map, Value};
@@ -80,9 +80,11 @@ impl Listing {
 pub(super) fn filters(list: &[String]) -> Result<Option<String>> {
     let mut filters: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
     for filter in list {
-        let (key, value) = filter
-            .split_once('=')
-            .ok_or_else(|| anyhow!("invalid argument \"{filter}\" for \"-f, --filter\" flag: invalid filter '{filter}'"))?;
+        let (key, value) = filter.split_once('=').ok_or_else(|| {
+            anyhow!(
+                "invalid argument \"{filter}\" for \"-f, --filter\" flag: invalid filter '{filter}'"
+            )
+        })?;
         // `label!=x` is a key of its own.
         let (key, value) = match key.strip_suffix('!') {
             Some("label") => ("label!", value),
@@ -155,9 +157,59 @@ pub(super) fn for_each(names: &[String], mut act: impl FnMut(&str) -> Result<()>
     Ok(status)
 }
 
-/// The start of a command that failed, in runc's words.
-pub(super) fn not_started(error: anyhow::Error) -> anyhow::Error {
-    error
+/// A command that was not started, in runc's words.
+pub(super) fn not_started(error: anyhow::Error, program: &str) -> anyhow::Error {
+    match error.downcast::<ClientError>() {
+        Ok(ClientError::NotStarted { code, message }) => ClientError::NotStarted {
+            code,
+            message: shedbox_docker::exec::not_started(code, &message, program),
+        }
+        .into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
+}
+
+/// The two streams of a container's output; one when it has a terminal.
+pub(super) fn streams(mut body: Body, terminal: bool) -> Result<()> {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    if terminal {
+        io::copy(&mut body, &mut out)?;
+        return Ok(());
+    }
+    let mut header = [0; shedbox_docker::frame::HEADER];
+    loop {
+        match body.read_exact(&mut header) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            other => other?,
+        }
+        let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let mut piece = (&mut body).take(u64::from(length));
+        if header[0] == 2 {
+            io::copy(&mut piece, &mut err)?;
+        } else {
+            io::copy(&mut piece, &mut out)?;
+            out.flush()?;
+        }
+    }
+}
+
+/// An archive to a file, or to standard output when that is no terminal.
+pub(super) fn archive(mut body: Body, file: Option<&str>) -> Result<()> {
+    match file {
+        Some(path) => {
+            let mut file = std::fs::File::create(path)
+                .map_err(|error| anyhow!("failed to save to {path}: {error}"))?;
+            io::copy(&mut body, &mut file)?;
+        }
+        None if io::stdout().is_terminal() => {
+            return Err(anyhow!(
+                "cowardly refusing to save to a terminal. Use the -o flag or redirect"
+            ));
+        }
+        None => drop(io::copy(&mut body, &mut io::stdout().lock())?),
+    }
+    Ok(())
 }
 
 /// Writes an error as Docker's command does; the exit status.
@@ -178,7 +230,12 @@ pub(super) fn report(error: &anyhow::Error, failed: u8, prefix: &str) -> u8 {
         None => match error.downcast_ref::<ClientError>() {
             Some(ClientError::NotStarted { code, message }) => {
                 status = *code;
-                format!("{prefix}Error response from daemon: {message}")
+                // Of an exec the text alone: dockerd sends it down the stream.
+                if message.starts_with("OCI runtime exec failed") {
+                    message.clone()
+                } else {
+                    format!("{prefix}Error response from daemon: {message}")
+                }
             }
             Some(error) => format!("{prefix}{error}"),
             None => format!("{prefix}{error:#}"),
@@ -191,7 +248,9 @@ pub(super) fn report(error: &anyhow::Error, failed: u8, prefix: &str) -> u8 {
 
 /// Docker's command takes its status from the text. Source: docker/cli, `cli/command/container/run.go`.
 fn status_of(message: &str, failed: u8) -> u8 {
-    if message.contains("executable file not found") || message.contains("no such file or directory") {
+    if message.contains("executable file not found")
+        || message.contains("no such file or directory")
+    {
         127
     } else if message.contains("permission denied") || message.contains("is a directory") {
         126
@@ -212,7 +271,11 @@ mod tests {
 
     #[test]
     fn filters_as_go_sends_them() {
-        let list = ["label=a=b".to_owned(), "label=c".to_owned(), "label!=d".to_owned()];
+        let list = [
+            "label=a=b".to_owned(),
+            "label=c".to_owned(),
+            "label!=d".to_owned(),
+        ];
         assert_eq!(
             filters(&list).unwrap().unwrap(),
             r#"{"label":{"a=b":true,"c":true},"label!":{"d":true}}"#
@@ -223,7 +286,10 @@ mod tests {
 
     #[test]
     fn statuses_and_ids() {
-        assert_eq!(status_of("exec: \"x\": executable file not found in $PATH", 125), 127);
+        assert_eq!(
+            status_of("exec: \"x\": executable file not found in $PATH", 125),
+            127
+        );
         assert_eq!(status_of("exec: \"/etc\": is a directory", 125), 126);
         assert_eq!(status_of("No such image", 125), 125);
         assert_eq!(short("sha256:0123456789abcdef"), "0123456789ab");

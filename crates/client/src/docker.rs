@@ -28,10 +28,13 @@ impl Client {
     }
 
     /// The same where the answer is one JSON value; null for an empty one.
-    pub fn docker_json(&self, method: &str, target: &Target, body: Option<&Value>) -> Result<Value> {
-        let bytes = self
-            .docker(method, target, body)?
-            .into_bytes(256 << 20)?;
+    pub fn docker_json(
+        &self,
+        method: &str,
+        target: &Target,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let bytes = self.docker(method, target, body)?.into_bytes(256 << 20)?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
