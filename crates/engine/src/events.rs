@@ -80,14 +80,22 @@ impl std::fmt::Debug for Listeners {
 impl Engine {
     /// Has `listener` called from now on, for as long as the caller keeps it.
     pub fn listen(&self, listener: &Arc<Listener>) {
-        let mut all = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .listeners
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.retain(|listener| listener.strong_count() > 0);
         all.push(Arc::downgrade(listener));
     }
 
     pub(crate) fn tell(&self, sandbox: &Sandbox, what: Happening) {
         let listeners: Vec<_> = {
-            let all = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = self
+                .listeners
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             all.iter().filter_map(Weak::upgrade).collect()
         };
         if listeners.is_empty() {

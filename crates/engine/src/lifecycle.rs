@@ -152,7 +152,8 @@ impl Engine {
         let live = {
             let mut state = sandbox.state();
             state.life.must_run(&sandbox.name())?;
-            state.stop_asked |= signal == signal::KILL || signal == sandbox.record.resolved.stop_signal;
+            state.stop_asked |=
+                signal == signal::KILL || signal == sandbox.record.resolved.stop_signal;
             state.live.clone()
         };
         self.tell(&sandbox, Happening::Killed { signal });

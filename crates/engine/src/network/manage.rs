@@ -278,7 +278,12 @@ impl Engine {
 
     /// A change of a running sandbox's connection, which the wire has made already: a gateway that was replaced in this
     /// moment does not know the sandbox yet, and is told the whole wire.
-    pub(crate) fn change_live(&self, sandbox: &Sandbox, wire: &mut Wire, request: &Request) -> Result<()> {
+    pub(crate) fn change_live(
+        &self,
+        sandbox: &Sandbox,
+        wire: &mut Wire,
+        request: &Request,
+    ) -> Result<()> {
         if wire.attached.is_none() {
             return Ok(());
         }
