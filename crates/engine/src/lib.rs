@@ -21,6 +21,7 @@ pub mod doctor;
 mod engine;
 mod error;
 pub mod events;
+mod export;
 mod features;
 mod files;
 pub mod filter;

@@ -12,13 +12,15 @@
 
 #[path = "images/commit.rs"]
 mod commit;
+#[path = "images/export.rs"]
+mod export;
 #[path = "images/ground.rs"]
 mod ground;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-const TESTS: &[&[(&str, fn())]] = &[commit::TESTS];
+const TESTS: &[&[(&str, fn())]] = &[commit::TESTS, export::TESTS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

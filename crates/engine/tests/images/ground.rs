@@ -127,6 +127,34 @@ impl Ground {
         })
     }
 
+    /// The root file system of a sandbox: kind, name and content of each entry, sorted.
+    pub(crate) fn export(&self, name: &str) -> Vec<String> {
+        let mut bytes = Vec::new();
+        self.engine.export(name, &mut bytes).unwrap();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut lines: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let mut entry = entry.unwrap();
+                let path = entry.path().unwrap().display().to_string();
+                let kind = entry.header().entry_type();
+                let link = entry.link_name().unwrap().map(|link| link.into_owned());
+                let extended = entry.pax_extensions().unwrap().is_some();
+                let mut text = String::new();
+                entry.read_to_string(&mut text).unwrap();
+                match (kind, link) {
+                    (tar::EntryType::Directory, _) => format!("{path}/"),
+                    (_, Some(target)) => format!("{path} -> {}", target.display()),
+                    (_, None) if extended => format!("{path} {text} with attributes"),
+                    (_, None) => format!("{path} {text}"),
+                }
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+
     /// Nothing in flight is left in the store.
     pub(crate) fn assert_clean(&self) {
         let ingest = self.dir.path().join("root/store/ingest");
