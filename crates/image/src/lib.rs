@@ -18,6 +18,9 @@ pub mod platform;
 pub mod registry;
 
 mod chunks;
+mod derive;
+mod history;
+mod import;
 mod layer;
 mod once;
 mod progress;
@@ -26,6 +29,7 @@ mod service;
 
 pub use archive::save::Format;
 pub use auth::Credential;
+pub use derive::{Derivation, NewLayer, Step};
 pub use error::{Error, Result};
 pub use progress::Events;
 pub use service::ImageService;

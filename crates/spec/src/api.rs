@@ -208,6 +208,12 @@ pub struct ImageSummary {
     pub created: Option<String>,
     /// Extracted size of all layers in bytes.
     pub size: u64,
+    /// Id of the image that it was made from, when it was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    /// Labels of its configuration.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub labels: std::collections::BTreeMap<String, String>,
 }
 
 /// An image in full.
@@ -218,12 +224,40 @@ pub struct ImageDetail {
     pub summary: ImageSummary,
     /// Architecture in OCI's words.
     pub architecture: String,
+    /// Variant of the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Operating system.
     pub os: String,
+    /// Who made it, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What was remarked when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Diff ids, lowest first.
     pub layers: Vec<Digest>,
     /// The image's configuration document, as it is in the image.
     pub config: serde_json::Value,
+}
+
+/// A line of an image's history.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Id of the image that ends here, where that is known.
+    pub id: Option<Digest>,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// The command.
+    pub created_by: String,
+    /// A remark.
+    pub comment: String,
+    /// Extracted size of its layer in bytes.
+    pub size: u64,
+    /// References of that image.
+    pub tags: Vec<String>,
+    /// It added no layer.
+    pub empty: bool,
 }
 
 /// What a removal removed.

@@ -3,7 +3,7 @@
 //! A record is one file, written once; references are one file, replaced. Both are in memory, too: looking an image up
 //! costs no system call.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +36,12 @@ pub struct ImageRecord {
     pub variant: Option<String>,
     /// Extracted bytes of all layers.
     pub size: u64,
+    /// Id of the image that it was made from, when it was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    /// Labels of the configuration, for listings. `None`: recorded by a release that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 impl ImageRecord {
@@ -50,6 +56,15 @@ impl ImageRecord {
 impl Store {
     /// Records an image whose manifest, config and layers are in the store. Idempotent.
     pub fn add_image(&self, manifest: &Digest) -> Result<Arc<ImageRecord>> {
+        self.add_child_image(manifest, None)
+    }
+
+    /// The same for one that was made here from the image with the id `parent`, which need not stay.
+    pub fn add_child_image(
+        &self,
+        manifest: &Digest,
+        parent: Option<&Digest>,
+    ) -> Result<Arc<ImageRecord>> {
         if let Some(known) = self.image(manifest) {
             return Ok(known);
         }
@@ -63,6 +78,10 @@ impl Store {
             size += self.layer_size(&diff_id)?;
             diff_ids.push(diff_id);
         }
+        let labels = config.labels_of_config().into_iter().flatten();
+        let labels = labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let record = Arc::new(ImageRecord {
             manifest: manifest.clone(),
             config: config_digest,
@@ -72,6 +91,8 @@ impl Store {
             architecture: config.architecture().to_string(),
             variant: config.variant().clone(),
             size,
+            parent: parent.cloned(),
+            labels: Some(labels),
         });
         let text = serde_json::to_vec(&*record).map_err(|error| StoreError::Io {
             what: "write an image record".to_owned(),

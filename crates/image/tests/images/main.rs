@@ -13,6 +13,7 @@
 
 mod archives;
 mod concurrency;
+mod deriving;
 mod faults;
 mod login;
 mod memory;
