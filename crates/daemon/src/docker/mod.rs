@@ -13,6 +13,7 @@ mod health;
 mod images;
 mod lifecycle;
 mod logs;
+mod make;
 mod networks;
 mod pump;
 mod restart;
