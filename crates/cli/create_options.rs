@@ -187,6 +187,7 @@ impl CreateOptions {
             hostname: self.hostname.clone(),
             mounts: self.mounts(cwd)?,
             read_only: self.read_only,
+            annotations: std::collections::BTreeMap::new(),
             labels: self.labels()?,
             shm_size: bytes(self.shm_size.as_deref())?,
             ulimits: self

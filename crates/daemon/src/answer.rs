@@ -43,6 +43,15 @@ pub(crate) fn empty(outcome: Result<()>) -> Answer {
     }
 }
 
+/// 200 with a text.
+pub(crate) fn text(content: &str) -> Answer {
+    full(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        content.as_bytes().to_vec(),
+    )
+}
+
 /// The error with its status.
 pub(crate) fn failure(error: &Error) -> Answer {
     let status =

@@ -10,8 +10,10 @@
 mod answer;
 mod config;
 mod directories;
+mod docker;
 mod enter;
 mod error;
+mod hijack;
 mod listener;
 mod log;
 mod native;

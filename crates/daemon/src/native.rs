@@ -25,6 +25,12 @@ const BODY_MAX: usize = 16 << 20;
 /// Version of this API.
 const API_VERSION: u32 = 1;
 
+/// Whether a path is one of this API's.
+pub(crate) fn is_ours(path: &str) -> bool {
+    path.strip_prefix(shedbox_spec::api::PREFIX)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Answers one request.
 pub(crate) async fn answer(
     engine: &Arc<Engine>,

@@ -60,8 +60,9 @@ impl Query {
     pub(crate) fn flag_or(&self, key: &str, absent: bool) -> Result<bool> {
         match self.get(key) {
             None => Ok(absent),
-            Some("0" | "false") => Ok(false),
-            Some("" | "1" | "true") => Ok(true),
+            // Go's words and Python's.
+            Some("0" | "false" | "False" | "f" | "F" | "FALSE") => Ok(false),
+            Some("" | "1" | "true" | "True" | "t" | "T" | "TRUE") => Ok(true),
             Some(other) => Err(Error::invalid(format!(
                 "`{key}={other}` is neither true nor false"
             ))),

@@ -1,7 +1,7 @@
 //! Connections: who may, how many requests are under way, when it is time to leave.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use shedbox_engine::Engine;
 use shedbox_linux::process;
 use tokio::net::UnixStream;
@@ -20,6 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::answer::Body;
+use crate::docker::{self, Docker};
+use crate::hijack::{self, Slot, Wire};
 use crate::listener::Listener;
 use crate::native;
 
@@ -49,6 +49,7 @@ pub(crate) struct Caller {
 
 /// Serves until a signal comes or nothing has needed the daemon for `idle_exit`.
 pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Duration) {
+    let docker = Docker::new(Arc::clone(&engine));
     let traffic = Arc::new(Traffic {
         requests: AtomicUsize::new(0),
         connections: AtomicUsize::new(0),
@@ -60,7 +61,7 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
     loop {
         tokio::select! {
             accepted = listener.socket.accept() => match accepted {
-                Ok((stream, _)) => welcome(stream, &engine, &traffic, leaving.clone()),
+                Ok((stream, _)) => welcome(stream, &docker, &traffic, leaving.clone()),
                 Err(error) => {
                     // EMFILE and the like: it passes when something is closed, so do not spin meanwhile.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -81,7 +82,7 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
     while let Ok(Ok((stream, _))) =
         tokio::time::timeout(Duration::ZERO, listener.socket.accept()).await
     {
-        welcome(stream, &engine, &traffic, leaving.clone());
+        welcome(stream, &docker, &traffic, leaving.clone());
     }
     drop(listener);
     // Nobody listens when there are no connections, which is fine.
@@ -122,7 +123,7 @@ async fn no_longer_needed(engine: &Engine, traffic: &Traffic, idle_exit: Duratio
 
 fn welcome(
     stream: UnixStream,
-    engine: &Arc<Engine>,
+    docker: &Arc<Docker>,
     traffic: &Arc<Traffic>,
     mut leaving: watch::Receiver<bool>,
 ) {
@@ -133,14 +134,15 @@ fn welcome(
         }
         Err(error) => return tracing::warn!(%error, "refused a connection of unknown origin"),
     };
-    let (engine, traffic) = (Arc::clone(engine), Arc::clone(traffic));
+    let (docker, traffic) = (Arc::clone(docker), Arc::clone(traffic));
+    let stream: Box<dyn Wire> = Box::new(stream);
     traffic.connections.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
         let slot = Slot::default();
         let service = service_fn(|request: Request<Incoming>| {
             let (docker, traffic) = (Arc::clone(&docker), Arc::clone(&traffic));
             let slot = slot.clone();
-            async move {
+            Box::pin(async move {
                 let under_way = UnderWay::new(&traffic);
                 let answer = if native::is_ours(request.uri().path()) {
                     native::answer(&docker.engine, caller, request).await
@@ -152,7 +154,7 @@ fn welcome(
                     body,
                     _under_way: under_way,
                 }))
-            }
+            })
         });
         let told = async { drop(leaving.wait_for(|leaving| *leaving).await) };
         if let Err(error) = hijack::serve(stream, slot.clone(), service, told).await {

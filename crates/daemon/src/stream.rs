@@ -52,6 +52,11 @@ impl Feed {
         self.0.blocking_send(Ok(chunk.into())).is_ok()
     }
 
+    /// The same where nothing may block.
+    pub(crate) async fn pass(&self, chunk: impl Into<Bytes>) -> bool {
+        self.0.send(Ok(chunk.into())).await.is_ok()
+    }
+
     /// Ends the body in the middle.
     pub(crate) fn fail(&self, error: io::Error) {
         // A client that has gone needs no end.

@@ -47,6 +47,7 @@ mod catalog;
 mod chunks;
 mod commit;
 mod decode;
+mod decompress;
 mod directories;
 mod entry;
 mod error;
@@ -77,6 +78,7 @@ mod whiteout;
 mod write;
 
 pub use commit::{CommittedLayer, UpperCopy};
+pub use decompress::decompress;
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;
 pub use image::ImageRecord;

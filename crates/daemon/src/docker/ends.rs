@@ -18,9 +18,10 @@ pub(super) struct End(AsyncFd<OwnedFd>);
 impl End {
     /// Takes it over; what is read or written through it does not block from now on.
     pub(super) fn new(end: OwnedFd) -> Result<Self> {
-        let failed = |error: &dyn std::fmt::Display| Error::internal(format!("use a pipe: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Error::internal(format!("use a pipe: {error}"));
         fd::set_nonblocking(&end).map_err(|error| failed(&error))?;
-        AsyncFd::new(end).map(Self).map_err(|error| failed(&error))
+        watch(end).map(Self).map_err(|error| failed(&error))
     }
 
     /// A pipe: our reading end, and the writing end for the sandbox.
@@ -64,6 +65,15 @@ impl End {
     }
 }
 
+/// Has the runtime wait for a descriptor.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; what that one asks for holds here: the descriptor is owned and stays the same one"
+)]
+fn watch<T: std::os::fd::AsRawFd>(end: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::new(end)
+}
+
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     fd::pipe().map_err(|error| {
         Error::new(
@@ -102,7 +112,7 @@ impl Control {
         let frame = serde_json::to_vec(request).map_err(|error| internal(&error))?;
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         connection.send(&frame, &fds).map_err(lost)?;
-        AsyncFd::new(connection)
+        watch(connection)
             .map(Self)
             .map_err(|error| internal(&error))
     }

@@ -85,8 +85,14 @@ impl Output {
     }
 }
 
-/// Moves bytes; `control` is the conversation in which the end of the process is told.
-pub(super) async fn run(taken: Taken, mut streams: Streams, control: &Control) -> Outcome {
+/// Moves bytes; `control` is the conversation in which the end of the process is told. `at_end` is called before the client
+/// can know of the end, so that what it asks for next is there.
+pub(super) async fn run(
+    taken: Taken,
+    mut streams: Streams,
+    control: &Control,
+    at_end: impl FnOnce(&Outcome),
+) -> Outcome {
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),
@@ -145,6 +151,7 @@ pub(super) async fn run(taken: Taken, mut streams: Streams, control: &Control) -
             output.send(1, format!("{message}\r\n").as_bytes()).await;
         }
     }
+    at_end(&outcome);
     output.close().await;
     if matches!(outcome, Outcome::Detached) {
         control.follow_up(&FollowUp::Detach);

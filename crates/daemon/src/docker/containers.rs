@@ -1,0 +1,354 @@
+//! Containers: made, listed, shown, changed, removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shedbox_docker::filters::{self, Filters};
+use shedbox_docker::stored::{Stored, VolumeUse};
+use shedbox_docker::{body, create as translate, error, inspect as show, status};
+use shedbox_engine::Filter;
+use shedbox_spec::api::{ChangeKind, CreateRequest, PullPolicy, SandboxInfo, Status};
+use shedbox_spec::{Error, Kind, Result};
+
+use super::{Asked, Docker, later, now, stored};
+use crate::answer::{self, Answer};
+use crate::query::Query;
+
+pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
+    let name = asked
+        .query
+        .get("name")
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned);
+    let platform = asked.query.get("platform").map(str::to_owned);
+    let bytes = asked.json().await?;
+    tokio::task::block_in_place(|| create_now(docker, &bytes, name.as_deref(), platform.as_deref()))
+}
+
+fn create_now(
+    docker: &Arc<Docker>,
+    bytes: &[u8],
+    name: Option<&str>,
+    platform: Option<&str>,
+) -> Result<Answer> {
+    let (body, value) = translate::read(bytes)?;
+    if let Some(name) = name.map(|name| name.trim_start_matches('/')) {
+        shedbox_spec::id::validate_name(name).map_err(|_| {
+            Error::invalid(format!(
+                "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            ))
+        })?;
+    }
+    require_image(docker, &body.image)?;
+    let mut used = BTreeMap::new();
+    let outcome = translate::translate(&body, name, platform, &mut |wanted| {
+        let volume = docker.volumes.for_container(wanted)?;
+        used.insert(
+            wanted.target.clone(),
+            VolumeUse {
+                name: volume.name.clone(),
+                anonymous: wanted.name.is_none(),
+            },
+        );
+        Ok(volume.data())
+    })
+    .and_then(|mut done| {
+        make_sources(&body, &done.spec.mounts)?;
+        let kept = Stored {
+            body: value,
+            volumes: used.clone(),
+        };
+        kept.keep(&mut done.spec);
+        let request = CreateRequest {
+            spec: done.spec,
+            start: false,
+            hold_main: false,
+            owned: false,
+            pull: PullPolicy::Never,
+            auth: shedbox_spec::api::AuthSources::default(),
+        };
+        let info = docker.engine.create(request, None).map_err(Error::from)?;
+        Ok((info, done.warnings))
+    });
+    match outcome {
+        Ok((info, mut warnings)) => {
+            warnings.extend(info.warnings);
+            if info.spec.auto_remove {
+                docker.volumes.goes_with(info.id.as_str(), &used);
+            }
+            let answer = json!({"Id": info.id, "Warnings": warnings});
+            Ok(answer::json(StatusCode::CREATED, &answer))
+        }
+        Err(error) => {
+            docker.volumes.drop_anonymous(&used);
+            let taken = name
+                .filter(|_| error.kind == Kind::Conflict)
+                .map(|name| name.trim_start_matches('/'))
+                .and_then(|name| docker.engine.inspect(name).ok());
+            Err(match taken {
+                Some(other) => error::name_taken(&other.name, other.id.as_str()),
+                None => error,
+            })
+        }
+    }
+}
+
+/// Docker makes the source of a bind of `Binds` when it is not there; that of `Mounts` has to be, or asks for it.
+fn make_sources(body: &body::ContainerCreate, mounts: &[shedbox_spec::mount::Mount]) -> Result<()> {
+    let strict = |target: &str| {
+        body.host_config
+            .mounts
+            .iter()
+            .any(|mount| mount.target == target && !mount.bind_options.create_mountpoint)
+    };
+    for mount in mounts {
+        let shedbox_spec::mount::Mount::Bind { source, target, .. } = mount else {
+            continue;
+        };
+        if std::path::Path::new(source).exists() {
+            continue;
+        }
+        if strict(target) {
+            return Err(Error::invalid(format!(
+                "invalid mount config for type \"bind\": bind source path does not exist: {source}"
+            )));
+        }
+        std::fs::create_dir_all(source).map_err(|error| {
+            Error::invalid(format!(
+                "error while creating mount source path '{source}': {error}"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// An image that is not here is not pulled: the client does that.
+fn require_image(docker: &Docker, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Ok(()); // the translation says what is wrong
+    }
+    match docker.engine.inspect_image(name) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(super::images::not_found(name, error.into())),
+    }
+}
+
+pub(super) fn inspect(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let image = docker.image_config(&info);
+    let mut value = show::container(&info, &stored(&info), &docker.extra(&info), &image);
+    value["ExecIDs"] = docker.execs.of(info.id.as_str());
+    if query.flag("size")? {
+        let (own, all) = sizes(docker, &info);
+        value["SizeRw"] = json!(own);
+        value["SizeRootFs"] = json!(all);
+    }
+    Ok(answer::json(StatusCode::OK, &value))
+}
+
+/// Bytes that a container has written, and with its image.
+fn sizes(docker: &Docker, info: &SandboxInfo) -> (u64, u64) {
+    let own = info
+        .disk
+        .as_ref()
+        .and_then(|disk| disk.used_bytes)
+        .unwrap_or_else(|| tree_size(&std::path::Path::new(&info.dir).join("live").join("upper")));
+    let image = info
+        .image
+        .as_ref()
+        .and_then(|id| docker.engine.inspect_image(&id.to_string()).ok())
+        .map_or(0, |detail| detail.summary.size);
+    (own, own + image)
+}
+
+/// Follows no links.
+pub(super) fn tree_size(dir: &std::path::Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => tree_size(&entry.path()),
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
+    let filters = Filters::parse(query.get("filters"), filters::CONTAINERS)?;
+    let limit: Option<i64> = query.number("limit")?;
+    let limit = limit
+        .and_then(|limit| usize::try_from(limit).ok())
+        .filter(|limit| *limit > 0);
+    let all = query.flag("all")? || filters.implies_all() || limit.is_some();
+    let size = query.flag("size")?;
+    let everything = Filter {
+        all: true,
+        ..Filter::default()
+    };
+    let infos = now(|| Ok(docker.engine.list(&everything)))?;
+    let bound = |key: &str| -> Result<Option<String>> {
+        filters
+            .get(key)
+            .first()
+            .map(|name| Ok(docker.find(name)?.created_at))
+            .transpose()
+    };
+    let (before, since) = (bound("before")?, bound("since")?);
+    let now = Timestamp::now();
+    let fits = |info: &&SandboxInfo| {
+        let extra = docker.extra(info);
+        let shown =
+            all || extra.restarting || matches!(info.status, Status::Running | Status::Paused);
+        shown
+            && before.as_ref().is_none_or(|bound| info.created_at < *bound)
+            && since.as_ref().is_none_or(|bound| info.created_at > *bound)
+            && filters.any("ancestor", |image| is_ancestor(docker, info, image))
+            && filters.container(info, &extra)
+    };
+    let list: Vec<Value> = infos
+        .iter()
+        .filter(fits)
+        .take(limit.unwrap_or(usize::MAX))
+        .map(|info| {
+            let image = docker.image_config(info);
+            let mut value = show::summary(info, &stored(info), &docker.extra(info), &image, now);
+            if size {
+                let (own, all) = sizes(docker, info);
+                value["SizeRw"] = json!(own);
+                value["SizeRootFs"] = json!(all);
+            }
+            value
+        })
+        .collect();
+    Ok(answer::json(StatusCode::OK, &list))
+}
+
+fn is_ancestor(docker: &Docker, info: &SandboxInfo, image: &str) -> bool {
+    let Ok(wanted) = docker.engine.inspect_image(image) else {
+        return info.spec.source.to_string() == image;
+    };
+    info.image.as_ref().is_some_and(|own| {
+        *own == wanted.summary.id
+            || docker
+                .engine
+                .inspect_image(&own.to_string())
+                .is_ok_and(|own| own.layers.starts_with(&wanted.layers))
+    })
+}
+
+pub(super) async fn remove(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let (force, volumes) = (query.flag("force")?, query.flag("v")?);
+    if query.flag("link")? {
+        return Err(Error::invalid("links are not supported"));
+    }
+    let extra = docker.extra(&info);
+    let running = matches!(info.status, Status::Running | Status::Paused) || extra.restarting;
+    if running && !force {
+        return Err(error::running(&info.name, status::word(&info, &extra)));
+    }
+    let id = info.id.to_string();
+    docker.restarts.forget(&id);
+    now(|| docker.engine.remove(&id, force))?;
+    docker.forget(&id);
+    if volumes {
+        let used = stored(&info).volumes;
+        let docker = Arc::clone(docker);
+        // Deleting trees takes as long as it takes.
+        let dropped = tokio::task::spawn_blocking(move || docker.volumes.drop_anonymous(&used));
+        let _ = dropped.await;
+    }
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
+    let filters = Filters::parse(query.get("filters"), filters::PRUNE)?;
+    let until = filters.until(Timestamp::now())?;
+    let everything = Filter {
+        all: true,
+        ..Filter::default()
+    };
+    let mut deleted = Vec::new();
+    let mut bytes = 0;
+    for info in now(|| Ok(docker.engine.list(&everything)))? {
+        let stopped = matches!(info.status, Status::Created | Status::Exited)
+            && !docker.extra(&info).restarting;
+        let old = until.is_none_or(|until| show::seconds(&info.created_at) < until);
+        if !stopped || !old || !filters.labels(|key| info.labels.get(key).map(String::as_str)) {
+            continue;
+        }
+        let size = sizes(docker, &info).0;
+        if now(|| docker.engine.remove(info.id.as_str(), false)).is_ok() {
+            docker.forget(info.id.as_str());
+            deleted.push(info.id.to_string());
+            bytes += size;
+        }
+    }
+    let answer = json!({"ContainersDeleted": deleted, "SpaceReclaimed": bytes});
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+pub(super) fn rename(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let new = query
+        .get("name")
+        .map(|name| name.trim_start_matches('/'))
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Error::invalid("Neither old nor new names may be empty"))?;
+    match now(|| docker.engine.rename(info.id.as_str(), new)) {
+        Err(error) if error.kind == Kind::Conflict => {
+            let by = docker.engine.inspect(new).map(|other| other.id.to_string());
+            Err(error::name_taken(new, &by.unwrap_or_default()))
+        }
+        other => other.map(|()| answer::bare(StatusCode::NO_CONTENT)),
+    }
+}
+
+pub(super) async fn update(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let bytes = asked.json().await?;
+    let change: body::HostConfig = body::read(&bytes)?;
+    let limits = translate::limits(&change)?;
+    if !change.restart_policy.name.is_empty() {
+        translate::restart_policy(&change.restart_policy, info.spec.auto_remove)?;
+    }
+    let id = info.id.to_string();
+    let updated = later(docker, move |engine| engine.update(&id, &limits)).await?;
+    if !change.restart_policy.name.is_empty() {
+        docker
+            .extras()
+            .entry(info.id.to_string())
+            .or_default()
+            .restart_policy = Some(change.restart_policy);
+    }
+    let answer = json!({"Warnings": updated.warnings});
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+pub(super) async fn changes(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let id = docker.find(name)?.id.to_string();
+    let changes = later(docker, move |engine| engine.diff(&id)).await?;
+    let list: Vec<Value> = changes
+        .iter()
+        .map(|change| {
+            let kind = match change.kind {
+                ChangeKind::Modified => 0,
+                ChangeKind::Added => 1,
+                ChangeKind::Deleted => 2,
+            };
+            json!({"Path": change.path, "Kind": kind})
+        })
+        .collect();
+    let value = if list.is_empty() {
+        Value::Null
+    } else {
+        json!(list)
+    };
+    Ok(answer::json(StatusCode::OK, &value))
+}

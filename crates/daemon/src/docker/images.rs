@@ -1,0 +1,341 @@
+//! Images.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shedbox_docker::filters::{self, Filters};
+use shedbox_docker::progress::{Progress, failed};
+use shedbox_docker::{create, error, image, inspect as show};
+use shedbox_image::{Events, Format};
+use shedbox_spec::api::{ImageSummary, PullEvent, PullPolicy, PullRequest};
+use shedbox_spec::reference::Reference;
+use shedbox_spec::{Error, Kind, Result};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::{Asked, Docker, later, now};
+use crate::answer::{self, Answer};
+use crate::query::Query;
+use crate::stream::{self, BodyReader, FeedWriter};
+
+/// An image that is not here, in Docker's words: a name gets its tag.
+pub(super) fn not_found(name: &str, error: Error) -> Error {
+    if error.kind != Kind::NotFound {
+        return error;
+    }
+    match Reference::parse(name) {
+        Ok(reference) if !shedbox_spec::reference::is_full_id(name) => {
+            error::no_image(&reference.familiar())
+        }
+        _ => error::no_image(name),
+    }
+}
+
+pub(super) fn inspect(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let detail =
+        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
+    Ok(answer::json(StatusCode::OK, &image::inspect(&detail)))
+}
+
+pub(super) fn history(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let entries =
+        now(|| docker.engine.image_history(name)).map_err(|error| not_found(name, error))?;
+    let list: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "Id": entry.id.as_ref().map_or_else(|| "<missing>".to_owned(), ToString::to_string),
+                "Created": entry.created.as_deref().map_or(0, show::seconds),
+                "CreatedBy": entry.created_by,
+                "Tags": if entry.tags.is_empty() { Value::Null } else { json!(entry.tags) },
+                "Size": entry.size,
+                "Comment": entry.comment,
+            })
+        })
+        .collect();
+    Ok(answer::json(StatusCode::OK, &list))
+}
+
+/// Listed images in Docker's form.
+pub(super) fn summaries(images: &[ImageSummary]) -> Vec<Value> {
+    images
+        .iter()
+        .map(|summary| image::summary(summary, -1))
+        .collect()
+}
+
+pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
+    let filters = Filters::parse(query.get("filters"), filters::IMAGES)?;
+    let dangling = filters.flag("dangling")?;
+    let until = filters.until(Timestamp::now())?;
+    let created = |name: &str| -> Result<i64> {
+        let detail =
+            now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
+        Ok(detail.summary.created.as_deref().map_or(0, show::seconds))
+    };
+    let bound = |key: &str| {
+        filters
+            .get(key)
+            .first()
+            .map(|name| created(name))
+            .transpose()
+    };
+    let (before, since) = (bound("before")?, bound("since")?);
+    let images: Vec<ImageSummary> = now(|| Ok(docker.engine.list_images()))?
+        .into_iter()
+        .filter(|image| {
+            let at = image.created.as_deref().map_or(0, show::seconds);
+            dangling.is_none_or(|dangling| dangling == image.references.is_empty())
+                && before.is_none_or(|bound| at < bound)
+                && since.is_none_or(|bound| at > bound)
+                && until.is_none_or(|bound| at < bound)
+                && filters.any("reference", |wanted| {
+                    image
+                        .references
+                        .iter()
+                        .any(|name| filters::reference(wanted, name))
+                })
+        })
+        .collect();
+    let list: Vec<Value> = summaries(&images)
+        .into_iter()
+        .filter(|value| filters.labels(|key| value["Labels"][key].as_str()))
+        .collect();
+    Ok(answer::json(StatusCode::OK, &list))
+}
+
+pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) -> Result<Answer> {
+    let force = query.flag("force")?;
+    let asked = name.clone();
+    let removed = later(docker, move |engine| engine.remove_image(&asked, force))
+        .await
+        .map_err(|error| match error.kind {
+            Kind::NotFound => not_found(&name, error),
+            Kind::Conflict => Error::conflict(format!(
+                "conflict: unable to remove repository reference \"{name}\" (must force) - container is using its \
+                 referenced image: {}",
+                error.message
+            )),
+            _ => error,
+        })?;
+    for reference in &removed.untagged {
+        docker
+            .events
+            .thing("image", "untag", reference, &[("name", reference)]);
+    }
+    for digest in &removed.deleted {
+        docker
+            .events
+            .thing("image", "delete", &digest.to_string(), &[]);
+    }
+    Ok(answer::json(StatusCode::OK, &image::removed(&removed)))
+}
+
+pub(super) async fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
+    let filters = Filters::parse(query.get("filters"), filters::PRUNE)?;
+    let all = filters.flag("dangling")? == Some(false);
+    let pruned = later(docker, move |engine| engine.prune_images(all)).await?;
+    let deleted: Vec<Value> = pruned
+        .removed
+        .iter()
+        .map(|name| json!({"Deleted": name}))
+        .collect();
+    let answer = json!({"ImagesDeleted": deleted, "SpaceReclaimed": pruned.bytes});
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+pub(super) fn search() -> Result<Answer> {
+    Err(Error::new(
+        Kind::Unsupported,
+        "search is not supported: it is a service of one registry, and shedbox talks to any",
+    ))
+}
+
+/// A pull. What fails before the first event is an error with its own status: clients that do not read the stream would
+/// take it for done.
+pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
+    let query = &asked.query;
+    if query
+        .get("fromSrc")
+        .is_some_and(|source| !source.is_empty())
+    {
+        return super::make::import(docker, asked);
+    }
+    let name = query.get("fromImage").unwrap_or("");
+    if name.is_empty() {
+        return Err(Error::invalid("no image was specified"));
+    }
+    let typed = match query.get("tag").filter(|tag| !tag.is_empty()) {
+        Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
+        Some(tag) => format!("{name}:{tag}"),
+        None => name.to_owned(),
+    };
+    let reference = Reference::parse(&typed)?;
+    let familiar = reference.familiar();
+    let request = PullRequest {
+        reference: typed,
+        platform: query
+            .get("platform")
+            .filter(|platform| !platform.is_empty())
+            .map(create::platform_of),
+        policy: PullPolicy::Always,
+        auth: shedbox_spec::api::AuthSources {
+            home: std::env::var("HOME").ok(),
+            docker_config: std::env::var("DOCKER_CONFIG").ok(),
+            path: std::env::var("PATH").ok(),
+            ..shedbox_spec::api::AuthSources::default()
+        },
+    };
+    let tag = reference.tag().map_or_else(
+        || {
+            reference
+                .digest()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        },
+        str::to_owned,
+    );
+    let (sender, mut events) = unbounded_channel();
+    let engine = Arc::clone(&docker.engine);
+    let work = tokio::spawn(async move {
+        let outcome = engine
+            .images()
+            .pull(request, move |event| drop(sender.send(event)))
+            .await;
+        outcome.map(drop).map_err(Error::from)
+    });
+    let crashed =
+        |error: tokio::task::JoinError| Error::internal(format!("a pull has failed: {error}"));
+    let Some(first) = events.recv().await else {
+        work.await
+            .map_err(crashed)?
+            .map_err(|error| pull_refused(&familiar, error))?;
+        return Err(Error::internal("a pull has said nothing"));
+    };
+    let (feed, body) = stream::channel();
+    let docker = Arc::clone(docker);
+    tokio::spawn(async move {
+        let mut progress = Progress::new(&tag);
+        let told = async {
+            for line in progress.lines(&first, &familiar) {
+                feed.line(&line).await;
+            }
+            while let Some(event) = events.recv().await {
+                for line in progress.lines(&event, &familiar) {
+                    feed.line(&line).await;
+                }
+                if let PullEvent::Done { .. } = event {
+                    docker
+                        .events
+                        .thing("image", "pull", &familiar, &[("name", &familiar)]);
+                }
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = feed.closed() => return work.abort(),
+        }
+        let error = match work.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) => Error::internal(format!("a pull has failed: {error}")),
+        };
+        feed.line(&failed(&error.message)).await;
+    });
+    Ok(answer::stream("application/json", body))
+}
+
+fn pull_refused(familiar: &str, error: Error) -> Error {
+    match error.kind {
+        Kind::NotFound => Error::not_found(format!(
+            "manifest for {familiar} not found: manifest unknown: {}",
+            error.message
+        )),
+        Kind::Denied => Error::not_found(format!(
+            "pull access denied for {familiar}, repository does not exist or may require 'docker login': {}",
+            error.message
+        )),
+        _ => error,
+    }
+}
+
+pub(super) fn load(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
+    let quiet = asked.query.flag("quiet")?;
+    let reader = BodyReader::new(asked.body);
+    let (sender, mut events) = unbounded_channel();
+    let engine = Arc::clone(&docker.engine);
+    let work = tokio::task::spawn_blocking(move || {
+        let events: Events = Arc::new(move |event| drop(sender.send(event)));
+        engine
+            .images()
+            .load(reader, events)
+            .map(drop)
+            .map_err(Error::from)
+    });
+    let (feed, body) = stream::channel();
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if let PullEvent::Done { image, .. } = event {
+                let text = if image.references.is_empty() {
+                    format!("Loaded image ID: {}\n", image.id)
+                } else {
+                    image
+                        .references
+                        .iter()
+                        .map(|name| format!("Loaded image: {name}\n"))
+                        .collect()
+                };
+                feed.line(&json!({"stream": text})).await;
+            } else if let PullEvent::Warning { message } = event
+                && !quiet
+            {
+                feed.line(&json!({"status": message})).await;
+            }
+        }
+        match work.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => feed.line(&failed(&error.message)).await,
+            Err(error) => {
+                feed.line(&failed(&format!("a load has failed: {error}")))
+                    .await
+            }
+        }
+    });
+    Ok(answer::stream("application/json", body))
+}
+
+pub(super) async fn save(docker: &Arc<Docker>, names: Vec<String>) -> Result<Answer> {
+    let names: Vec<String> = names
+        .iter()
+        .flat_map(|name| name.split(','))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.is_empty() {
+        return Err(Error::invalid("no image was named"));
+    }
+    for name in &names {
+        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
+    }
+    let (feed, body) = stream::channel();
+    let engine = Arc::clone(&docker.engine);
+    tokio::task::spawn_blocking(move || {
+        let mut writer = FeedWriter::new(feed.clone());
+        let saved = engine
+            .images()
+            .save(&names, Format::Docker, &mut writer)
+            .map_err(Error::from)
+            .and_then(|()| {
+                std::io::Write::flush(&mut writer)
+                    .map_err(|error| Error::internal(error.to_string()))
+            });
+        if let Err(error) = saved
+            && !feed.is_closed()
+        {
+            tracing::error!("cannot save: {}", error.message);
+            feed.fail(std::io::Error::other(error.message));
+        }
+    });
+    Ok(answer::stream("application/x-tar", body))
+}

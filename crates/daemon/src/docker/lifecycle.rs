@@ -1,0 +1,268 @@
+//! Start, stop, kill, wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde_json::json;
+use shedbox_docker::{error, exec as words};
+use shedbox_engine::Notify;
+use shedbox_spec::api::{SandboxInfo, Status, WaitResult};
+use shedbox_spec::exec::End;
+use shedbox_spec::{Error, Kind, Result, signal};
+use tokio::sync::mpsc;
+
+use super::{Docker, later, now};
+use crate::answer::{self, Answer};
+use crate::query::Query;
+use crate::stream;
+
+pub(super) async fn start(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let info = docker.find(name)?;
+    match info.status {
+        Status::Running => return Ok(answer::bare(StatusCode::NOT_MODIFIED)),
+        Status::Paused => {
+            return Err(Error::conflict(
+                "cannot start a paused container, try unpause instead",
+            ));
+        }
+        Status::Removing => {
+            return Err(Error::conflict(
+                "container is marked for removal and cannot be started",
+            ));
+        }
+        Status::Created | Status::Exited => {}
+    }
+    docker.restarts.forget(info.id.as_str());
+    start_it(docker, &info).await?;
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+/// Starts a container that does not run, with the clients that wait for it.
+pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result<()> {
+    let id = info.id.as_str();
+    let waiting = docker.waiting.take(id);
+    let outcome = if waiting.is_empty() {
+        now(|| docker.engine.start(id, false)).map(drop)
+    } else {
+        match now(|| docker.engine.start(id, true)) {
+            Ok(info) => super::attach::begin(docker, &info, waiting).await,
+            Err(error) => Err(error),
+        }
+    };
+    let mut extras = docker.extras();
+    let extra = extras.entry(id.to_owned()).or_default();
+    extra.restarting = false;
+    extra.error.clear();
+    outcome.map_err(|error| {
+        let error = refused(info, error);
+        extra.error.clone_from(&error.message);
+        error
+    })
+}
+
+/// In the words that the command takes its exit status from.
+fn refused(info: &SandboxInfo, error: Error) -> Error {
+    let Some((_, reason)) = error
+        .message
+        .split_once("cannot start the main process of ")
+    else {
+        return error;
+    };
+    let message = reason
+        .split_once(": ")
+        .map_or(reason, |(_, message)| message);
+    let code = if error.kind == Kind::NotFound {
+        127
+    } else {
+        126
+    };
+    let program = info.argv.first().map_or("", String::as_str);
+    Error::invalid(words::main_not_started(code, message, program))
+}
+
+/// The end of a main process that could not be started.
+pub(super) fn main_refused(end: &End) -> Option<Error> {
+    let End::NotStarted { code, message } = end else {
+        return None;
+    };
+    let kind = if *code == 127 {
+        Kind::NotFound
+    } else {
+        Kind::Invalid
+    };
+    Some(Error::new(
+        kind,
+        format!("cannot start the main process of it: {message}"),
+    ))
+}
+
+/// Seconds of grace; negative is for ever.
+fn grace(query: &Query) -> Result<Option<Duration>> {
+    let seconds: Option<i64> = query.number("t")?;
+    Ok(seconds.map(|seconds| {
+        u64::try_from(seconds).map_or(
+            Duration::from_secs(u64::from(u32::MAX)),
+            Duration::from_secs,
+        )
+    }))
+}
+
+pub(super) async fn stop(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let grace = grace(query)?;
+    docker.restarts.forget(info.id.as_str());
+    if !matches!(info.status, Status::Running | Status::Paused) {
+        return Ok(answer::bare(StatusCode::NOT_MODIFIED));
+    }
+    if let Some(signal) = query.get("signal").filter(|signal| !signal.is_empty()) {
+        let signal = signal::parse(signal)?;
+        let id = info.id.to_string();
+        later(docker, move |engine| engine.kill(&id, signal)).await?;
+    }
+    let id = info.id.to_string();
+    later(docker, move |engine| engine.stop(&id, grace)).await?;
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn restart(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let grace = grace(query)?;
+    let id = info.id.to_string();
+    docker.restarts.forget(&id);
+    docker.restarts.hold(&id);
+    let stopped = later(docker, move |engine| engine.stop(&id, grace)).await;
+    docker.restarts.release(info.id.as_str());
+    stopped?;
+    start_it(docker, &docker.find(info.id.as_str())?).await?;
+    docker.events.container(&info, "restart", &[]);
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn kill(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let signal = match query.get("signal").filter(|signal| !signal.is_empty()) {
+        None => signal::KILL,
+        Some(text) => {
+            signal::parse(text).map_err(|_| Error::invalid(format!("Invalid signal: {text}")))?
+        }
+    };
+    if !matches!(info.status, Status::Running | Status::Paused) {
+        return Err(Error::conflict(format!(
+            "cannot kill container: {name}: container {} is not running",
+            info.id
+        )));
+    }
+    if signal == signal::KILL {
+        docker.restarts.forget(info.id.as_str());
+    }
+    let id = info.id.to_string();
+    if signal == signal::KILL {
+        // As docker's: when the answer comes, it does not run any more.
+        later(docker, move |engine| {
+            engine.kill(&id, signal)?;
+            engine.stop(&id, Some(Duration::ZERO))
+        })
+        .await?;
+    } else {
+        later(docker, move |engine| engine.kill(&id, signal)).await?;
+    }
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn pause(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let info = docker.find(name)?;
+    match info.status {
+        Status::Running => {}
+        Status::Paused => {
+            return Err(Error::conflict(format!(
+                "Container {} is already paused",
+                info.id
+            )));
+        }
+        _ => {
+            return Err(Error::conflict(format!(
+                "Container {} is not running",
+                info.id
+            )));
+        }
+    }
+    let id = info.id.to_string();
+    later(docker, move |engine| engine.pause(&id)).await?;
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn unpause(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+    let info = docker.find(name)?;
+    if info.status != Status::Paused {
+        return Err(Error::conflict(format!(
+            "Container {} is not paused",
+            info.id
+        )));
+    }
+    let id = info.id.to_string();
+    later(docker, move |engine| engine.unpause(&id)).await?;
+    Ok(answer::bare(StatusCode::NO_CONTENT))
+}
+
+/// The head of the answer goes out at once: a client attaches, waits, and only then starts.
+pub(super) fn wait(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let (feed, body) = stream::channel();
+    let (sender, mut receiver) = mpsc::unbounded_channel::<WaitResult>();
+    let notify: Arc<Notify> = Arc::new(move |result| drop(sender.send(result)));
+    let id = info.id.to_string();
+    let mut ends = docker.events.ends();
+    let next_exit = match query.get("condition").unwrap_or("") {
+        "" | "not-running" => {
+            if docker.extra(&info).restarting {
+                true
+            } else {
+                docker
+                    .engine
+                    .when_ended(&id, false, &notify)
+                    .map_err(Error::from)?;
+                false
+            }
+        }
+        "removed" => {
+            docker
+                .engine
+                .when_ended(&id, true, &notify)
+                .map_err(Error::from)?;
+            false
+        }
+        "next-exit" => true,
+        other => return Err(Error::invalid(format!("invalid condition: \"{other}\""))),
+    };
+    tokio::spawn(async move {
+        let result = if next_exit {
+            loop {
+                match ends.recv().await {
+                    Ok((of, result)) if of == id => break Some(result),
+                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break None,
+                }
+            }
+        } else {
+            tokio::select! {
+                result = receiver.recv() => result,
+                () = feed.closed() => None,
+            }
+        };
+        drop(notify);
+        if let Some(result) = result {
+            feed.line(&json!({"StatusCode": result.exit_code})).await;
+        }
+    });
+    Ok(answer::stream("application/json", body))
+}
+
+/// The container has to run for what comes.
+pub(super) fn must_run(info: &SandboxInfo) -> Result<()> {
+    match info.status {
+        Status::Running => Ok(()),
+        Status::Paused => Err(error::paused(info.id.as_str())),
+        _ => Err(error::not_running(info.id.as_str())),
+    }
+}

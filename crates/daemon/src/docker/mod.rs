@@ -1,0 +1,216 @@
+//! The Docker Engine API, in front of the same engine.
+//!
+//! What a message means is `shedbox_docker`'s business; here are routes, streams and what only a daemon can know:
+//! commands in containers, volumes, events, restarts and health.
+
+mod archive;
+mod attach;
+mod containers;
+mod ends;
+mod events;
+mod exec;
+mod health;
+mod images;
+mod lifecycle;
+mod logs;
+mod make;
+mod networks;
+mod pump;
+mod restart;
+mod routes;
+mod stats;
+mod system;
+mod volumes;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+use shedbox_docker::status::Extra;
+use shedbox_docker::stored::Stored;
+use shedbox_docker::version::{self, Version};
+use shedbox_docker::{error, image};
+use shedbox_engine::Engine;
+use shedbox_spec::api::SandboxInfo;
+use shedbox_spec::{Error, Kind, Result};
+
+use crate::answer::{self, Answer};
+use crate::hijack::Slot;
+use crate::query::{Query, decode};
+
+/// Largest JSON body of a request, in bytes.
+const BODY_MAX: usize = 16 << 20;
+
+/// What the API knows beside the engine.
+pub(crate) struct Docker {
+    pub(crate) engine: Arc<Engine>,
+    execs: exec::Execs,
+    waiting: attach::Waiting,
+    events: events::Bus,
+    volumes: volumes::Volumes,
+    extras: Mutex<HashMap<String, Extra>>,
+    restarts: restart::Restarts,
+    health: health::Checks,
+}
+
+impl Docker {
+    /// Begins to listen to the engine. Called inside the runtime.
+    pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
+        let volumes = volumes::Volumes::new(engine.paths().root.join("volumes"));
+        let (bus, happenings) = events::Bus::new(&engine);
+        let docker = Arc::new(Self {
+            engine,
+            execs: exec::Execs::default(),
+            waiting: attach::Waiting::default(),
+            events: bus,
+            volumes,
+            extras: Mutex::default(),
+            restarts: restart::Restarts::default(),
+            health: health::Checks::default(),
+        });
+        events::follow(&docker, happenings);
+        docker.resume();
+        docker
+    }
+
+    /// A container by name, id or the beginning of its id.
+    fn find(&self, name: &str) -> Result<SandboxInfo> {
+        let bare = name.strip_prefix('/').unwrap_or(name);
+        now(|| self.engine.inspect(bare)).map_err(|error| match error.kind {
+            Kind::NotFound => error::no_container(bare),
+            Kind::Invalid => {
+                Error::invalid(format!("multiple IDs found with provided prefix: {bare}"))
+            }
+            _ => error,
+        })
+    }
+
+    fn extra(&self, info: &SandboxInfo) -> Extra {
+        self.extras()
+            .get(info.id.as_str())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn extras(&self) -> MutexGuard<'_, HashMap<String, Extra>> {
+        lock(&self.extras)
+    }
+
+    /// The `config` of a container's image; empty when the image has gone.
+    fn image_config(&self, info: &SandboxInfo) -> Value {
+        info.image
+            .as_ref()
+            .and_then(|id| self.engine.inspect_image(&id.to_string()).ok())
+            .map_or_else(|| serde_json::json!({}), |detail| image::config_of(&detail))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request, taken apart.
+struct Asked {
+    version: Version,
+    method: Method,
+    query: Query,
+    headers: HeaderMap,
+    body: Incoming,
+    slot: Slot,
+}
+
+impl Asked {
+    /// The JSON body.
+    async fn json(self) -> Result<Bytes> {
+        collect(self.body).await
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes> {
+    match Limited::new(body, BODY_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::invalid(format!(
+            "the body of the request is larger than {BODY_MAX} bytes"
+        ))),
+        Err(error) => Err(Error::invalid(format!(
+            "the body of the request did not arrive: {error}"
+        ))),
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(
+    docker: &Arc<Docker>,
+    request: hyper::Request<Incoming>,
+    slot: Slot,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let outcome = async {
+        let (version, rest) = version::split(&path)?;
+        let segments = rest
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .map(decode)
+            .collect::<Result<Vec<_>>>()?;
+        let asked = Asked {
+            version,
+            query: Query::parse(head.uri.query())?,
+            method: head.method,
+            headers: head.headers,
+            body,
+            slot,
+        };
+        routes::dispatch(docker, asked, &segments).await
+    };
+    let mut answer = match outcome.await {
+        Ok(answer) => answer,
+        Err(error) => failure(&error),
+    };
+    let headers = answer.headers_mut();
+    for (name, value) in system::HEADERS {
+        headers.insert(*name, hyper::header::HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// An error in Docker's form.
+fn failure(error: &Error) -> Answer {
+    let status =
+        StatusCode::from_u16(error::status(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_server_error() {
+        tracing::warn!(
+            hint = error.hint.as_deref(),
+            "Docker API: {}",
+            error.message
+        );
+    }
+    answer::json(status, &error::body(error))
+}
+
+/// Runs engine work that takes a few milliseconds on this thread, see [`crate::native`].
+fn now<T>(work: impl FnOnce() -> shedbox_engine::Result<T>) -> Result<T> {
+    tokio::task::block_in_place(work).map_err(Error::from)
+}
+
+/// Runs engine work that may take long.
+async fn later<T, F>(docker: &Arc<Docker>, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Engine) -> shedbox_engine::Result<T> + Send + 'static,
+{
+    let engine = Arc::clone(&docker.engine);
+    match tokio::task::spawn_blocking(move || work(&engine)).await {
+        Ok(outcome) => outcome.map_err(Error::from),
+        Err(error) => Err(Error::internal(format!("a request has failed: {error}"))),
+    }
+}
+
+/// What was kept with a container.
+fn stored(info: &SandboxInfo) -> Stored {
+    Stored::of(&info.spec)
+}

@@ -1,0 +1,198 @@
+//! Commands in running containers.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shedbox_spec::exec::{ExecRequest, StdinMode, TtySize};
+use shedbox_spec::{Error, Result};
+
+use crate::body::Words;
+
+/// `POST /containers/{id}/exec`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are Docker's")]
+pub struct ExecCreate {
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
+    pub detach_keys: String,
+    pub tty: bool,
+    pub env: Vec<String>,
+    pub cmd: Option<Words>,
+    pub privileged: bool,
+    pub user: String,
+    pub working_dir: String,
+    /// Rows and columns.
+    pub console_size: Vec<u16>,
+}
+
+/// `POST /exec/{id}/start`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are Docker's")]
+pub struct ExecStart {
+    pub detach: bool,
+    pub tty: bool,
+    pub console_size: Vec<u16>,
+}
+
+impl ExecCreate {
+    /// The command itself.
+    pub fn argv(&self) -> Result<Vec<String>> {
+        match self.cmd.clone().map(Words::into_list) {
+            Some(list) if !list.is_empty() => Ok(list),
+            _ => Err(Error::invalid("No exec command specified")),
+        }
+    }
+
+    /// The request for an init, with the streams that a client is to have.
+    pub fn request(&self, attached: bool, size: Option<TtySize>) -> Result<ExecRequest> {
+        let bytes = |list: Vec<String>| list.into_iter().map(String::into_bytes).collect();
+        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+        Ok(ExecRequest {
+            argv: bytes(self.argv()?),
+            env: bytes(self.env.clone()),
+            cwd: some(&self.working_dir),
+            user: some(&self.user),
+            stdin: if attached && self.attach_stdin && !self.tty {
+                StdinMode::Pipe
+            } else {
+                StdinMode::Null
+            },
+            stdout: attached && self.attach_stdout && !self.tty,
+            stderr: attached && self.attach_stderr && !self.tty,
+            tty: self
+                .tty
+                .then(|| size.unwrap_or(TtySize { rows: 24, cols: 80 })),
+            report_start: true,
+            ..ExecRequest::default()
+        })
+    }
+}
+
+/// Rows and columns as clients send them; `None` for nothing or zeros.
+pub fn console_size(size: &[u16]) -> Option<TtySize> {
+    match size {
+        [rows, cols] if *rows > 0 && *cols > 0 => Some(TtySize {
+            rows: *rows,
+            cols: *cols,
+        }),
+        _ => None,
+    }
+}
+
+/// What is known of a command.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The container's id.
+    pub container: &'a str,
+    /// What was asked for.
+    pub body: &'a ExecCreate,
+    /// Its pid inside; 0 before it was started.
+    pub pid: i32,
+    /// It runs.
+    pub running: bool,
+    /// How it ended.
+    pub exit_code: Option<u8>,
+}
+
+/// `GET /exec/{id}/json`.
+pub fn inspect(known: &Known<'_>) -> Value {
+    let argv = known.body.argv().unwrap_or_default();
+    json!({
+        "ID": known.id,
+        "ContainerID": known.container,
+        "Running": known.running,
+        "ExitCode": known.exit_code,
+        "Pid": known.pid,
+        "OpenStdin": known.body.attach_stdin,
+        "OpenStdout": known.body.attach_stdout,
+        "OpenStderr": known.body.attach_stderr,
+        "CanRemove": known.exit_code.is_some(),
+        "DetachKeys": known.body.detach_keys,
+        "ProcessConfig": {
+            "tty": known.body.tty,
+            "entrypoint": argv.first(),
+            "arguments": argv.get(1..).unwrap_or_default(),
+            "privileged": known.body.privileged,
+            "user": known.body.user,
+        },
+    })
+}
+
+/// The text of a command that could not be started, as runc has it: clients look into it.
+pub fn not_started(code: u8, message: &str, program: &str) -> String {
+    format!(
+        "OCI runtime exec failed: exec failed: unable to start container process: {}",
+        reason(code, message, program)
+    )
+}
+
+/// The same for a main process.
+pub fn main_not_started(code: u8, message: &str, program: &str) -> String {
+    format!(
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: \
+         unable to start container process: {}",
+        reason(code, message, program)
+    )
+}
+
+fn reason(code: u8, message: &str, program: &str) -> String {
+    let lower = message.to_lowercase();
+    let why = if lower.contains("working directory") || lower.contains("user ") {
+        return format!("{message}: unknown");
+    } else if code == 127 && program.contains('/') {
+        "no such file or directory"
+    } else if code == 127 {
+        "executable file not found in $PATH"
+    } else if lower.contains("is a directory") {
+        "is a directory"
+    } else if lower.contains("permission denied") || lower.contains("not permitted") {
+        "permission denied"
+    } else if lower.contains("exec format") {
+        "exec format error"
+    } else {
+        return format!("exec: \"{program}\": {message}: unknown");
+    };
+    if code == 127 && program.contains('/') {
+        return format!("exec: \"{program}\": stat {program}: {why}: unknown");
+    }
+    format!("exec: \"{program}\": {why}: unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_clients_look_into() {
+        assert_eq!(
+            not_started(127, "not found", "nope"),
+            "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable file not \
+             found in $PATH: unknown"
+        );
+        assert!(
+            not_started(126, "permission denied", "/x")
+                .contains("exec: \"/x\": permission denied: unknown")
+        );
+        assert!(main_not_started(127, "no such file", "/x").contains("no such file or directory"));
+    }
+
+    #[test]
+    fn a_terminal_has_no_pipes() {
+        let body: ExecCreate = crate::body::read(
+            br#"{"Cmd":"id","Tty":true,"AttachStdin":true,"AttachStdout":true,"User":null}"#,
+        )
+        .unwrap();
+        let request = body.request(true, None).unwrap();
+        assert!(request.tty.is_some() && !request.stdout && request.stdin == StdinMode::Null);
+        assert!(ExecCreate::default().argv().is_err());
+        assert_eq!(console_size(&[0, 0]), None);
+        assert_eq!(
+            console_size(&[24, 80]),
+            Some(TtySize { rows: 24, cols: 80 })
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! A pull in Docker's lines.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use shedbox_spec::Digest;
+use shedbox_spec::api::{LayerState, PullEvent};
+
+/// Turns events into lines. Layers are named by the first 12 digits of their digest.
+#[derive(Debug, Default)]
+pub struct Progress {
+    sizes: HashMap<String, u64>,
+    /// Layers that have been said to be there.
+    done: HashMap<String, Stage>,
+    digest: Option<Digest>,
+    tag: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Downloading,
+    Extracting,
+    Complete,
+}
+
+impl Progress {
+    /// For a pull of `tag` (or of a digest).
+    pub fn new(tag: &str) -> Self {
+        Self {
+            tag: tag.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The lines of one event.
+    pub fn lines(&mut self, event: &PullEvent, familiar: &str) -> Vec<Value> {
+        match event {
+            PullEvent::Resolved {
+                reference: _,
+                digest,
+                layers,
+            } => {
+                self.digest = Some(digest.clone());
+                let repository = familiar.rsplit_once(':').map_or(familiar, |(name, _)| name);
+                let mut lines = vec![json!({
+                    "status": format!("Pulling from {repository}"), "id": self.tag,
+                })];
+                for (digest, size) in layers {
+                    let id = short(digest);
+                    self.sizes.insert(id.clone(), *size);
+                    lines.push(
+                        json!({"status": "Pulling fs layer", "progressDetail": {}, "id": id}),
+                    );
+                }
+                lines
+            }
+            PullEvent::Layer { digest, state } => self.layer(&short(digest), *state),
+            PullEvent::Warning { message } => vec![json!({"status": message})],
+            PullEvent::Done { image, up_to_date } => {
+                let digest = self.digest.as_ref().unwrap_or(&image.digest);
+                let status = if *up_to_date {
+                    format!("Status: Image is up to date for {familiar}")
+                } else {
+                    format!("Status: Downloaded newer image for {familiar}")
+                };
+                vec![
+                    json!({"status": format!("Digest: {digest}")}),
+                    json!({"status": status}),
+                ]
+            }
+            PullEvent::Failed { error } => vec![failed(&error.message)],
+        }
+    }
+
+    fn layer(&mut self, id: &str, state: LayerState) -> Vec<Value> {
+        let plain = |status: &str| json!({"status": status, "progressDetail": {}, "id": id});
+        match state {
+            LayerState::Exists => {
+                self.done.insert(id.to_owned(), Stage::Complete);
+                vec![plain("Already exists")]
+            }
+            LayerState::Waiting => vec![plain("Waiting")],
+            LayerState::Retrying { .. } => vec![plain("Retrying")],
+            LayerState::Progress {
+                downloaded,
+                extracted,
+            } => {
+                let total = self.sizes.get(id).copied().unwrap_or(0);
+                let stage = self.done.get(id).copied();
+                let mut lines = Vec::new();
+                if downloaded < total {
+                    lines.push(bar("Downloading", downloaded, total, id));
+                    self.done.entry(id.to_owned()).or_insert(Stage::Downloading);
+                } else {
+                    if stage < Some(Stage::Extracting) {
+                        lines.push(plain("Download complete"));
+                        self.done.insert(id.to_owned(), Stage::Extracting);
+                    }
+                    lines.push(bar("Extracting", extracted, total, id));
+                }
+                lines
+            }
+            LayerState::Done => {
+                let mut lines = Vec::new();
+                if self.done.get(id) < Some(&Stage::Extracting) {
+                    lines.push(plain("Download complete"));
+                }
+                self.done.insert(id.to_owned(), Stage::Complete);
+                lines.push(plain("Pull complete"));
+                lines
+            }
+        }
+    }
+}
+
+/// The last line of what has failed.
+pub fn failed(message: &str) -> Value {
+    json!({"errorDetail": {"message": message}, "error": message})
+}
+
+fn short(digest: &Digest) -> String {
+    let text = digest.to_string();
+    text.split_once(':')
+        .map_or(text.as_str(), |(_, hex)| hex)
+        .chars()
+        .take(12)
+        .collect()
+}
+
+/// Docker's bar of 50 characters. Source: moby `jsonmessage`, `JSONProgress.String`.
+fn bar(status: &str, current: u64, total: u64, id: &str) -> Value {
+    let filled = if total == 0 {
+        0
+    } else {
+        (current * 50 / total).min(50) as usize
+    };
+    let head = if filled < 50 { ">" } else { "" };
+    let text = format!(
+        "[{}{head}{}] {:>8}/{}",
+        "=".repeat(filled),
+        " ".repeat(50 - filled - head.len().min(50 - filled)),
+        shedbox_spec::size::format_bytes(current),
+        shedbox_spec::size::format_bytes(total),
+    );
+    json!({
+        "status": status, "progressDetail": {"current": current, "total": total}, "progress": text, "id": id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_have_one_width() {
+        for current in [0, 1, 50, 99, 100, 200] {
+            let line = bar("Downloading", current, 100, "x");
+            let text = line["progress"].as_str().unwrap();
+            assert_eq!(
+                text.find(']').unwrap() - text.find('[').unwrap(),
+                51,
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! States and their words in listings. Source: moby `container/state.go`, `String`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shedbox_spec::api::{SandboxInfo, Status};
+use shedbox_spec::size::human_duration;
+
+/// What the daemon knows of a container beside the sandbox.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extra {
+    /// It is waiting to be started again.
+    pub restarting: bool,
+    /// How often it was started again.
+    pub restart_count: u64,
+    /// Health: `starting`, `healthy` or `unhealthy`, failures in a row, results as JSON; absent without a check.
+    pub health: Option<Health>,
+    /// Why it could not be started last.
+    pub error: String,
+    /// The policy after an update.
+    pub restart_policy: Option<crate::body::RestartPolicy>,
+}
+
+/// State of a health check.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Health {
+    /// The word.
+    pub status: &'static str,
+    /// Failures in a row.
+    pub failing_streak: u64,
+    /// The last results.
+    pub log: Vec<serde_json::Value>,
+}
+
+/// The word.
+pub fn word(info: &SandboxInfo, extra: &Extra) -> &'static str {
+    match info.status {
+        _ if extra.restarting => "restarting",
+        Status::Created => "created",
+        Status::Running => "running",
+        Status::Paused => "paused",
+        Status::Exited => "exited",
+        Status::Removing => "removing",
+    }
+}
+
+/// A sentence for listings.
+pub fn sentence(info: &SandboxInfo, extra: &Extra, now: Timestamp) -> String {
+    let since = |at: &Option<String>| {
+        let at: Timestamp = at.as_ref()?.parse().ok()?;
+        let seconds = now.as_second().saturating_sub(at.as_second());
+        Some(human_duration(Duration::from_secs(
+            u64::try_from(seconds).unwrap_or(0),
+        )))
+    };
+    let up = || since(&info.started_at).unwrap_or_default();
+    let ago = || since(&info.finished_at).unwrap_or_default();
+    match info.status {
+        _ if extra.restarting => format!("Restarting ({}) {} ago", info.exit_code, ago()),
+        Status::Created => "Created".to_owned(),
+        Status::Removing => "Removal In Progress".to_owned(),
+        Status::Exited => format!("Exited ({}) {} ago", info.exit_code, ago()),
+        Status::Paused => format!("Up {} (Paused)", up()),
+        Status::Running => match &extra.health {
+            Some(health) if health.status == "starting" => {
+                format!("Up {} (health: starting)", up())
+            }
+            Some(health) => format!("Up {} ({})", up(), health.status),
+            None => format!("Up {}", up()),
+        },
+    }
+}
