@@ -4,9 +4,10 @@ use serde_json::json;
 use shedbox_engine::{CommitOptions, Step};
 use shedbox_spec::{Error, Kind};
 
+use crate::Test;
 use crate::ground::Ground;
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("commit::written", written),
     ("commit::unchanged", unchanged),
     ("commit::at_once", at_once),

@@ -1,8 +1,11 @@
 //! One layer of a push.
 //!
-//! 1. the repository has the blob that the layer came as: nothing is sent    2. another repository of the registry has
-//! it: it is asked for there    3. wait for one of the places that all pulls and pushes share    4. pack it
-//! 5. the repository has that blob: nothing is sent    6. send it
+//! 1. the repository has the blob that the layer came as: nothing is sent
+//! 2. another repository of the registry has it: it is taken from there
+//! 3. wait for one of the places that all pulls and pushes share
+//! 4. pack it
+//! 5. the repository has that blob: nothing is sent
+//! 6. send it
 
 use std::sync::Arc;
 
@@ -60,12 +63,11 @@ impl LayerJob {
                 descriptor: original.descriptor.clone(),
             });
         }
-        let _place = match self.shared.places.try_acquire() {
-            Ok(place) => Some(place),
-            Err(_) => {
-                self.tell(PushState::Waiting);
-                self.shared.places.acquire().await.ok()
-            }
+        let _place = if let Ok(place) = self.shared.places.try_acquire() {
+            Some(place)
+        } else {
+            self.tell(PushState::Waiting);
+            self.shared.places.acquire().await.ok()
         };
         let (store, diff_id) = (Arc::clone(&self.shared.store), self.diff_id.clone());
         let spooled = blocking(move || spool(&store, &diff_id)).await?;

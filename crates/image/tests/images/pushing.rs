@@ -401,8 +401,7 @@ fn a_login_is_for_pushing_and_for_where_layers_come_from() {
     let asked = registry
         .log()
         .into_iter()
-        .filter(|request| request.path == "/token")
-        .next_back()
+        .rfind(|request| request.path == "/token")
         .unwrap();
     let query = asked
         .query
@@ -421,8 +420,7 @@ fn a_login_is_for_pushing_and_for_where_layers_come_from() {
     let last = registry
         .log()
         .into_iter()
-        .filter(|request| request.path == "/token")
-        .next_back()
+        .rfind(|request| request.path == "/token")
         .unwrap();
     assert_eq!(last.header("authorization"), Some("Basic dXNlcjpwYXNz"));
 }
