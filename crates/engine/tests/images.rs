@@ -20,7 +20,10 @@ mod ground;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-const TESTS: &[&[(&str, fn())]] = &[commit::TESTS, export::TESTS];
+/// A name and what it runs.
+type Test = (&'static str, fn());
+
+const TESTS: &[&[Test]] = &[commit::TESTS, export::TESTS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

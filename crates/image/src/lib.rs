@@ -25,6 +25,7 @@ mod layer;
 mod once;
 mod progress;
 mod pull;
+mod push;
 mod service;
 
 pub use archive::save::Format;

@@ -37,7 +37,9 @@
 //! straight to init on the sandbox socket (see [`crate::control`]).
 
 pub mod network;
+mod push;
 
+pub use push::{PushEvent, PushRequest, PushResult, PushState, RegistryCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecResult;
@@ -126,6 +128,9 @@ pub struct AuthSources {
     pub runtime_dir: Option<String>,
     /// `$PATH`, for credential helpers.
     pub path: Option<String>,
+    /// A login given with the request: no file is looked into then. It goes to the registry itself, never to a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<RegistryCredentials>,
 }
 
 /// One line of a pull or load.

@@ -105,6 +105,33 @@ impl Store {
         Ok(record)
     }
 
+    /// Gives an image another manifest, which is in the store and lists the same layers in another form: the new one has
+    /// all its references. What else knows the old digest does not find the image by it any more.
+    pub fn replace_manifest(&self, old: &Digest, new: &Digest) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        let parent = self
+            .image(old)
+            .ok_or_else(|| no_such_image(old.as_str()))?
+            .parent
+            .clone();
+        self.add_child_image(new, parent.as_ref())?;
+        let mut catalog = self.catalog();
+        let mut references = catalog.references().clone();
+        for manifest in references.values_mut() {
+            if manifest == old {
+                *manifest = new.clone();
+            }
+        }
+        // A crash after the references leaves an image without one, which prune finds.
+        self.write_references(&references)?;
+        catalog.set_references(references);
+        self.remove_record(&format!("{}.json", old.hex()))?;
+        catalog.remove(old);
+        Ok(())
+    }
+
     /// Makes `reference` (canonical, with `:tag` or `@digest`) name an image; gives what it named before.
     pub fn tag(&self, reference: &str, manifest: &Digest) -> Result<Option<Digest>> {
         let mut catalog = self.catalog();

@@ -2,14 +2,17 @@
 
 use serde_json::json;
 use shedbox_engine::{CommitOptions, Step};
+use shedbox_spec::api::Status;
 use shedbox_spec::{Error, Kind};
 
+use crate::Test;
 use crate::ground::Ground;
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("commit::written", written),
     ("commit::unchanged", unchanged),
     ("commit::at_once", at_once),
+    ("commit::paused", paused),
     ("commit::refusals", refusals),
     ("commit::empty", empty),
 ];
@@ -132,6 +135,28 @@ fn at_once() {
         ground.create(&child, &name, true, json!({}));
     }
     ground.assert_clean();
+}
+
+fn paused() {
+    let ground = Ground::new();
+    ground.import();
+    let engine = &ground.engine;
+    ground.create("still", "base", true, json!({}));
+    ground.write("still", &[("file", "content")]);
+    let status = || engine.inspect("still").unwrap().status;
+    engine.commit("still", named("made")).unwrap();
+    assert_eq!(status(), Status::Running, "it goes on after a commit");
+    match engine.pause("still").map_err(Error::from) {
+        Ok(()) => {
+            engine.commit("still", named("made")).unwrap();
+            assert_eq!(status(), Status::Paused, "who had paused it lets it go on");
+            engine.unpause("still").unwrap();
+        }
+        Err(error) if error.kind == Kind::Unsupported => {
+            println!("not tested: pausing, for {}", error.message);
+        }
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 fn refusals() {

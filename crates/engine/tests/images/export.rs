@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use shedbox_spec::{Error, Kind};
 
+use crate::Test;
 use crate::ground::Ground;
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("export::whole", whole),
     ("export::into_another_image", into_another_image),
     ("export::failures", failures),

@@ -139,7 +139,7 @@ impl Ground {
                 let mut entry = entry.unwrap();
                 let path = entry.path().unwrap().display().to_string();
                 let kind = entry.header().entry_type();
-                let link = entry.link_name().unwrap().map(|link| link.into_owned());
+                let link = entry.link_name().unwrap().map(std::borrow::Cow::into_owned);
                 let extended = entry.pax_extensions().unwrap().is_some();
                 let mut text = String::new();
                 entry.read_to_string(&mut text).unwrap();

@@ -18,6 +18,7 @@ mod faults;
 mod login;
 mod memory;
 mod mirrors;
+mod pushing;
 mod real_registry;
 mod saving;
 mod support;
