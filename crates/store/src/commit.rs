@@ -75,7 +75,7 @@ impl Store {
             info: LayerInfo::default(),
             warnings: Warnings::default(),
         };
-        let copied = std::thread::scope(|scope| {
+        let outcome = std::thread::scope(|scope| {
             let copier = &mut copier;
             let work = move || {
                 // Modes are as the sandbox set them, whatever the daemon's umask is; this thread ends with the copy.
@@ -92,7 +92,7 @@ impl Store {
                     Err(StoreError::Aborted)
                 })
         });
-        copied?;
+        outcome?;
         Ok(UpperCopy {
             store: self,
             ingest,

@@ -15,7 +15,7 @@ use shedbox_spec::{Error, Kind, Result};
 use super::ends::{Control, End};
 use super::{Asked, Docker, now};
 use crate::answer::{self, Answer};
-use crate::stream::{self, BodyReader, Feed};
+use crate::stream::{self, BodyReader, Feed, FeedWriter};
 
 /// Bytes moved at once.
 const CHUNK: usize = 256 << 10;
@@ -94,10 +94,30 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
     Ok(answer)
 }
 
-/// The whole root file system. Source: `docker export`.
+/// The whole root file system, without what is mounted into it. Source: `docker export`.
 pub(super) fn export(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let info = docker.find(name)?;
-    pack(Files::open(docker, &info)?, "/")
+    let id = info.id.to_string();
+    let (feed, body) = stream::channel();
+    let engine = Arc::clone(&docker.engine);
+    tokio::task::spawn_blocking(move || {
+        let mut writer = FeedWriter::new(feed.clone());
+        let written = engine
+            .export(&id, &mut writer)
+            .map_err(Error::from)
+            .and_then(|()| {
+                writer
+                    .flush()
+                    .map_err(|error| Error::internal(error.to_string()))
+            });
+        if let Err(error) = written
+            && !feed.is_closed()
+        {
+            tracing::warn!("an export is not whole: {}", error.message);
+            feed.fail(std::io::Error::other(error.message));
+        }
+    });
+    Ok(answer::stream("application/x-tar", body))
 }
 
 fn pack(files: Files, path: &str) -> Result<Answer> {

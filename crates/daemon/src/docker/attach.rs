@@ -17,6 +17,7 @@ use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Streams};
 use super::{Asked, Docker, lifecycle, lock, logs, stored};
 use crate::answer::{self, Answer};
+use crate::hijack::Gate;
 use crate::query::Query;
 
 /// Clients that wait for the start of their container.

@@ -39,23 +39,29 @@ pub(super) fn inspect(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
 }
 
 pub(super) fn history(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
-    let detail =
-        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
-    Ok(answer::json(StatusCode::OK, &image::history(&detail)))
+    let entries =
+        now(|| docker.engine.image_history(name)).map_err(|error| not_found(name, error))?;
+    let list: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "Id": entry.id.as_ref().map_or_else(|| "<missing>".to_owned(), ToString::to_string),
+                "Created": entry.created.as_deref().map_or(0, show::seconds),
+                "CreatedBy": entry.created_by,
+                "Tags": if entry.tags.is_empty() { Value::Null } else { json!(entry.tags) },
+                "Size": entry.size,
+                "Comment": entry.comment,
+            })
+        })
+        .collect();
+    Ok(answer::json(StatusCode::OK, &list))
 }
 
 /// Listed images in Docker's form.
-pub(super) fn summaries(docker: &Docker, images: &[ImageSummary]) -> Vec<Value> {
+pub(super) fn summaries(images: &[ImageSummary]) -> Vec<Value> {
     images
         .iter()
-        .map(|summary| {
-            let labels = docker
-                .engine
-                .inspect_image(&summary.id.to_string())
-                .map(|detail| image::labels(&detail.config))
-                .unwrap_or_default();
-            image::summary(summary, &labels, -1)
-        })
+        .map(|summary| image::summary(summary, -1))
         .collect()
 }
 
@@ -92,7 +98,7 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
                 })
         })
         .collect();
-    let list: Vec<Value> = summaries(docker, &images)
+    let list: Vec<Value> = summaries(&images)
         .into_iter()
         .filter(|value| filters.labels(|key| value["Labels"][key].as_str()))
         .collect();
@@ -150,12 +156,11 @@ pub(super) fn search() -> Result<Answer> {
 /// take it for done.
 pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
     let query = &asked.query;
-    if let Some(source) = query.get("fromSrc").filter(|source| !source.is_empty()) {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("import from `{source}` is not supported yet"),
-        )
-        .with_hint("`docker load` takes images"));
+    if query
+        .get("fromSrc")
+        .is_some_and(|source| !source.is_empty())
+    {
+        return super::make::import(docker, asked);
     }
     let name = query.get("fromImage").unwrap_or("");
     if name.is_empty() {

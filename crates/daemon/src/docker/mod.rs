@@ -13,6 +13,7 @@ mod health;
 mod images;
 mod lifecycle;
 mod logs;
+mod make;
 mod networks;
 mod pump;
 mod restart;
@@ -139,6 +140,16 @@ async fn collect(body: Incoming) -> Result<Bytes> {
             "the body of the request did not arrive: {error}"
         ))),
     }
+}
+
+/// Whether a request comes from a client of ours, which starts a daemon when there is none. One that prepares for others
+/// says so.
+pub(crate) fn is_from_us(request: &hyper::Request<Incoming>) -> bool {
+    let ours = request
+        .headers()
+        .get(hyper::header::HOST)
+        .is_some_and(|host| host == "shedbox");
+    ours && request.uri().query() != Some("stay=1")
 }
 
 /// Answers one request.

@@ -8,8 +8,8 @@ use shedbox_docker::error;
 use shedbox_spec::Result;
 
 use super::{
-    Asked, Docker, archive, attach, containers, events, exec, images, lifecycle, logs, networks,
-    stats, system, volumes,
+    Asked, Docker, archive, attach, containers, events, exec, images, lifecycle, logs, make,
+    networks, stats, system, volumes,
 };
 use crate::answer::{self, Answer};
 
@@ -60,6 +60,7 @@ pub(super) async fn dispatch(
         ("GET", ["exec", id, "json"]) => exec::inspect(docker, id),
         ("GET", ["images", "json"]) => images::list(docker, &asked.query),
         ("POST", ["images", "create"]) => images::create(docker, asked).await,
+        ("POST", ["commit"]) => make::commit(docker, asked).await,
         ("POST", ["images", "load"]) => images::load(docker, asked),
         ("GET", ["images", "get"]) => images::save(docker, asked.query.all("names")).await,
         ("POST", ["images", "prune"]) => images::prune(docker, &asked.query).await,
@@ -67,6 +68,7 @@ pub(super) async fn dispatch(
         ("GET", ["images", name @ .., "json"]) => images::inspect(docker, &name.join("/")),
         ("GET", ["images", name @ .., "history"]) => images::history(docker, &name.join("/")),
         ("GET", ["images", name @ .., "get"]) => images::save(docker, vec![name.join("/")]).await,
+        ("POST", ["images", name @ .., "tag"]) => make::tag(docker, &name.join("/"), &asked.query),
         ("DELETE", ["images", name @ ..]) => {
             images::remove(docker, name.join("/"), &asked.query).await
         }
