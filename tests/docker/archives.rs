@@ -10,6 +10,8 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 const TIME: &str = "2023-11-14T22:13:20Z";
+/// Later, so that listings have an order.
+const LATER: &str = "2023-11-15T22:13:20Z";
 
 const TINY: &str = r#"{
   "architecture": "ARCH", "os": "linux", "created": "TIME", "author": "shedbox-tests",
@@ -22,7 +24,7 @@ const TINY: &str = r#"{
 }"#;
 
 const APP: &str = r#"{
-  "architecture": "ARCH", "os": "linux", "created": "TIME", "author": "shedbox-tests",
+  "architecture": "ARCH", "os": "linux", "created": "LATER", "author": "shedbox-tests",
   "config": {
     "User": "app", "WorkingDir": "/srv", "Entrypoint": ["/bin/entry"], "Cmd": ["serve", "all"],
     "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "COLOUR=red"],
@@ -108,7 +110,7 @@ fn archive(dir: &Path, tag: &str, config: &str, layers: &[&(PathBuf, String)]) -
         "aarch64" => "arm64",
         other => other,
     };
-    let mut config = config.replace("TIME", TIME).replace("ARCH", architecture);
+    let mut config = config.replace("TIME", TIME).replace("LATER", LATER).replace("ARCH", architecture);
     for (word, (_, digest)) in ["BASE", "MORE"].iter().zip(layers) {
         config = config.replace(word, &format!("sha256:{digest}"));
     }

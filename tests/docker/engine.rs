@@ -15,13 +15,13 @@ use crate::table::{Case, Outcome};
 /// Removes whatever a case has left, so that each begins with the two images and nothing else.
 const CLEAN: &str = r#"
 docker ps -aq --no-trunc >c & docker volume ls -q >v & docker network ls -q --filter type=custom >n &
-docker images --format '{{.Repository}}:{{.Tag}}' >i & wait
+docker images --digests --format '{{.Repository}}{{if eq .Tag "<none>"}}@{{.Digest}}{{else}}:{{.Tag}}{{end}}' >i & wait
 [ ! -s c ] || docker rm -fv $(cat c)
 [ ! -s v ] || docker volume rm -f $(cat v) $(docker volume ls -q)
 [ ! -s n ] || docker network rm $(cat n)
-others=$(grep -vx -e tiny:latest -e app:1.0 -e '.*<none>.*' i)
+others=$(grep -vx -e tiny:latest -e app:1.0 -e '<none>@.*' i)
 [ -z "$others" ] || docker rmi -f $others
-! grep -q '<none>' i || docker image prune -f
+! grep -q '<none>@' i || docker image prune -f
 for image in tiny:latest app:1.0; do grep -qx "$image" i || docker load -qi "$ARCHIVES/${image%:*}-image.tar"; done
 "#;
 

@@ -27,10 +27,15 @@ const RULES: &[(&str, &str)] = &[
 ];
 
 /// What dockerd says since 20.10, which is the one that ours is compared with, and what that one says.
-const NEWER: &[(&str, &str)] = &[(
-    "failed to create task for container: failed to create shim task",
-    "failed to create shim task",
-)];
+const NEWER: &[(&str, &str)] = &[
+    (
+        "failed to create task for container: failed to create shim task",
+        "failed to create shim task",
+    ),
+    ("daemon: invalid filter '", "daemon: Invalid filter '"),
+    ("daemon: cannot kill container: ", "daemon: Cannot kill container: "),
+    ("container <id> is not running", "Container <id> is not running"),
+];
 
 const SIZES: &str = r"\b\d+(\.\d+)?( ?[kMGT]i?B|B)\b";
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::engine::Engine;
 use crate::normal::{as_dockerd_says, fits};
-use crate::support::Lane;
+use crate::support::{Lane, Need};
 use crate::table::{self, Case, Outcome};
 
 /// Runs all cases of a topic by both engines; all that is wrong is told at the end.
@@ -14,10 +14,19 @@ pub(crate) fn run(topic: &str) {
         Lane::Root => "root",
         Lane::Subids | Lane::Single => "ordinary",
     };
+    let no_cgroup = Need::Cgroup.missing();
     let cases: Vec<Case> = table::read(topic)
         .into_iter()
         .filter(|case| case.name.contains(&part))
         .filter(|case| case.lane.as_ref().is_none_or(|wanted| wanted == lane))
+        .filter(|case| match (case.needs.as_deref(), &no_cgroup) {
+            (None, _) | (Some("cgroup"), None) => true,
+            (Some("cgroup"), Some(missing)) => {
+                eprintln!("SKIPPED [{}]: {missing}", case.name);
+                false
+            }
+            (Some(other), _) => panic!("[{}] needs {other}, which is nothing", case.name),
+        })
         .collect();
     if cases.is_empty() {
         assert!(!part.is_empty(), "{topic} has no cases");

@@ -8,7 +8,8 @@
 //! ! a line of standard error
 //! sizes                             sizes are normalised, too
 //! sorted                            lines of both outputs are sorted
-//! lane root                         only in this lane
+//! lane root                         only in this lane: root, ordinary
+//! needs cgroup                      only where there is a cgroup of version 2 to pause and limit with
 //! differs REASON                    dockerd's answer has to be another than ours
 //! bug REASON                        ours has to be wrong: when it is right, the case fails so that this line is removed
 //! ```
@@ -26,6 +27,7 @@ pub(crate) struct Case {
     pub(crate) sizes: bool,
     pub(crate) sorted: bool,
     pub(crate) lane: Option<String>,
+    pub(crate) needs: Option<String>,
     pub(crate) differs: Option<String>,
     pub(crate) bug: Option<String>,
 }
@@ -92,6 +94,7 @@ fn parse(text: &str) -> Result<Vec<Case>, String> {
             "sizes" => case.sizes = true,
             "sorted" => case.sorted = true,
             "lane" => case.lane = reason()?,
+            "needs" => case.needs = reason()?,
             "differs" => case.differs = reason()?,
             "bug" => case.bug = reason()?,
             _ => return Err(wrong("an unknown word")),
