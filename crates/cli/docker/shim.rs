@@ -39,8 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Install { dir } => install(&directory(dir.as_deref())?)?,
         Command::Uninstall { dir } => uninstall(&directory(dir.as_deref())?)?,
         Command::Env => {
-            // Programs that speak to the socket cannot start who listens there.
-            Client::shared().version()?;
+            stay()?;
             render::line(&host())?;
         }
     }
@@ -82,9 +81,16 @@ fn install(dir: &Path) -> Result<()> {
         }
         Err(_) => make(&program, &link)?,
     }
-    Client::shared().version()?;
+    stay()?;
     render::line(&format!("export PATH={}:$PATH", dir.display()))?;
     render::line(&host())
+}
+
+/// Starts the daemon and has it stay: programs that speak to the socket cannot start who listens there.
+fn stay() -> Result<()> {
+    let target = shedbox_client::Target::docker(["_ping"]).query("stay", 1);
+    Client::shared().docker("GET", &target, None)?;
+    Ok(())
 }
 
 fn make(program: &Path, link: &Path) -> Result<()> {

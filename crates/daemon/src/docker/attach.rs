@@ -17,6 +17,7 @@ use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Streams};
 use super::{Asked, Docker, lifecycle, lock, logs, stored};
 use crate::answer::{self, Answer};
+use crate::hijack::Gate;
 use crate::query::Query;
 
 /// Clients that wait for the start of their container.
@@ -116,6 +117,9 @@ pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> R
     Ok(asked
         .slot
         .take_over(&asked.headers, content_type, move |mut taken| async move {
+            if let Some(gate) = Gate::of(&taken).filter(|_| !before.is_empty()) {
+                gate.pass().await;
+            }
             if !before.is_empty()
                 && tokio::io::AsyncWriteExt::write_all(&mut taken.wire, &before)
                     .await

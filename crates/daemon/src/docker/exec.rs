@@ -19,6 +19,7 @@ use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Outcome, Streams};
 use super::{Asked, Docker, attach, lifecycle, lock};
 use crate::answer::{self, Answer};
+use crate::hijack::Gate;
 use crate::query::Query;
 
 /// How long a command that has ended can be asked about.
@@ -237,6 +238,9 @@ pub(super) async fn start(docker: &Arc<Docker>, id: &str, asked: Asked) -> Resul
                         bytes.extend_from_slice(&shedbox_docker::frame::header(1, line.len()));
                     }
                     bytes.extend_from_slice(line.as_bytes());
+                    if let Some(gate) = Gate::of(&taken) {
+                        gate.pass().await;
+                    }
                     // A client that has gone reads no reasons.
                     let wire = &mut taken.wire;
                     let _ = tokio::io::AsyncWriteExt::write_all(wire, &bytes).await;

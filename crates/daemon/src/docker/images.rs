@@ -6,10 +6,12 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shedbox_docker::filters::{self, Filters};
-use shedbox_docker::progress::{Progress, failed};
-use shedbox_docker::{create, error, image, inspect as show};
+use shedbox_docker::progress::{Progress, failed, pushed};
+use shedbox_docker::{create, error, image, inspect as show, login};
 use shedbox_image::{Events, Format};
-use shedbox_spec::api::{ImageSummary, PullEvent, PullPolicy, PullRequest};
+use shedbox_spec::api::{
+    AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest, PushRequest,
+};
 use shedbox_spec::reference::Reference;
 use shedbox_spec::{Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
@@ -180,12 +182,7 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
             .filter(|platform| !platform.is_empty())
             .map(create::platform_of),
         policy: PullPolicy::Always,
-        auth: shedbox_spec::api::AuthSources {
-            home: std::env::var("HOME").ok(),
-            docker_config: std::env::var("DOCKER_CONFIG").ok(),
-            path: std::env::var("PATH").ok(),
-            ..shedbox_spec::api::AuthSources::default()
-        },
+        auth: login_of(&asked)?,
     };
     let tag = reference.tag().map_or_else(
         || {
@@ -240,6 +237,78 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(error) => Error::internal(format!("a pull has failed: {error}")),
+        };
+        feed.line(&failed(&error.message)).await;
+    });
+    Ok(answer::stream("application/json", body))
+}
+
+/// The login of the header, else what files this user has.
+fn login_of(asked: &Asked) -> Result<AuthSources> {
+    let header = asked
+        .headers
+        .get(login::HEADER)
+        .map(|value| value.to_str().unwrap_or("%"));
+    Ok(AuthSources {
+        home: std::env::var("HOME").ok(),
+        docker_config: std::env::var("DOCKER_CONFIG").ok(),
+        path: std::env::var("PATH").ok(),
+        credentials: login::credentials(header)?,
+        ..AuthSources::default()
+    })
+}
+
+pub(super) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
+    let typed = match asked.query.get("tag").filter(|tag| !tag.is_empty()) {
+        Some(tag) => format!("{name}:{tag}"),
+        None => name.to_owned(),
+    };
+    let reference = Reference::parse(&typed)?;
+    let familiar = reference.familiar();
+    let tag = reference.tag().unwrap_or("latest").to_owned();
+    now(|| docker.engine.inspect_image(&typed)).map_err(|error| match error.kind {
+        Kind::NotFound => Error::not_found(format!(
+            "An image does not exist locally with the tag: {}",
+            reference.familiar_name()
+        )),
+        _ => error,
+    })?;
+    let request = PushRequest {
+        reference: typed,
+        auth: login_of(asked)?,
+    };
+    let (sender, mut events) = unbounded_channel();
+    let engine = Arc::clone(&docker.engine);
+    let work = tokio::spawn(async move {
+        let outcome = engine
+            .images()
+            .push(request, move |event| drop(sender.send(event)))
+            .await;
+        outcome.map(drop).map_err(Error::from)
+    });
+    let (feed, body) = stream::channel();
+    let docker = Arc::clone(docker);
+    tokio::spawn(async move {
+        let told = async {
+            while let Some(event) = events.recv().await {
+                for line in pushed(&event, &familiar, &tag) {
+                    feed.line(&line).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = feed.closed() => return work.abort(),
+        }
+        let error = match work.await {
+            Ok(Ok(())) => {
+                docker
+                    .events
+                    .thing("image", "push", &familiar, &[("name", &familiar)]);
+                return;
+            }
+            Ok(Err(error)) => error,
+            Err(error) => Error::internal(format!("a push has failed: {error}")),
         };
         feed.line(&failed(&error.message)).await;
     });

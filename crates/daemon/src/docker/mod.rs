@@ -142,6 +142,16 @@ async fn collect(body: Incoming) -> Result<Bytes> {
     }
 }
 
+/// Whether a request comes from a client of ours, which starts a daemon when there is none. One that prepares for others
+/// says so.
+pub(crate) fn is_from_us(request: &hyper::Request<Incoming>) -> bool {
+    let ours = request
+        .headers()
+        .get(hyper::header::HOST)
+        .is_some_and(|host| host == "shedbox");
+    ours && request.uri().query() != Some("stay=1")
+}
+
 /// Answers one request.
 pub(crate) async fn answer(
     docker: &Arc<Docker>,

@@ -14,7 +14,7 @@ use shedbox_spec::exec::{End as Ending, ExecResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::ends::{Control, End};
-use crate::hijack::{Taken, Wire};
+use crate::hijack::{Gate, Taken, Wire};
 
 /// Bytes read at once.
 const CHUNK: usize = 32 << 10;
@@ -59,11 +59,16 @@ struct Output {
     /// `None` when the client has gone.
     wire: Option<WriteHalf<Box<dyn Wire>>>,
     framed: bool,
+    /// Before the first byte.
+    gate: Option<Gate>,
 }
 
 impl Output {
     async fn send(&mut self, stream: u8, bytes: &[u8]) {
         let Some(wire) = &mut self.wire else { return };
+        if let Some(gate) = self.gate.take() {
+            gate.pass().await;
+        }
         let sent = if self.framed {
             let mut frame = Vec::with_capacity(bytes.len() + 8);
             frame.extend_from_slice(&shedbox_docker::frame::header(stream, bytes.len()));
@@ -93,10 +98,12 @@ pub(super) async fn run(
     control: &Control,
     at_end: impl FnOnce(&Outcome),
 ) -> Outcome {
+    let gate = Gate::of(&taken);
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),
         framed: streams.framed,
+        gate,
     };
     let keys = streams.detach_keys.map(Matcher::new);
     // Moved: the last one who lets go of it closes it.

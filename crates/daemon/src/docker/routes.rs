@@ -68,6 +68,7 @@ pub(super) async fn dispatch(
         ("GET", ["images", name @ .., "json"]) => images::inspect(docker, &name.join("/")),
         ("GET", ["images", name @ .., "history"]) => images::history(docker, &name.join("/")),
         ("GET", ["images", name @ .., "get"]) => images::save(docker, vec![name.join("/")]).await,
+        ("POST", ["images", name @ .., "push"]) => images::push(docker, &name.join("/"), &asked),
         ("POST", ["images", name @ .., "tag"]) => make::tag(docker, &name.join("/"), &asked.query),
         ("DELETE", ["images", name @ ..]) => {
             images::remove(docker, name.join("/"), &asked.query).await
