@@ -7,8 +7,9 @@ use std::path::Path;
 
 use shedbox_linux::fd;
 use shedbox_linux::seqpacket::SeqPacket;
-use shedbox_spec::Error;
 use shedbox_spec::control::{FileRequest, Reply, Request};
+use shedbox_spec::sandbox::Source;
+use shedbox_spec::{Error, Kind};
 
 use crate::Engine;
 use crate::error::{Doing, Result};
@@ -18,6 +19,16 @@ impl Engine {
     /// Writes the merged root file system of a sandbox, running or not, as tar. Of what is mounted in it (/proc, /sys, /dev,
     /// volumes, memory file systems) there are empty directories and files. On failure the stream is cut off.
     pub fn export(&self, name: &str, out: &mut impl Write) -> Result<()> {
+        if self.find(name)?.record.spec.source == Source::Host {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!(
+                    "the programs of `{name}` are the host's own: it has no file system to export"
+                ),
+            )
+            .with_hint("copy what is wanted with `shedbox cp`")
+            .into());
+        }
         let access = self.files(name)?;
         let connection =
             SeqPacket::connect(Path::new(&access.socket)).doing(|| "reach init".to_owned())?;

@@ -179,7 +179,10 @@ fn refusals() {
         false,
         json!({"source": {"rootfs": rootfs.path()}}),
     );
-    assert_eq!(kind("rootfs", named("x")), Kind::Unsupported);
+    ground.create("host", "base", false, json!({"source": "host"}));
+    for without in ["rootfs", "host"] {
+        assert_eq!(kind(without, named("x")), Kind::Unsupported);
+    }
     ground.assert_clean();
 }
 

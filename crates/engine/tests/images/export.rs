@@ -150,6 +150,9 @@ fn failures() {
     );
     let missing = ground.engine.export("nobody", &mut io::sink()).unwrap_err();
     assert_eq!(Error::from(missing).kind, Kind::NotFound);
+    ground.create("host", "base", false, json!({"source": "host"}));
+    let host = ground.engine.export("host", &mut io::sink()).unwrap_err();
+    assert_eq!(Error::from(host).kind, Kind::Unsupported);
     // Nobody's failure is another one's.
     assert!(ground.export("some").contains(&"etc/name base".to_owned()));
 }

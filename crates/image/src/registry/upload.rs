@@ -271,15 +271,19 @@ impl Session {
 
     async fn send_whole(&self, blob: &Blob, open: &Open) -> Result<(), (Failure, Option<Open>)> {
         let sent = async {
-            // A stream can be sent once: a login that has run out is a failed attempt, as a broken connection is.
-            let body = std::sync::Mutex::new(Some(blob.content.whole().await?));
+            // What fits into a piece can be sent again after a login. A stream cannot; its session was begun just now, so
+            // the login is fresh.
+            let (piece, stream) = if blob.size <= PIECE {
+                (Some(blob.content.piece(0, blob.size).await?), None)
+            } else {
+                (None, Some(blob.content.whole().await?))
+            };
+            let stream = std::sync::Mutex::new(stream);
             let decorate = |request: RequestBuilder| {
-                let request = request
-                    .header(CONTENT_TYPE, "application/octet-stream")
-                    .header(CONTENT_LENGTH, blob.size);
-                let body = body.lock().map_or(None, |mut body| body.take());
-                match body {
-                    Some(body) => request.body(body),
+                let request = request.header(CONTENT_TYPE, "application/octet-stream");
+                let stream = || stream.lock().map_or(None, |mut stream| stream.take());
+                match piece.clone().map(Into::into).or_else(stream) {
+                    Some(body) => request.header(CONTENT_LENGTH, blob.size).body(body),
                     None => request,
                 }
             };
