@@ -89,7 +89,7 @@ impl Engine {
             .args(["--pdeathsig", "KILL", "unshare", "--net", "--mount"])
             .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
             .args([
-                "readlink /proc/self/ns/net; echo ready; exec >/dev/null; exec sh -c \"$1\" \"$0\"",
+                "readlink /proc/self/ns/net; exec >/dev/null; exec sh -c \"$1\" \"$0\"",
                 at.to_str().unwrap(),
                 script,
             ])
