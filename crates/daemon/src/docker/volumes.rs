@@ -293,8 +293,8 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     let body: Create = body::read(&asked.json().await?)?;
     if !matches!(body.driver.as_str(), "" | "local") {
         return Err(Error::not_found(format!(
-            "error looking up volume plugin {0}: plugin \"{0}\" not found",
-            body.driver
+            "create {1}: error looking up volume plugin {0}: plugin \"{0}\" not found",
+            body.driver, body.name
         )));
     }
     if let Some(option) = body.driver_opts.keys().next() {
