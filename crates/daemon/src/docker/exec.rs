@@ -269,6 +269,7 @@ async fn begin(
                 .or_else(|| detach_keys::parse(detach_keys::DEFAULT).ok())
                 .unwrap_or_default()
         }),
+        kill_on_disconnect: exec.body.kill_on_disconnect,
         at_end_of_input: AtEndOfInput::CloseInput,
     };
     let mut fds: Vec<OwnedFd> = Vec::new();
