@@ -62,6 +62,12 @@ pub fn translate(
     if body.image.is_empty() {
         return Err(Error::invalid("no image was specified"));
     }
+    if !body.working_dir.is_empty() && !body.working_dir.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            body.working_dir
+        )));
+    }
     let mut spec = SandboxSpec {
         source: Source::Image(body.image.clone()),
         name: name.map(|name| name.trim_start_matches('/').to_owned()),
@@ -195,6 +201,12 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
             "devices of the host cannot be given to a rootless sandbox".to_owned(),
             "leave out `--device` and `--gpus`",
         );
+    }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(Error::invalid(format!(
+            "invalid isolation: \"{}\" - linux only supports 'default'",
+            host.isolation
+        )));
     }
     if !host.volumes_from.is_empty() {
         return unsupported(

@@ -196,7 +196,11 @@ impl Filters {
 fn check(key: &str, value: &str) -> Result<()> {
     let known = match key {
         "status" => STATES.contains(&value),
-        "health" => ["none", "starting", "healthy", "unhealthy"].contains(&value),
+        "health" if !["none", "starting", "healthy", "unhealthy"].contains(&value) => {
+            return Err(Error::invalid(format!(
+                "Unrecognised filter value for health: {value}"
+            )));
+        }
         "exited" if value.parse::<i64>().is_err() => {
             return Err(Error::invalid(format!(
                 "strconv.Atoi: parsing \"{value}\": invalid syntax"

@@ -77,7 +77,13 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
     };
     if !target.starts_with('/') {
         return Err(Error::invalid(format!(
-            "invalid volume specification: '{text}': mount path must be absolute"
+            "invalid volume specification: '{text}': invalid mount config for type \"{}\": invalid mount path: \
+             '{target}' mount path must be absolute",
+            if source.is_some_and(|source| source.starts_with('/')) {
+                "bind"
+            } else {
+                "volume"
+            }
         )));
     }
     let mut access = Access::Rw;
@@ -90,9 +96,7 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
             "z" | "Z" | "nocopy" | "copy" | "cached" | "delegated" | "consistent" | "private"
             | "rprivate" | "rbind" | "slave" | "rslave" | "shared" | "rshared" => {}
             other => {
-                return Err(Error::invalid(format!(
-                    "invalid mode: {other} in volume specification '{text}'"
-                )));
+                return Err(Error::invalid(format!("invalid mode: {other}")));
             }
         }
     }
@@ -182,8 +186,6 @@ fn mount(
             read_only: entry.read_only,
             exec: false,
         }),
-        other => Err(Error::invalid(format!(
-            "mount type unknown: \"{other}\"; use bind, volume or tmpfs"
-        ))),
+        _ => Err(refused("mount type unknown".to_owned()).with_hint("use bind, volume or tmpfs")),
     }
 }
