@@ -66,7 +66,10 @@ pub(crate) fn make(dir: &Path) -> Vec<PathBuf> {
     std::fs::create_dir_all(more.join("srv")).unwrap();
     std::fs::write(more.join("bin/entry"), ENTRY).unwrap();
     std::fs::write(more.join("data/seed"), "seed\n").unwrap();
-    sh(&more, "chmod 755 bin/entry bin data srv; chmod 644 data/seed");
+    sh(
+        &more,
+        "chmod 755 bin/entry bin data srv; chmod 644 data/seed",
+    );
     let (base, more) = (tar(&base), tar(&more));
     vec![
         archive(dir, "tiny:latest", TINY, &[&base]),
@@ -110,7 +113,10 @@ fn archive(dir: &Path, tag: &str, config: &str, layers: &[&(PathBuf, String)]) -
         "aarch64" => "arm64",
         other => other,
     };
-    let mut config = config.replace("TIME", TIME).replace("LATER", LATER).replace("ARCH", architecture);
+    let mut config = config
+        .replace("TIME", TIME)
+        .replace("LATER", LATER)
+        .replace("ARCH", architecture);
     for (word, (_, digest)) in ["BASE", "MORE"].iter().zip(layers) {
         config = config.replace(word, &format!("sha256:{digest}"));
     }

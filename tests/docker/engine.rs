@@ -87,7 +87,14 @@ impl Engine {
              -H unix://\"$0\"/s >log 2>&1";
         let mut namespaces = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--net", "--mount"])
-            .args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
+            .args([
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+            ])
             .args([
                 "readlink /proc/self/ns/net; exec >/dev/null; exec sh -c \"$1\" \"$0\"",
                 at.to_str().unwrap(),

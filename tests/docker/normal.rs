@@ -23,7 +23,10 @@ const RULES: &[(&str, &str)] = &[
         r"\b(172\.(1[6-9]|2\d|3[01])|192\.168|10\.\d+)\.\d+\.\d+",
         "<address>",
     ),
-    (r"\b(0\.0\.0\.0|127\.0\.0\.1|\[::1?\]):\d{4,5}\b", "$1:<port>"),
+    (
+        r"\b(0\.0\.0\.0|127\.0\.0\.1|\[::1?\]):\d{4,5}\b",
+        "$1:<port>",
+    ),
 ];
 
 /// What dockerd says since 20.10, which is the one that ours is compared with, and what that one says.
@@ -33,8 +36,14 @@ const NEWER: &[(&str, &str)] = &[
         "failed to create shim task",
     ),
     ("daemon: invalid filter '", "daemon: Invalid filter '"),
-    ("daemon: cannot kill container: ", "daemon: Cannot kill container: "),
-    ("container <id> is not running", "Container <id> is not running"),
+    (
+        "daemon: cannot kill container: ",
+        "daemon: Cannot kill container: ",
+    ),
+    (
+        "container <id> is not running",
+        "Container <id> is not running",
+    ),
 ];
 
 const SIZES: &str = r"\b\d+(\.\d+)?( ?[kMGT]i?B|B)\b";

@@ -22,13 +22,13 @@ const CHUNK: usize = 256 << 10;
 
 /// Where the files of a container are served. The second conversation keeps an init that was started for a container
 /// that does not run.
-struct Files {
+pub(super) struct Files {
     socket: String,
     _held: Option<Control>,
 }
 
 impl Files {
-    fn open(docker: &Docker, info: &SandboxInfo) -> Result<Self> {
+    pub(super) fn open(docker: &Docker, info: &SandboxInfo) -> Result<Self> {
         let access = now(|| docker.engine.files(info.id.as_str()))?;
         let held = (access.socket != info.socket)
             .then(|| Control::ask(Path::new(&access.socket), &Request::Status, &[]))
@@ -39,11 +39,11 @@ impl Files {
         })
     }
 
-    fn ask(&self, request: FileRequest, fds: &[OwnedFd]) -> Result<Control> {
+    pub(super) fn ask(&self, request: FileRequest, fds: &[OwnedFd]) -> Result<Control> {
         Control::ask(Path::new(&self.socket), &Request::Files(request), fds)
     }
 
-    async fn stat(&self, path: &str) -> Result<FileStat> {
+    pub(super) async fn stat(&self, path: &str) -> Result<FileStat> {
         let request = FileRequest::Stat {
             path: path.to_owned(),
         };

@@ -155,6 +155,7 @@ fn wiring(info: &SandboxInfo, query: &Query) -> Result<(Attach, Streams, Vec<Own
         outputs: Vec::new(),
         framed: !tty,
         detach_keys: tty.then(|| detach_keys_of(query)).transpose()?,
+        kill_on_disconnect: false,
         at_end_of_input: AtEndOfInput::Ignore,
     };
     if query.flag("stdin")? && kept.flag("/OpenStdin") {

@@ -1,5 +1,6 @@
 //! Images.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -84,8 +85,18 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
             .transpose()
     };
     let (before, since) = (bound("before")?, bound("since")?);
-    let images: Vec<ImageSummary> = now(|| Ok(docker.engine.list_images()))?
+    let known = now(|| Ok(docker.engine.list_images()))?;
+    // Steps of builds: images without a name that others were made from.
+    let parents: HashSet<String> = known
+        .iter()
+        .filter_map(|image| image.parent.as_ref().map(ToString::to_string))
+        .collect();
+    let all = query.flag("all")?;
+    let images: Vec<ImageSummary> = known
         .into_iter()
+        .filter(|image| {
+            all || !image.references.is_empty() || !parents.contains(&image.id.to_string())
+        })
         .filter(|image| {
             let at = image.created.as_deref().map_or(0, show::seconds);
             dangling.is_none_or(|dangling| dangling == image.references.is_empty())

@@ -5,6 +5,7 @@
 
 mod archive;
 mod attach;
+mod build;
 mod containers;
 mod ends;
 mod events;
@@ -218,6 +219,15 @@ where
         Ok(outcome) => outcome.map_err(Error::from),
         Err(error) => Err(Error::internal(format!("a request has failed: {error}"))),
     }
+}
+
+/// A number that nobody else has, in 64 digits.
+fn random_hex() -> Result<String> {
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|error| Error::internal(format!("cannot read /dev/urandom: {error}")))?;
+    Ok(shedbox_spec::SandboxId::from_bytes(&bytes).to_string())
 }
 
 /// What was kept with a container.

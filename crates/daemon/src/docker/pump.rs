@@ -5,9 +5,12 @@
 //! the process has ended, what is in the pipes at that moment is sent and the connection is closed; a background process
 //! that keeps a pipe open is not waited for.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use shedbox_linux::poll::{Interest, poll};
 use shedbox_spec::control::{FollowUp, Reply};
 use shedbox_spec::detach_keys::Matcher;
 use shedbox_spec::exec::{End as Ending, ExecResult};
@@ -28,6 +31,8 @@ pub(super) struct Streams {
     pub(super) framed: bool,
     /// Keys that end the connection and not the process.
     pub(super) detach_keys: Option<Vec<u8>>,
+    /// A client that goes away takes the process along.
+    pub(super) kill_on_disconnect: bool,
     /// What the end of the client's input means.
     pub(super) at_end_of_input: AtEndOfInput,
 }
@@ -99,6 +104,10 @@ pub(super) async fn run(
     at_end: impl FnOnce(&Outcome),
 ) -> Outcome {
     let gate = Gate::of(&taken);
+    let gate_fd = streams
+        .kill_on_disconnect
+        .then(|| taken.wire.as_fd().try_clone_to_owned().ok())
+        .flatten();
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),
@@ -132,6 +141,10 @@ pub(super) async fn run(
                 Ok(_) => {}
                 Err(_) => break Outcome::Lost,
             },
+            () = gone(gate_fd.as_ref()), if streams.kill_on_disconnect => {
+                // The conversation ends without a word, which ends the command.
+                break Outcome::Lost;
+            }
             fed = async { match &mut input { Some(task) => task.await.unwrap_or(Fed::End), None => std::future::pending().await } },
                 if !input_ended => {
                 input_ended = true;
@@ -164,6 +177,28 @@ pub(super) async fn run(
         control.follow_up(&FollowUp::Detach);
     }
     outcome
+}
+
+/// How often it is looked whether a client is there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Resolves when the client has closed its connection, not only its input.
+async fn gone(connection: Option<&OwnedFd>) {
+    let Some(connection) = connection else {
+        return std::future::pending().await;
+    };
+    loop {
+        let interest = Interest {
+            fd: connection.as_fd(),
+            read: false,
+            write: false,
+        };
+        let found = poll(&[interest], Some(Duration::ZERO));
+        if found.is_ok_and(|all| all.iter().any(|one| one.hangup)) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Reads the output at `index`, or waits for ever when there is none. Errors are ends.

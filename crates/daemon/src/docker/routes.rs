@@ -8,7 +8,7 @@ use shedbox_docker::error;
 use shedbox_spec::Result;
 
 use super::{
-    Asked, Docker, archive, attach, containers, events, exec, images, lifecycle, logs, make,
+    Asked, Docker, archive, attach, build, containers, events, exec, images, lifecycle, logs, make,
     networks, stats, system, volumes,
 };
 use crate::answer::{self, Answer};
@@ -101,10 +101,8 @@ pub(super) async fn dispatch(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({"message": error::no_swarm()}),
         )),
-        ("POST", ["build", "prune"]) => Ok(answer::json(
-            StatusCode::OK,
-            &json!({"CachesDeleted": null, "SpaceReclaimed": 0}),
-        )),
+        ("POST", ["build"]) => build::build(docker, asked).await,
+        ("POST", ["build", "prune"]) => Ok(build::prune(docker)),
         _ => Err(error::no_page()),
     }
 }

@@ -49,7 +49,11 @@ fn failed(path: &Path, error: &io::Error) -> Error {
 /// Unpacks a tar stream into `dir`, which is made.
 pub(super) fn unpack(stream: impl Read, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
-    let unreadable = |error: io::Error| Error::invalid(format!("unexpected EOF or damage in the build context: {error}"));
+    let unreadable = |error: io::Error| {
+        Error::invalid(format!(
+            "unexpected EOF or damage in the build context: {error}"
+        ))
+    };
     let mut archive = tar::Archive::new(stream);
     for (count, entry) in archive.entries().map_err(unreadable)?.enumerate() {
         if count >= MAX_ENTRIES {
@@ -246,7 +250,11 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let outcome = unpack(&archive(entries)[..], &dir.path().join("c"));
             assert!(outcome.is_err(), "{entries:?}");
-            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{entries:?}");
+            assert_eq!(
+                fs::read_dir(outside.path()).unwrap().count(),
+                0,
+                "{entries:?}"
+            );
         }
     }
 

@@ -61,7 +61,9 @@ impl Plan {
                     name: document.name.clone(),
                     content: document.text(),
                 }),
-                Source::Path(path) if extract && (path.starts_with("http://") || path.starts_with("https://")) => {
+                Source::Path(path)
+                    if extract && (path.starts_with("http://") || path.starts_with("https://")) =>
+                {
                     return Err(Error::invalid(format!(
                         "{instruction} failed: {path}: the daemon fetches nothing for a build"
                     ))
@@ -70,7 +72,11 @@ impl Plan {
                 Source::Path(path) => {
                     let paths = matching(root, path)?;
                     if paths.is_empty() {
-                        let what = if has_wildcards(path) { "no source files were specified" } else { "file not found in build context or excluded by .dockerignore" };
+                        let what = if has_wildcards(path) {
+                            "no source files were specified"
+                        } else {
+                            "file not found in build context or excluded by .dockerignore"
+                        };
                         return Err(Error::invalid(format!(
                             "{instruction} failed: {what}: stat {path}: file does not exist"
                         )));
@@ -126,12 +132,25 @@ impl Plan {
     }
 
     fn hash_tree(&self, hash: &mut Sha256, source: &Path, below: &Path) -> Result<()> {
-        let full = self.root.join(source).join(below);
+        // Joined with nothing, a path would end in a slash, which is not for files.
+        let full = match below.as_os_str().is_empty() {
+            true => self.root.join(source),
+            false => self.root.join(source).join(below),
+        };
         let failed = |error: io::Error| Error::internal(format!("{}: {error}", full.display()));
         let kind = fs::symlink_metadata(&full).map_err(failed)?;
-        hash.update(format!("{}\n{:o}\n", source.join(below).display(), kind.mode()));
+        hash.update(format!(
+            "{}\n{:o}\n",
+            source.join(below).display(),
+            kind.mode()
+        ));
         if kind.is_symlink() {
-            hash.update(fs::read_link(&full).map_err(failed)?.to_string_lossy().as_bytes());
+            hash.update(
+                fs::read_link(&full)
+                    .map_err(failed)?
+                    .to_string_lossy()
+                    .as_bytes(),
+            );
         } else if kind.is_dir() {
             for name in names(&full).map_err(failed)? {
                 let inside = below.join(name);
@@ -180,21 +199,35 @@ impl Plan {
         for found in &self.found {
             let (name, source) = match found {
                 Found::Inline { name, content } => {
-                    let path = if is_dir { format!("{target}/{name}") } else { target.clone() };
+                    let path = if is_dir {
+                        format!("{target}/{name}")
+                    } else {
+                        target.clone()
+                    };
                     writer.parents(image, &path)?;
                     writer.bytes(&path, content.as_bytes()).map_err(failed)?;
                     continue;
                 }
                 Found::Path(path) => (path.file_name(), self.root.join(path)),
             };
-            let kind = fs::metadata(&source).or_else(|_| fs::symlink_metadata(&source)).map_err(failed)?;
+            let kind = fs::metadata(&source)
+                .or_else(|_| fs::symlink_metadata(&source))
+                .map_err(failed)?;
             if kind.is_dir() {
                 writer.parents(image, &format!("{target}/x"))?;
-                self.write_tree(&mut writer, &source, Path::new(""), &target).map_err(failed)?;
+                self.write_tree(&mut writer, &source, Path::new(""), &target)
+                    .map_err(failed)?;
                 is_dir = true;
             } else if self.extract && is_archive(&source).map_err(failed)? {
                 writer.parents(image, &format!("{target}/x"))?;
-                archives.push((if target.is_empty() { "/".to_owned() } else { target.clone() }, source));
+                archives.push((
+                    if target.is_empty() {
+                        "/".to_owned()
+                    } else {
+                        target.clone()
+                    },
+                    source,
+                ));
             } else {
                 let path = match name {
                     Some(name) if is_dir => format!("{target}/{}", name.to_string_lossy()),
@@ -204,7 +237,11 @@ impl Plan {
                 writer.entry(&source, &path, true).map_err(failed)?;
             }
         }
-        writer.tar.into_inner().and_then(|mut out| out.flush()).map_err(failed)?;
+        writer
+            .tar
+            .into_inner()
+            .and_then(|mut out| out.flush())
+            .map_err(failed)?;
         Ok(archives)
     }
 
@@ -269,7 +306,9 @@ impl<W: Write> Writer<W> {
                     let mut header = self.header(tar::EntryType::Directory, 0o755, 0);
                     self.tar
                         .append_data(&mut header, parent.trim_start_matches('/'), io::empty())
-                        .map_err(|error| Error::internal(format!("cannot write a layer: {error}")))?;
+                        .map_err(|error| {
+                            Error::internal(format!("cannot write a layer: {error}"))
+                        })?;
                 }
             }
         }
@@ -279,19 +318,25 @@ impl<W: Write> Writer<W> {
     fn bytes(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
         let mode = self.mode.unwrap_or(0o644);
         let mut header = self.header(tar::EntryType::Regular, mode, content.len() as u64);
-        self.tar.append_data(&mut header, path.trim_start_matches('/'), content)
+        self.tar
+            .append_data(&mut header, path.trim_start_matches('/'), content)
     }
 
     /// A file, link or directory itself; a link that is the source is followed.
     fn entry(&mut self, source: &Path, path: &str, follow: bool) -> io::Result<()> {
         let name = path.trim_start_matches('/');
-        let kind = if follow { fs::metadata(source)? } else { fs::symlink_metadata(source)? };
+        let kind = if follow {
+            fs::metadata(source)?
+        } else {
+            fs::symlink_metadata(source)?
+        };
         let mode = self.mode.unwrap_or(kind.permissions().mode() & 0o7777);
         let mtime = u64::try_from(kind.mtime()).unwrap_or(0);
         if kind.is_symlink() {
             let mut header = self.header(tar::EntryType::Symlink, 0o777, 0);
             header.set_mtime(mtime);
-            self.tar.append_link(&mut header, name, fs::read_link(source)?)
+            self.tar
+                .append_link(&mut header, name, fs::read_link(source)?)
         } else if kind.is_dir() {
             let mut header = self.header(tar::EntryType::Directory, mode, 0);
             self.tar.append_data(&mut header, name, io::empty())
@@ -326,22 +371,34 @@ fn matching(root: &Path, source: &str) -> Result<Vec<PathBuf>> {
         root.join(path)
             .canonicalize()
             .is_ok_and(|full| root.canonicalize().is_ok_and(|root| full.starts_with(root)))
-            || fs::symlink_metadata(root.join(path)).is_ok_and(|found| found.is_symlink() && path.parent().is_some_and(|parent| !parent.as_os_str().is_empty()))
+            || fs::symlink_metadata(root.join(path)).is_ok_and(|found| {
+                found.is_symlink()
+                    && path
+                        .parent()
+                        .is_some_and(|parent| !parent.as_os_str().is_empty())
+            })
     };
     if !has_wildcards(source) {
-        return Ok(if inside(&clean) { vec![clean] } else { Vec::new() });
+        return Ok(if inside(&clean) {
+            vec![clean]
+        } else {
+            Vec::new()
+        });
     }
     let mut found = vec![PathBuf::new()];
     for part in clean.components() {
         let part = part.as_os_str().to_string_lossy().into_owned();
-        let glob = Glob::new(&part).map_err(|_| Error::invalid(format!("syntax error in pattern: {source}")))?;
+        let glob = Glob::new(&part)
+            .map_err(|_| Error::invalid(format!("syntax error in pattern: {source}")))?;
         let mut next = Vec::new();
         for dir in &found {
             if !has_wildcards(&part) {
                 next.push(dir.join(&part));
                 continue;
             }
-            let Ok(names) = names(&root.join(dir)) else { continue };
+            let Ok(names) = names(&root.join(dir)) else {
+                continue;
+            };
             next.extend(
                 names
                     .iter()
@@ -360,9 +417,14 @@ pub(super) fn absolute(workdir: &str, destination: &str) -> String {
     let whole = if destination.starts_with('/') {
         destination.to_owned()
     } else {
-        format!("{}/{destination}", if workdir.is_empty() { "/" } else { workdir })
+        format!(
+            "{}/{destination}",
+            if workdir.is_empty() { "/" } else { workdir }
+        )
     };
-    let directory = destination.ends_with('/') || matches!(destination, "." | "..") || destination.ends_with("/.");
+    let directory = destination.ends_with('/')
+        || matches!(destination, "." | "..")
+        || destination.ends_with("/.");
     let mut parts: Vec<&str> = Vec::new();
     for part in whole.split('/') {
         match part {
@@ -372,14 +434,23 @@ pub(super) fn absolute(workdir: &str, destination: &str) -> String {
         }
     }
     let path = format!("/{}", parts.join("/"));
-    if directory && path != "/" { format!("{path}/") } else { path }
+    if directory && path != "/" {
+        format!("{path}/")
+    } else {
+        path
+    }
 }
 
 /// A tar archive, perhaps compressed, told by how it begins. Source: Dockerfile reference, ADD.
 fn is_archive(path: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     File::open(path)?.take(512).read_to_end(&mut head)?;
-    let compressed = [&[0x1f, 0x8b][..], &[0x28, 0xb5, 0x2f, 0xfd], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0]];
+    let compressed = [
+        &[0x1f, 0x8b][..],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        b"BZh",
+        &[0xfd, b'7', b'z', b'X', b'Z', 0],
+    ];
     if compressed.iter().any(|magic| head.starts_with(magic)) {
         // A compressed file that is no archive is copied as it is.
         let reader = match shedbox_store::decompress(File::open(path)?) {
@@ -411,7 +482,11 @@ mod tests {
             ("/app", "../../../x", "/x"),
             ("/a", "/b/../c", "/c"),
         ] {
-            assert_eq!(absolute(workdir, destination), expected, "{workdir} {destination}");
+            assert_eq!(
+                absolute(workdir, destination),
+                expected,
+                "{workdir} {destination}"
+            );
         }
     }
 
@@ -425,7 +500,11 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
         let found = |source: &str| {
-            matching(&root, source).unwrap().iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+            matching(&root, source)
+                .unwrap()
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(found("a/*.txt"), ["a/1.txt", "a/2.txt"]);
         assert_eq!(found("*/1.txt"), ["a/1.txt"]);
