@@ -216,7 +216,7 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
     }
     if !matches!(host.isolation.as_str(), "" | "default") {
         return Err(Error::invalid(format!(
-            "invalid isolation: \"{}\" - linux only supports 'default'",
+            "Invalid isolation: \"{}\" - linux only supports 'default'",
             host.isolation
         )));
     }
