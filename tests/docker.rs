@@ -42,7 +42,15 @@ macro_rules! topics {
         $(
             #[test]
             fn $topic() {
-                require!(userns, many_ids, program "docker", program "busybox");
+                require!(
+                    userns,
+                    many_ids,
+                    program "docker",
+                    program "busybox",
+                    program "skopeo",
+                    program "jq",
+                    program "script"
+                );
                 runner::run(stringify!($topic));
             }
         )+

@@ -25,6 +25,18 @@ others=$(grep -vx -e tiny:latest -e app:1.0 -e '<none>@.*' i)
 for image in tiny:latest app:1.0; do grep -qx "$image" i || docker load -qi "$ARCHIVES/${image%:*}-image.tar"; done
 "#;
 
+/// Whether the `docker` in PATH speaks as the table does.
+pub(crate) fn is_new_enough() -> bool {
+    let output = Command::new("docker")
+        .args(["--version"])
+        .output()
+        .expect("run docker");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.strip_prefix("Docker version ")
+        .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok())
+        .is_some_and(|major| major >= 28)
+}
+
 /// An engine with its socket and the images of the table.
 pub(crate) struct Engine {
     pub(crate) name: &'static str,
@@ -96,7 +108,7 @@ impl Engine {
                 "-c",
             ])
             .args([
-                "readlink /proc/self/ns/net; echo ready; exec >/dev/null; exec sh -c \"$1\" \"$0\"",
+                "readlink /proc/self/ns/net; exec >/dev/null; exec sh -c \"$1\" \"$0\"",
                 at.to_str().unwrap(),
                 script,
             ])

@@ -105,6 +105,18 @@ pub fn translate(
     refuse(body)?;
     log(body, &mut spec, &mut warnings)?;
     restart_policy(&host.restart_policy, host.auto_remove)?;
+    for (field, is_there) in [
+        ("GroupAdd", !host.group_add.is_empty()),
+        ("DeviceCgroupRules", !host.device_cgroup_rules.is_empty()),
+        (
+            "VolumeDriver",
+            !matches!(host.volume_driver.as_str(), "" | "local"),
+        ),
+    ] {
+        if is_there {
+            warnings.push(format!("{field} is not supported and was ignored"));
+        }
+    }
     for (field, value) in body.rest.iter().chain(&host.rest) {
         if means_something(value) && !KNOWN_TO_MEAN_NOTHING.contains(&field.as_str()) {
             warnings.push(format!("{field} is not supported and was ignored"));
@@ -204,7 +216,7 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
     }
     if !matches!(host.isolation.as_str(), "" | "default") {
         return Err(Error::invalid(format!(
-            "invalid isolation: \"{}\" - linux only supports 'default'",
+            "Invalid isolation: \"{}\" - linux only supports 'default'",
             host.isolation
         )));
     }
