@@ -40,13 +40,13 @@ def image(instance):
 
 
 def row(number, before="", kind="calc"):
-    instance = f"pallets__flask-{kind}{number}"
+    instance = f"pytest-dev__pytest-{kind}{number}"
     return {
         "instance_id": instance,
         "image": image(instance),
         # A repository that the harness before 5 knows how to test.
-        "repo": "pallets/flask",
-        "version": "2.3",
+        "repo": "pytest-dev/pytest",
+        "version": "7.2",
         "base_commit": testbed.base,
         "environment_setup_commit": testbed.base,
         "patch": testbed.gold,
@@ -165,7 +165,7 @@ class Run:
 
 
 def prepare(host=None):
-    names = [TESTBED] if NEW else [image(f"pallets__flask-{kind}{i}") for kind, i in KINDS]
+    names = [TESTBED] if NEW else [image(f"pytest-dev__pytest-{kind}{i}") for kind, i in KINDS]
     load(lambda path: testbed.archive(path, names), names, host)
 
 
@@ -233,7 +233,7 @@ def hang_ends_in_the_sandbox():
 
     client = library.from_env()
     prepare()
-    container = client.containers.run(TESTBED if NEW else image("pallets__flask-calc0"), "tail -f /dev/null", detach=True)
+    container = client.containers.run(TESTBED if NEW else image("pytest-dev__pytest-calc0"), "tail -f /dev/null", detach=True)
     try:
         made = client.api.exec_create(container.id, f"sleep {MARK}")["Id"]
         client.api.exec_start(made, detach=True)
@@ -245,7 +245,7 @@ def hang_ends_in_the_sandbox():
 
 
 def big_output():
-    rows = [row(0, "seq 1 600000; head -c 3000 /dev/zero | tr '\\0' x; echo; seq 1 100000 >&2")]
+    rows = [row(0, "set +x; exec 2>&1; seq 1 600000; head -c 3000 /dev/zero | tr '\\0' x; echo; seq 1 100000 >&2; set -x")]
     run = Run(rows).go()
     run.all_resolved()
     lines = (run.logs(rows[0]["instance_id"]) / "test_output.txt").read_text().splitlines()
