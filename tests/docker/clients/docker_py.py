@@ -35,7 +35,7 @@ from docker.types import Healthcheck, IPAMConfig, IPAMPool, LogConfig, Mount, Ul
 from support import TINY, Checks, Skip, contains, equal, layer, load, member, raises, tiny_archive, until
 
 warnings.simplefilter("ignore")
-checks = Checks("docker-py")
+checks = Checks("docker-py", 30)
 client = docker.from_env(timeout=60)
 api = client.api
 containers, images, networks, volumes = client.containers, client.images, client.networks, client.volumes

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -29,8 +30,9 @@ KEY = "shedbox.tests.key"
 class Checks:
     """One line per check; a check that is expected to fail runs all the same."""
 
-    def __init__(self, suite):
-        self.suite = suite
+    def __init__(self, suite, seconds=60):
+        """No check may take longer than `seconds`."""
+        self.suite, self.seconds = suite, seconds
         self.passed, self.failed, self.expected, self.skipped = 0, [], 0, 0
         self.only = [word for word in sys.argv[1:] if not word.startswith("-")]
 
@@ -38,6 +40,8 @@ class Checks:
         if self.only and not any(word in name for word in self.only):
             return None
         started = time.monotonic()
+        signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(self.seconds)
         try:
             result = function(*arguments)
         except Skip as reason:
@@ -59,6 +63,8 @@ class Checks:
             if os.environ.get("CLIENTS_TRACE"):
                 traceback.print_exc()
             return None
+        finally:
+            signal.alarm(0)
         if expected_failure:
             self.failed.append(name)
             self._say("XPASS", name, f"(expected to fail: {expected_failure})")
@@ -86,6 +92,14 @@ class Checks:
 
 class Skip(Exception):
     pass
+
+
+class TooLong(BaseException):
+    """Not caught by a client that catches exceptions."""
+
+
+def too_long(*_):
+    raise TooLong("the check takes too long")
 
 
 def equal(found, wanted, what=""):

@@ -27,7 +27,7 @@ NEW = int(VERSION.split(".")[0]) >= 5
 REFERENCE = os.environ.get("DOCKER_HOST_REFERENCE")
 # No other process has this in its command line.
 MARK = str(10_000_000 + os.getpid())
-checks = Checks(f"swebench-{VERSION}")
+checks = Checks(f"swebench-{VERSION}", 900)
 scratch = tempfile.TemporaryDirectory(prefix="swebench.")
 testbed = Testbed(scratch.name)
 
