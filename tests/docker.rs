@@ -24,12 +24,18 @@ mod support;
 mod archives;
 #[path = "docker/engine.rs"]
 mod engine;
+#[path = "docker/hostile.rs"]
+mod hostile;
+#[path = "docker/load.rs"]
+mod load;
 #[path = "docker/normal.rs"]
 mod normal;
 #[path = "docker/runner.rs"]
 mod runner;
 #[path = "docker/table.rs"]
 mod table;
+#[path = "docker/wire.rs"]
+mod wire;
 
 /// One test for each file of the table.
 macro_rules! topics {

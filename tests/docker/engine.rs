@@ -145,6 +145,19 @@ impl Engine {
         self
     }
 
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Pid of our daemon.
+    pub(crate) fn daemon_pid(&self) -> i32 {
+        match &self.who {
+            Who::Ours { home, .. } => home.client().version().expect("a daemon answers").pid,
+            Who::Dockerd { .. } => panic!("dockerd is not ours"),
+        }
+    }
+
     fn bash(&self, script: &str, dir: &Path) -> std::process::Output {
         let limit = patience(Duration::from_mins(1)).as_secs().to_string();
         let mut words = vec!["timeout", "-k", "5", &limit, "bash", "-c", script];

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::{HeaderMap, Response, StatusCode, Version};
@@ -95,7 +96,11 @@ impl Slot {
                 fields.insert(UPGRADE, protocol);
                 *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             }
-            _ => *answer.version_mut() = Version::HTTP_10,
+            _ => {
+                // Of a length that nobody knows, so that none is sent.
+                *answer.body_mut() = BodyExt::boxed(crate::stream::channel().1);
+                *answer.version_mut() = Version::HTTP_10;
+            }
         }
         answer
     }
