@@ -103,8 +103,7 @@ fn tar(tree: &Path) -> (PathBuf, String) {
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn archive(dir: &Path, tag: &str, config: &str, layers: &[&(PathBuf, String)]) -> PathBuf {

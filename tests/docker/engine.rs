@@ -171,7 +171,7 @@ impl Engine {
     }
 
     fn bash(&self, script: &str, dir: &Path) -> std::process::Output {
-        let limit = patience(Duration::from_secs(60)).as_secs().to_string();
+        let limit = patience(Duration::from_mins(1)).as_secs().to_string();
         let mut words = vec!["timeout", "-k", "5", &limit, "bash", "-c", script];
         if let Who::Dockerd { inside, .. } = &self.who {
             words.splice(0..0, ["nsenter", "--net", "--target", inside, "--"]);

@@ -111,7 +111,7 @@ impl Outcome {
     pub(crate) fn write(&self) -> String {
         let mut text = String::new();
         if self.status != 0 {
-            text.push_str(&format!("status {}\n", self.status));
+            text += &format!("status {}\n", self.status);
         }
         for (mark, lines) in [(">", &self.stdout), ("!", &self.stderr)] {
             for line in lines {
