@@ -22,6 +22,8 @@ mod support;
 
 #[path = "docker/archives.rs"]
 mod archives;
+#[path = "docker/clients.rs"]
+mod clients;
 #[path = "docker/engine.rs"]
 mod engine;
 #[path = "docker/hostile.rs"]

@@ -150,6 +150,18 @@ impl Engine {
         &self.socket
     }
 
+    /// What a client needs to find it, and the home that it belongs to.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut variables = match &self.who {
+            Who::Ours { home, .. } => home.variables(),
+            Who::Dockerd { .. } => Vec::new(),
+        };
+        let host = format!("unix://{}", self.socket.display());
+        variables.push(("DOCKER_HOST", host.into()));
+        variables.push(("HOME", self.dir.path().to_owned()));
+        variables
+    }
+
     /// Pid of our daemon.
     pub(crate) fn daemon_pid(&self) -> i32 {
         match &self.who {

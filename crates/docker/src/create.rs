@@ -220,12 +220,6 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
             host.isolation
         )));
     }
-    if !host.volumes_from.is_empty() {
-        return unsupported(
-            "VolumesFrom is not supported".to_owned(),
-            "name the volumes themselves",
-        );
-    }
     if !matches!(
         host.runtime.as_str(),
         "" | "runc" | "io.containerd.runc.v2" | "shedbox"

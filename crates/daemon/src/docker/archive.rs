@@ -83,6 +83,14 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
         .stat(&path)
         .await
         .map_err(|error| not_found(error, &path, &info))?;
+    let stat = FileStat {
+        // As dockerd: from the root on.
+        link_target: stat.link_target.map(|target| {
+            let parent = Path::new(&path).parent().unwrap_or(Path::new("/"));
+            parent.join(target).display().to_string()
+        }),
+        ..stat
+    };
     let value = HeaderValue::from_str(&path_stat::value(&stat))
         .map_err(|error| Error::internal(error.to_string()))?;
     let mut answer = if asked.method == hyper::Method::HEAD {

@@ -507,24 +507,3 @@ fn apply(config: &mut StageConfig, instruction: &Instruction) -> Result<()> {
 fn to_value(config: &ImageConfig) -> Result<Value> {
     serde_json::to_value(config).map_err(|error| Error::internal(error.to_string()))
 }
-
-/// A sandbox of a step; removed when the step is over, however.
-struct Scratch {
-    docker: Arc<Docker>,
-    id: String,
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let (docker, id) = (Arc::clone(&self.docker), std::mem::take(&mut self.id));
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = docker.engine.remove(&id, true) {
-                tracing::warn!(
-                    sandbox = id,
-                    error = shedbox_spec::error::chain(&error),
-                    "a step of a build stays"
-                );
-            }
-        });
-    }
-}

@@ -179,6 +179,16 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     if name.is_empty() {
         return Err(Error::invalid("no image was specified"));
     }
+    let names_one = Reference::parse(name).is_ok_and(|reference| {
+        let last = name.rsplit('/').next();
+        reference.digest().is_some() || last.is_some_and(|last| last.contains(':'))
+    });
+    if query.get("tag").is_none_or(str::is_empty) && !names_one {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("all tags of `{name}` cannot be pulled at once: name one"),
+        ));
+    }
     let typed = match query.get("tag").filter(|tag| !tag.is_empty()) {
         Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
         Some(tag) => format!("{name}:{tag}"),

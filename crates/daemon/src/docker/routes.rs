@@ -47,7 +47,7 @@ pub(super) async fn dispatch(
         ("POST", ["containers", name, "exec"]) => exec::create(docker, name, asked).await,
         ("GET", ["containers", name, "logs"]) => logs::logs(docker, name, &asked.query),
         ("GET", ["containers", name, "top"]) => stats::top(docker, name).await,
-        ("GET", ["containers", name, "stats"]) => stats::stats(docker, name, &asked.query),
+        ("GET", ["containers", name, "stats"]) => stats::stats(docker, name, &asked.query).await,
         ("GET", ["containers", name, "changes"]) => containers::changes(docker, name).await,
         ("GET", ["containers", name, "export"]) => archive::export(docker, name),
         ("GET" | "HEAD", ["containers", name, "archive"]) => {

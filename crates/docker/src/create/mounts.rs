@@ -14,6 +14,8 @@ pub struct VolumeWanted {
     pub name: Option<String>,
     /// Path inside.
     pub target: String,
+    /// It stays empty, whatever the image has there.
+    pub no_copy: bool,
     /// Labels, when it is made.
     pub labels: std::collections::BTreeMap<String, String>,
 }
@@ -43,7 +45,7 @@ pub(super) fn mounts(
     let taken: BTreeSet<String> = mounts.iter().map(|mount| clean(mount.target())).collect();
     for target in body.volumes.keys() {
         if !taken.contains(&clean(target)) {
-            mounts.push(of_volume(None, target, Access::Rw, volume)?);
+            mounts.push(of_volume(None, target, Access::Rw, false, volume)?);
         }
     }
     let mut targets = BTreeSet::new();
@@ -86,15 +88,16 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
             }
         )));
     }
-    let mut access = Access::Rw;
+    let (mut access, mut no_copy) = (Access::Rw, false);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" | "readonly" => access = Access::Ro,
             "rw" => access = Access::Rw,
             "cow" => access = Access::Cow,
             // Without a meaning here, or what happens anyway.
-            "z" | "Z" | "nocopy" | "copy" | "cached" | "delegated" | "consistent" | "private"
-            | "rprivate" | "rbind" | "slave" | "rslave" | "shared" | "rshared" => {}
+            "nocopy" => no_copy = true,
+            "z" | "Z" | "copy" | "cached" | "delegated" | "consistent" | "private" | "rprivate"
+            | "rbind" | "slave" | "rslave" | "shared" | "rshared" => {}
             other => {
                 return Err(Error::invalid(format!("invalid mode: {other}")));
             }
@@ -107,7 +110,7 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
             access,
         }),
         Some("") => Err(invalid()),
-        name => of_volume(name, target, access, volume),
+        name => of_volume(name, target, access, no_copy, volume),
     }
 }
 
@@ -115,12 +118,14 @@ fn of_volume(
     name: Option<&str>,
     target: &str,
     access: Access,
+    no_copy: bool,
     volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>,
 ) -> Result<Mount> {
     Ok(Mount::Bind {
         source: volume(&VolumeWanted {
             name: name.map(str::to_owned),
             target: target.to_owned(),
+            no_copy,
             labels: std::collections::BTreeMap::new(),
         })?,
         target: target.to_owned(),
@@ -173,6 +178,7 @@ fn mount(
                 source: volume(&VolumeWanted {
                     name: (!entry.source.is_empty()).then(|| entry.source.clone()),
                     target: entry.target.clone(),
+                    no_copy: entry.volume_options.no_copy,
                     labels: entry.volume_options.labels.clone(),
                 })?,
                 target: entry.target.clone(),

@@ -1,24 +1,21 @@
 //! RUN: a command in a sandbox of the image so far.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::json;
 use shedbox_dockerfile::expand::EnvList;
 use shedbox_dockerfile::{Mount as RunMount, MountKind, Run, RunNetwork, Script};
-use shedbox_spec::api::{AuthSources, CreateRequest, PullPolicy};
 use shedbox_spec::control::{Attach, Reply, Request};
 use shedbox_spec::exec::{End as Ending, StdinMode};
 use shedbox_spec::limits::{Limits, LimitsMode};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
-use shedbox_spec::sandbox::Source;
-use shedbox_spec::security::Security;
 use shedbox_spec::{Error, Kind, Result, SandboxSpec};
 
 use super::super::ends::{Control, End};
+use super::super::scratch::Scratch;
 use super::super::{later, now};
-use super::{Build, Scratch, Stage, Stop, cache, copy};
+use super::{Build, Stage, Stop, cache, copy};
 
 impl Build {
     /// A sandbox of a step that does not run yet.
@@ -27,35 +24,16 @@ impl Build {
         image: &str,
         change: impl FnOnce(&mut SandboxSpec),
     ) -> Result<Scratch> {
-        let mut spec = SandboxSpec {
-            source: Source::Image(image.to_owned()),
-            entrypoint: Some(Vec::new()),
-            extra_hosts: self.options.extra_hosts.clone(),
-            shm_size: self.options.shm_size,
-            security: Security {
-                no_new_privileges: false,
-                ..Security::default()
-            },
-            limits: Limits {
+        Scratch::make(&self.docker, image, |spec| {
+            spec.extra_hosts.clone_from(&self.options.extra_hosts);
+            spec.shm_size = self.options.shm_size;
+            spec.security.no_new_privileges = false;
+            spec.limits = Limits {
                 memory: self.options.memory,
                 mode: LimitsMode::BestEffort,
                 ..Limits::default()
-            },
-            ..SandboxSpec::default()
-        };
-        change(&mut spec);
-        let request = CreateRequest {
-            spec,
-            start: false,
-            hold_main: false,
-            owned: false,
-            pull: PullPolicy::Never,
-            auth: AuthSources::default(),
-        };
-        let info = now(|| self.docker.engine.create(request, None))?;
-        Ok(Scratch {
-            docker: Arc::clone(&self.docker),
-            id: info.id.to_string(),
+            };
+            change(spec);
         })
     }
 
