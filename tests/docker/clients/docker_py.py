@@ -1666,29 +1666,29 @@ def networks_names():
             equal(it.attrs["Containers"][server.id]["Name"], server.name)
             equal({each.id for each in it.containers}, {server.id, other.id})
             for host in (server.name, server.id[:12]):
-                equal(until(lambda: other.exec_run(f"wget -q -T 3 -O - http://{host}:8000/")[1], 8), b"served\n", f"by {host}")
+                equal(until(lambda: other.exec_run(f"wget -q -O - http://{host}:8000/")[1], 8), b"served\n", f"by {host}")
             with raises(APIError, "active endpoints"):
                 it.remove()
             with running() as stranger:
-                assert stranger.exec_run(f"wget -q -T 3 -O - http://{server.name}:8000/")[0] != 0
+                assert stranger.exec_run(f"wget -q -O - http://{server.name}:8000/")[0] != 0
 
 
 @check
 def networks_connect():
     with network() as first, network() as second, running(sh(SERVE), network=first.name) as server:
         with running(network=second.name) as other:
-            assert other.exec_run("wget -q -T 2 -O - http://alias:8000/")[0] != 0
+            assert other.exec_run("wget -q -O - http://alias:8000/")[0] != 0
             second.connect(server, aliases=["alias"])
             server.reload()
             equal(set(server.attrs["NetworkSettings"]["Networks"]), {first.name, second.name})
             contains(server.attrs["NetworkSettings"]["Networks"][second.name]["Aliases"], "alias")
-            equal(until(lambda: other.exec_run("wget -q -T 2 -O - http://alias:8000/")[1], 8), b"served\n")
+            equal(until(lambda: other.exec_run("wget -q -O - http://alias:8000/")[1], 8), b"served\n")
             with raises(APIError, "already exists"):
                 second.connect(server)
             second.disconnect(server)
             server.reload()
             equal(set(server.attrs["NetworkSettings"]["Networks"]), {first.name})
-            assert other.exec_run("wget -q -T 2 -O - http://alias:8000/")[0] != 0
+            assert other.exec_run("wget -q -O - http://alias:8000/")[0] != 0
             with raises(APIError):
                 second.disconnect(server)
     with raises(NotFound):
@@ -1703,7 +1703,7 @@ def networks_aliases_at_creation():
     with network() as it:
         config = {it.name: client.api.create_endpoint_config(aliases=["given"])}
         with running(sh(SERVE), network=it.name, networking_config=config), running(network=it.name) as other:
-            equal(until(lambda: other.exec_run("wget -q -T 2 -O - http://given:8000/")[1], 8), b"served\n")
+            equal(until(lambda: other.exec_run("wget -q -O - http://given:8000/")[1], 8), b"served\n")
 
 
 @check
@@ -1711,7 +1711,7 @@ def networks_internal():
     with network(internal=True) as it:
         equal(it.attrs["Internal"], True)
         with running(sh(SERVE), network=it.name) as server, running(network=it.name) as other:
-            equal(until(lambda: other.exec_run(f"wget -q -T 3 -O - http://{server.name}:8000/")[1], 8), b"served\n")
+            equal(until(lambda: other.exec_run(f"wget -q -O - http://{server.name}:8000/")[1], 8), b"served\n")
 
 
 @check

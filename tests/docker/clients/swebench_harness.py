@@ -279,7 +279,7 @@ def killed():
     equal(run.containers(), [], "containers left")
     until(lambda: not processes(MARK), 5, what="no process is left")
     if os.environ.get("SHEDBOX_BIN"):
-        done = subprocess.run([os.environ["SHEDBOX_BIN"], "prune"], capture_output=True, text=True)
+        done = subprocess.run([os.environ["SHEDBOX_BIN"], "prune", "--force"], capture_output=True, text=True)
         equal(done.returncode, 0, f"shedbox prune: {done.stderr}")
         prepare()
 
