@@ -98,7 +98,7 @@ battery() {
 any=
 if command -v docker-compose >/dev/null; then
   any=1 who="docker-compose $(docker-compose version --short 2>/dev/null)"
-  battery docker-compose --no-ansi
+  battery docker-compose --ansi never
 fi
 if docker compose version >/dev/null 2>&1; then
   any=1 who="docker compose $(docker compose version --short)"

@@ -12,6 +12,7 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 # In what it takes for a container (a file /.dockerenv) it goes to the gateway of the bridge, which is no address of this
 # host when a daemon is rootless.
 os.environ["TESTCONTAINERS_HOST_OVERRIDE"] = "127.0.0.1"
+os.environ["TESTCONTAINERS_CONNECTION_MODE"] = "docker_host"
 
 import contextlib
 import io
