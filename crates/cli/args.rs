@@ -9,6 +9,7 @@ use crate::commands::{
     pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update,
     version, wait,
 };
+use crate::docker;
 use crate::report::SHEDBOX_FAILED;
 
 /// Rootless sandboxes that shed what is written in them.
@@ -67,6 +68,7 @@ pub(crate) enum Command {
     Completion(completion::Args),
     Man(man::Args),
     Version(version::Args),
+    DockerShim(docker::ShimArgs),
     #[command(hide = true)]
     Docs(docs::Args),
     #[command(hide = true)]
@@ -124,6 +126,7 @@ impl Command {
             Self::Completion(args) => completion::run(&args),
             Self::Man(args) => man::run(&args),
             Self::Version(args) => version::run(&args),
+            Self::DockerShim(args) => docker::run_shim(&args),
             Self::Docs(args) => docs::run(&args),
             Self::Keeper(args) => Ok(keeper::run(&args)),
             Self::Gateway(args) => gateway::run(&args),

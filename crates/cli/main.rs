@@ -8,6 +8,7 @@ mod commands;
 mod confined;
 mod copy_path;
 mod create_options;
+mod docker;
 mod env;
 mod exec_env;
 mod foreground;
@@ -26,6 +27,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if docker::is_called_so(arguments.next().as_ref()) {
+        return docker::main(std::env::args_os());
+    }
+    // The same without a link.
+    if arguments.next().is_some_and(|word| word == "docker") {
+        return docker::main(std::env::args_os().skip(1));
+    }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -65,6 +65,8 @@ pub(crate) enum Need {
     Ordinary,
     /// A program in PATH.
     Program(&'static str),
+    /// The environments of `tests/docker/clients/setup.sh`.
+    Clients,
     /// An image of `scripts/test-images`.
     Image(&'static str),
     /// A cgroup of version 2 of the user's own, with the controllers that limits need.
@@ -111,6 +113,15 @@ impl Need {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
                 (!found).then(|| format!("`{name}` is not installed; run `scripts/setup test`"))
+            }
+            Self::Clients => {
+                let dir = std::env::var("SHEDBOX_TEST_CLIENTS").unwrap_or_default();
+                let found = std::path::Path::new(&dir)
+                    .join("clients/bin/python")
+                    .exists();
+                (!found).then(|| {
+                    "no Python clients; run `tests/docker/clients/setup.sh target/docker-clients`".to_owned()
+                })
             }
             Self::Cgroup => (!has_own_cgroup()).then(|| {
                 "no cgroup v2 with memory and pids is delegated to the user; run `make test-vm`"
@@ -216,6 +227,7 @@ macro_rules! require {
     (@need ordinary) => { $crate::support::lane::Need::Ordinary };
     (@need program $name:literal) => { $crate::support::lane::Need::Program($name) };
     (@need landlock $abi:literal) => { $crate::support::lane::Need::Landlock($abi) };
+    (@need clients) => { $crate::support::lane::Need::Clients };
     (@need tun) => { $crate::support::lane::Need::Tun };
     (@need no_tun) => { $crate::support::lane::Need::NoTun };
     (@need no_cgroup) => { $crate::support::lane::Need::NoCgroup };

@@ -52,6 +52,14 @@ pub(crate) struct Args {
     words: Vec<OsString>,
 }
 
+impl Args {
+    /// The program as it was typed.
+    pub(crate) fn program(&self) -> String {
+        let program = self.words.get(1).cloned().unwrap_or_default();
+        program.to_string_lossy().into_owned()
+    }
+}
+
 /// Runs it.
 pub(crate) fn run(args: Args) -> Result<u8> {
     let keys = foreground::keys(args.detach_keys.as_deref())?;

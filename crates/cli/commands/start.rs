@@ -25,6 +25,22 @@ pub(crate) struct Args {
     sandboxes: Vec<String>,
 }
 
+impl Args {
+    /// As `docker start --attach` has it.
+    pub(crate) fn attached(
+        interactive: bool,
+        detach_keys: Option<String>,
+        sandboxes: Vec<String>,
+    ) -> Self {
+        Self {
+            attach: true,
+            interactive,
+            detach_keys,
+            sandboxes,
+        }
+    }
+}
+
 /// Runs it.
 pub(crate) fn run(args: Args) -> Result<u8> {
     if !args.attach && !args.interactive {

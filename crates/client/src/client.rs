@@ -122,5 +122,6 @@ pub fn auth_sources() -> AuthSources {
         home: var("HOME"),
         runtime_dir: var("XDG_RUNTIME_DIR"),
         path: var("PATH"),
+        credentials: None,
     }
 }

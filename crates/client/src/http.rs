@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use shedbox_linux::pidfd;
-use shedbox_spec::{Kind, api};
+use shedbox_spec::Kind;
 
 pub use body::Body;
-pub(crate) use target::Target;
+pub use target::Target;
 
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ const FIELDS_MAX: usize = 64;
 const MEMORY_MAX: u64 = 256 << 20;
 
 /// How the body of a request is sent.
-pub(crate) enum Payload<'a> {
+pub enum Payload<'a> {
     /// None.
     Empty,
     /// A JSON value, whole.
@@ -185,8 +185,8 @@ fn exchange(
     // Writing to a String does not fail.
     let _ = write!(
         head,
-        "{method} {}{target} HTTP/1.1\r\nhost: shedbox\r\n",
-        api::PREFIX
+        "{method} {target} HTTP/1.1\r\nhost: shedbox\r\n{}",
+        target.fields()
     );
     let sent = match payload {
         Payload::Empty => {
@@ -359,6 +359,21 @@ fn refusal(status: u16, body: Body) -> Error {
     };
     if let Ok(error) = serde_json::from_slice::<shedbox_spec::Error>(&bytes) {
         return Error::Refused(error);
+    }
+    // The Docker API's form.
+    if let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(&bytes)
+        && let Some(message) = fields.get("message").and_then(serde_json::Value::as_str)
+    {
+        let kind = match status {
+            400 => Kind::Invalid,
+            403 => Kind::Denied,
+            404 => Kind::NotFound,
+            409 => Kind::Conflict,
+            501 => Kind::Unsupported,
+            503 => Kind::Unavailable,
+            _ => Kind::Internal,
+        };
+        return Error::Refused(shedbox_spec::Error::new(kind, message));
     }
     let text = String::from_utf8_lossy(&bytes);
     Error::protocol("the daemon", format!("status {status}: {}", text.trim()))

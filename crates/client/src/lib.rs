@@ -17,6 +17,7 @@
 
 mod client;
 mod daemon;
+mod docker;
 mod error;
 mod exec;
 mod files;
@@ -38,7 +39,7 @@ pub use exec::{
     Remote, Running, Stdio,
 };
 pub use files::{CopyOptions, TarReader};
-pub use http::Body;
+pub use http::{Body, Payload, Target};
 pub use image::{ArchiveFormat, Image};
 pub use logs::{LogFrame, LogOptions, Logs};
 pub use sandbox::Sandbox;

@@ -6,10 +6,13 @@
 //! RFC 9110 section 7.8, Docker Engine API, "Hijacking".
 
 use std::future::{Future, poll_fn};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::{HeaderMap, Response, StatusCode, Version};
@@ -19,14 +22,45 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::answer::{self, Answer};
 
 /// A connection's bytes.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + AsFd + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + AsFd + Send + Unpin> Wire for T {}
 
 /// The connection, and what the client has sent behind its request.
 pub(crate) struct Taken {
     pub(crate) wire: Box<dyn Wire>,
     pub(crate) early: Bytes,
+}
+
+/// Longest wait for a client to read the head of an answer.
+const HEAD_IS_READ: Duration = Duration::from_secs(1);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_micros(50);
+
+/// Waits until the client has read the head of the answer. Python's client reads it through a buffer and the stream behind
+/// it from the socket itself: what came with the head would be lost. dockerd is never so fast.
+#[derive(Debug)]
+pub(crate) struct Gate(OwnedFd);
+
+impl Gate {
+    /// For a connection that was just taken over.
+    pub(crate) fn of(taken: &Taken) -> Option<Self> {
+        taken.wire.as_fd().try_clone_to_owned().ok().map(Self)
+    }
+
+    /// See the type.
+    pub(crate) async fn pass(self) {
+        let wait = move || {
+            let began = Instant::now();
+            while shedbox_linux::net::unsent(&self.0).is_ok_and(|bytes| bytes > 0)
+                && began.elapsed() < HEAD_IS_READ
+            {
+                std::thread::sleep(LOOK);
+            }
+        };
+        // A wait that was cancelled with the runtime has nobody to be right for.
+        let _ = tokio::task::spawn_blocking(wait).await;
+    }
 }
 
 type Takeover = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
@@ -62,7 +96,11 @@ impl Slot {
                 fields.insert(UPGRADE, protocol);
                 *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             }
-            _ => *answer.version_mut() = Version::HTTP_10,
+            _ => {
+                // Of a length that nobody knows, so that none is sent.
+                *answer.body_mut() = BodyExt::boxed(crate::stream::channel().1);
+                *answer.version_mut() = Version::HTTP_10;
+            }
         }
         answer
     }

@@ -105,9 +105,13 @@ fn serve(options: EngineOptions, handed: Option<listener::Handed>, foreground: b
         .map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
     let idle_exit = std::time::Duration::from_secs(options.config.idle_exit_s);
     let socket: PathBuf = options.paths.api_socket();
+    let tcp = options.config.docker.tcp;
     let engine = Engine::open(options)?;
     let outcome = runtime.block_on(async {
-        let listener = listener::listen(&socket, handed)?;
+        let mut listener = listener::listen(&socket, handed)?;
+        if let Some(address) = tcp {
+            listener.tcp = Some(listener::listen_by_tcp(address).await?);
+        }
         say_ready(foreground);
         server::serve(std::sync::Arc::clone(&engine), listener, idle_exit).await;
         Ok(())

@@ -1,5 +1,6 @@
 //! The API socket: passed by a service manager, or our own.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use shedbox_linux::activation;
 use shedbox_spec::{Error, Result};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::error::Doing;
 
@@ -21,6 +22,8 @@ pub(crate) struct Listener {
     pub(crate) socket: UnixListener,
     /// Its file, when it is ours to remove.
     pub(crate) own: Option<PathBuf>,
+    /// For the Docker API, when the configuration says so.
+    pub(crate) tcp: Option<TcpListener>,
 }
 
 /// Takes the socket of systemd's socket activation. Source: sd_listen_fds(3).
@@ -53,7 +56,26 @@ pub(crate) fn listen(path: &Path, handed: Option<Handed>) -> Result<Listener> {
         .set_nonblocking(true)
         .doing(|| "listen".to_owned())?;
     let socket = UnixListener::from_std(listener).doing(|| "listen".to_owned())?;
-    Ok(Listener { socket, own })
+    Ok(Listener {
+        socket,
+        own,
+        tcp: None,
+    })
+}
+
+/// Listens by TCP, which nobody is kept from: on loopback alone.
+pub(crate) async fn listen_by_tcp(address: SocketAddr) -> Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        return Err(Error::invalid(format!(
+            "`tcp = \"{address}\"` of the configuration is not an address of loopback"
+        ))
+        .with_hint(
+            "the API is power over all sandboxes: use 127.0.0.1, and a tunnel from elsewhere",
+        ));
+    }
+    TcpListener::bind(address)
+        .await
+        .doing(|| format!("listen at {address}"))
 }
 
 fn bind(path: &Path) -> Result<StdListener> {

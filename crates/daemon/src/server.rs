@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use shedbox_engine::Engine;
 use shedbox_linux::process;
-use tokio::net::UnixStream;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -38,6 +38,8 @@ struct Traffic {
     started: Instant,
     /// Milliseconds from `started` to the end of the last request.
     last: AtomicUsize,
+    /// Somebody has spoken to the Docker API who could not start a daemon: it stays until it is told to leave.
+    stay: AtomicBool,
 }
 
 /// Who is asking.
@@ -55,6 +57,7 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
         connections: AtomicUsize::new(0),
         started: Instant::now(),
         last: AtomicUsize::new(0),
+        stay: AtomicBool::new(false),
     });
     let (leave, leaving) = watch::channel(false);
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate()), on(SignalKind::interrupt()));
@@ -62,11 +65,11 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
         tokio::select! {
             accepted = listener.socket.accept() => match accepted {
                 Ok((stream, _)) => welcome(stream, &docker, &traffic, leaving.clone()),
-                Err(error) => {
-                    // EMFILE and the like: it passes when something is closed, so do not spin meanwhile.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                Err(error) => refused(&error).await,
+            },
+            accepted = accept_by_tcp(listener.tcp.as_ref()) => match accepted {
+                Ok(stream) => serve_one(Box::new(stream), Caller { pid: None }, &docker, &traffic, leaving.clone()),
+                Err(error) => refused(&error).await,
             },
             () = received(&mut terminate) => break tracing::info!("told to leave by SIGTERM"),
             () = received(&mut interrupt) => break tracing::info!("told to leave by SIGINT"),
@@ -93,6 +96,23 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
     }
 }
 
+/// EMFILE and the like: it passes when something is closed, so do not spin meanwhile.
+async fn refused(error: &std::io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+async fn accept_by_tcp(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
+    match listener {
+        Some(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        }
+        None => std::future::pending().await,
+    }
+}
+
 fn on(kind: SignalKind) -> Option<Signal> {
     signal(kind)
         .inspect_err(|error| tracing::warn!(%error, "cannot listen to a signal"))
@@ -115,7 +135,11 @@ async fn no_longer_needed(engine: &Engine, traffic: &Traffic, idle_exit: Duratio
             .saturating_sub(Duration::from_millis(
                 traffic.last.load(Ordering::Acquire) as u64
             ));
-        if traffic.requests.load(Ordering::Acquire) == 0 && quiet >= idle_exit && engine.is_idle() {
+        if !traffic.stay.load(Ordering::Acquire)
+            && traffic.requests.load(Ordering::Acquire) == 0
+            && quiet >= idle_exit
+            && engine.is_idle()
+        {
             return;
         }
     }
@@ -125,7 +149,7 @@ fn welcome(
     stream: UnixStream,
     docker: &Arc<Docker>,
     traffic: &Arc<Traffic>,
-    mut leaving: watch::Receiver<bool>,
+    leaving: watch::Receiver<bool>,
 ) {
     let caller = match stream.peer_cred() {
         Ok(peer) if peer.uid() == process::own_uid() => Caller { pid: peer.pid() },
@@ -134,8 +158,18 @@ fn welcome(
         }
         Err(error) => return tracing::warn!(%error, "refused a connection of unknown origin"),
     };
+    serve_one(Box::new(stream), caller, docker, traffic, leaving);
+}
+
+/// Serves one connection.
+fn serve_one(
+    stream: Box<dyn Wire>,
+    caller: Caller,
+    docker: &Arc<Docker>,
+    traffic: &Arc<Traffic>,
+    mut leaving: watch::Receiver<bool>,
+) {
     let (docker, traffic) = (Arc::clone(docker), Arc::clone(traffic));
-    let stream: Box<dyn Wire> = Box::new(stream);
     traffic.connections.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
         let slot = Slot::default();
@@ -147,6 +181,9 @@ fn welcome(
                 let answer = if native::is_ours(request.uri().path()) {
                     native::answer(&docker.engine, caller, request).await
                 } else {
+                    if !docker::is_from_us(&request) {
+                        traffic.stay.store(true, Ordering::Release);
+                    }
                     docker::answer(&docker, request, slot).await
                 };
                 // A pull, a log that is followed: it lasts as long as its answer.

@@ -62,6 +62,12 @@ pub fn translate(
     if body.image.is_empty() {
         return Err(Error::invalid("no image was specified"));
     }
+    if !body.working_dir.is_empty() && !body.working_dir.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            body.working_dir
+        )));
+    }
     let mut spec = SandboxSpec {
         source: Source::Image(body.image.clone()),
         name: name.map(|name| name.trim_start_matches('/').to_owned()),
@@ -99,6 +105,18 @@ pub fn translate(
     refuse(body)?;
     log(body, &mut spec, &mut warnings)?;
     restart_policy(&host.restart_policy, host.auto_remove)?;
+    for (field, is_there) in [
+        ("GroupAdd", !host.group_add.is_empty()),
+        ("DeviceCgroupRules", !host.device_cgroup_rules.is_empty()),
+        (
+            "VolumeDriver",
+            !matches!(host.volume_driver.as_str(), "" | "local"),
+        ),
+    ] {
+        if is_there {
+            warnings.push(format!("{field} is not supported and was ignored"));
+        }
+    }
     for (field, value) in body.rest.iter().chain(&host.rest) {
         if means_something(value) && !KNOWN_TO_MEAN_NOTHING.contains(&field.as_str()) {
             warnings.push(format!("{field} is not supported and was ignored"));
@@ -196,11 +214,11 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
             "leave out `--device` and `--gpus`",
         );
     }
-    if !host.volumes_from.is_empty() {
-        return unsupported(
-            "VolumesFrom is not supported".to_owned(),
-            "name the volumes themselves",
-        );
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(Error::invalid(format!(
+            "Invalid isolation: \"{}\" - linux only supports 'default'",
+            host.isolation
+        )));
     }
     if !matches!(
         host.runtime.as_str(),

@@ -24,6 +24,8 @@ pub struct ExecCreate {
     pub working_dir: String,
     /// Rows and columns.
     pub console_size: Vec<u16>,
+    /// Ours: a client that goes away takes the command and all it has started along.
+    pub kill_on_disconnect: bool,
 }
 
 /// `POST /exec/{id}/start`.

@@ -82,6 +82,11 @@ impl Filters {
                     .collect(),
                 other => vec![word(other)],
             };
+            if known == CONTAINERS {
+                for value in &values {
+                    check(key, value)?;
+                }
+            }
             filters.insert(key.clone(), values);
         }
         Ok(Self(filters))
@@ -178,16 +183,47 @@ impl Filters {
                 })
             })
             && self.any("expose", |wanted| port(wanted, &inside))
-            && self.any("publish", |wanted| {
-                port(wanted, &outside) || port(wanted, &inside)
-            })
+            && self.any("publish", |wanted| port(wanted, &outside))
     }
 
     /// A filter by status shows those that do not run, too.
     pub fn implies_all(&self) -> bool {
-        !self.get("status").is_empty() || !self.get("exited").is_empty()
+        !self.get("status").is_empty()
     }
 }
+
+/// Values of filters of containers that can be wrong. Source: moby `daemon/list.go`, `foldFilter`.
+fn check(key: &str, value: &str) -> Result<()> {
+    let known = match key {
+        "status" => STATES.contains(&value),
+        "health" if !["none", "starting", "healthy", "unhealthy"].contains(&value) => {
+            return Err(Error::invalid(format!(
+                "Unrecognised filter value for health: {value}"
+            )));
+        }
+        "exited" if value.parse::<i64>().is_err() => {
+            return Err(Error::invalid(format!(
+                "strconv.Atoi: parsing \"{value}\": invalid syntax"
+            )));
+        }
+        _ => true,
+    };
+    if known {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("invalid filter '{key}={value}'")))
+    }
+}
+
+const STATES: &[&str] = &[
+    "created",
+    "dead",
+    "exited",
+    "paused",
+    "removing",
+    "restarting",
+    "running",
+];
 
 fn word(value: &Value) -> String {
     match value {
@@ -280,7 +316,14 @@ mod tests {
                 .message
                 .contains("invalid filter 'colour'")
         );
-        for wrong in ["[", "[]", "1"] {
+        for wrong in [
+            "[",
+            "[]",
+            "1",
+            r#"{"status":["sleepy"]}"#,
+            r#"{"exited":["many"]}"#,
+            r#"{"health":["ill"]}"#,
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(Filters::parse(None, &[]).unwrap().get("x").is_empty());

@@ -1,6 +1,6 @@
 //! Images as `inspect` and `images` show them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shedbox_spec::api::{ImageDetail, ImageSummary};
 
 use crate::inspect::seconds;
@@ -20,7 +20,7 @@ pub fn inspect(detail: &ImageDetail) -> Value {
         "Id": summary.id,
         "RepoTags": summary.references,
         "RepoDigests": summary.repo_digests,
-        "Parent": "",
+        "Parent": summary.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         "Comment": comment(&detail.config),
         "Created": summary.created.clone().unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned()),
         "DockerVersion": document("docker_version"),
@@ -69,57 +69,41 @@ pub fn config_of(detail: &ImageDetail) -> Value {
 }
 
 /// An element of `GET /images/json`.
-pub fn summary(image: &ImageSummary, labels: &Map<String, Value>, containers: i64) -> Value {
+pub fn summary(image: &ImageSummary, containers: i64) -> Value {
     let (tags, digests) = (&image.references, &image.repo_digests);
     json!({
         "Id": image.id,
-        "ParentId": "",
+        "ParentId": image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         "RepoTags": tags,
         "RepoDigests": digests,
         "Created": image.created.as_deref().map_or(0, seconds),
         "Size": image.size,
         "VirtualSize": image.size,
         "SharedSize": -1,
-        "Labels": labels,
+        "Labels": image.labels,
         "Containers": containers,
     })
 }
 
-/// `GET /images/{name}/history`, newest first.
-pub fn history(detail: &ImageDetail) -> Value {
-    let entries = detail
-        .config
-        .get("history")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let count = entries.len();
-    entries
-        .iter()
-        .enumerate()
-        .rev()
-        .map(|(index, entry)| {
-            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("");
-            let last = index + 1 == count;
-            json!({
-                "Id": if last { detail.summary.id.to_string() } else { "<missing>".to_owned() },
-                "Created": seconds(text("created")),
-                "CreatedBy": text("created_by"),
-                "Tags": if last { json!(detail.summary.references) } else { Value::Null },
-                "Size": 0,
-                "Comment": text("comment"),
-            })
-        })
-        .collect()
-}
-
-/// The labels of an image's document.
-pub fn labels(document: &Value) -> Map<String, Value> {
-    document
-        .pointer("/config/Labels")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
+/// The configuration of a container as a new image's: what belongs to the container alone is left out.
+pub fn for_new(config: &Value) -> Value {
+    let mut own = config.as_object().cloned().unwrap_or_default();
+    for name in [
+        "Hostname",
+        "Domainname",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+        "Image",
+        "StopTimeout",
+    ] {
+        own.remove(name);
+    }
+    own.retain(|_, value| !value.is_null());
+    Value::Object(own)
 }
 
 /// Lines of a removal.

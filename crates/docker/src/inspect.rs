@@ -425,6 +425,18 @@ fn network_settings(info: &SandboxInfo, image: &Value, stored: &Stored) -> Value
     })
 }
 
+/// Words with a space in them are quoted. Source: moby `container/view.go`.
+fn command(argv: &[String]) -> String {
+    let quoted = argv.iter().enumerate().map(|(at, word)| {
+        if at > 0 && word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 /// An element of `GET /containers/json`.
 pub fn summary(
     info: &SandboxInfo,
@@ -457,7 +469,7 @@ pub fn summary(
         "Names": [format!("/{}", info.name)],
         "Image": info.spec.source.to_string(),
         "ImageID": image_id(info),
-        "Command": info.argv.join(" "),
+        "Command": command(&info.argv),
         "Created": seconds(&info.created_at),
         "Ports": listed,
         "Labels": info.labels,
@@ -477,6 +489,13 @@ pub fn seconds(time: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_command_are_quoted() {
+        let argv = ["sh", "-c", "echo a b"].map(str::to_owned);
+        assert_eq!(command(&argv), "sh -c 'echo a b'");
+        assert_eq!(command(&["a b".to_owned()]), "a b");
+    }
 
     #[test]
     fn the_defaults_are_json() {

@@ -17,6 +17,7 @@ pub mod filters;
 pub mod frame;
 pub mod image;
 pub mod inspect;
+pub mod login;
 pub mod network;
 pub mod path_stat;
 pub mod progress;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use shedbox_spec::Digest;
-use shedbox_spec::api::{LayerState, PullEvent};
+use shedbox_spec::api::{LayerState, PullEvent, PushEvent, PushState};
 
 /// Turns events into lines. Layers are named by the first 12 digits of their digest.
 #[derive(Debug, Default)]
@@ -110,6 +110,38 @@ impl Progress {
                 lines
             }
         }
+    }
+}
+
+/// The lines of a push of `familiar`, tagged `tag`.
+pub fn pushed(event: &PushEvent, familiar: &str, tag: &str) -> Vec<Value> {
+    let plain = |status: &str, digest: &Digest| json!({"status": status, "progressDetail": {}, "id": short(digest)});
+    match event {
+        PushEvent::Started { layers, .. } => {
+            let repository = familiar.rsplit_once(':').map_or(familiar, |(name, _)| name);
+            let mut lines = vec![json!({
+                "status": format!("The push refers to repository [{repository}]"),
+            })];
+            lines.extend(layers.iter().map(|digest| plain("Preparing", digest)));
+            lines
+        }
+        PushEvent::Layer { diff_id, state } => match state {
+            PushState::Preparing => vec![plain("Preparing", diff_id)],
+            PushState::Waiting => vec![plain("Waiting", diff_id)],
+            PushState::Pushing { current, total } => {
+                vec![bar("Pushing", *current, *total, &short(diff_id))]
+            }
+            PushState::Retrying { .. } => vec![plain("Retrying", diff_id)],
+            PushState::Pushed => vec![plain("Pushed", diff_id)],
+            PushState::Exists => vec![plain("Layer already exists", diff_id)],
+            PushState::Mounted { from } => vec![plain(&format!("Mounted from {from}"), diff_id)],
+        },
+        PushEvent::Warning { message } => vec![json!({"status": message})],
+        PushEvent::Done { result } => vec![
+            json!({"status": format!("{tag}: digest: {} size: {}", result.digest, result.size)}),
+            json!({"progressDetail": {}, "aux": {"Tag": tag, "Digest": result.digest, "Size": result.size}}),
+        ],
+        PushEvent::Failed { error } => vec![failed(&error.message)],
     }
 }
 

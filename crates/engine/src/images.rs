@@ -1,11 +1,15 @@
 //! Images as the daemon serves them; what sandboxes use stays.
 
+use std::io::Read;
 use std::sync::Arc;
 
+use serde_json::Value;
 use shedbox_image::ImageService;
 use shedbox_image::platform::Platform;
 use shedbox_spec::api::CreateRequest;
-use shedbox_spec::api::{ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed};
+use shedbox_spec::api::{
+    HistoryEntry, ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed,
+};
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::{Digest, Reference};
 use shedbox_store::ImageRecord;
@@ -55,6 +59,25 @@ impl Engine {
     /// One image in full.
     pub fn inspect_image(&self, name: &str) -> Result<ImageDetail> {
         Ok(self.images.detail(&*self.images.find(name)?)?)
+    }
+
+    /// How an image came to be, newest line first.
+    pub fn image_history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
+        Ok(self.images.history(&*self.images.find(name)?)?)
+    }
+
+    /// Makes an image of one layer from a root file system as tar (plain, gzip or zstd), and gives its id. `config` is Docker's
+    /// `Config` object, or null.
+    pub fn import_image(
+        &self,
+        tar: impl Read,
+        reference: Option<&str>,
+        config: Value,
+        message: Option<&str>,
+    ) -> Result<Digest> {
+        let _activity = self.background.activity();
+        let image = self.images.import(tar, reference, config, message)?;
+        Ok(image.config.clone())
     }
 
     /// Makes `target` (a name with a tag, `latest` when it has none) name the image that `source` names: a reference, an

@@ -1,6 +1,6 @@
 //! One init as the engine sees it: a pidfd and a control socket.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -308,9 +308,23 @@ pub(crate) fn ask_on(
     connection: &SeqPacket,
     request: &Request,
 ) -> Result<(Reply, Option<OwnedFd>)> {
+    send_on(connection, request, &[])?;
+    answer_on(connection)
+}
+
+/// Sends a request with descriptors.
+pub(crate) fn send_on(
+    connection: &SeqPacket,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> Result<()> {
     connection
-        .send(&encode(request)?, &[])
-        .doing(|| "talk to init".to_owned())?;
+        .send(&encode(request)?, fds)
+        .doing(|| "talk to init".to_owned())
+}
+
+/// The answer to it, which is due now.
+pub(crate) fn answer_on(connection: &SeqPacket) -> Result<(Reply, Option<OwnedFd>)> {
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let Some(mut frame) = receive_frame(connection, deadline)? else {
         return Err(protocol("went away instead of answering"));

@@ -8,6 +8,7 @@ use shedbox_store::diff;
 use crate::Engine;
 use crate::disk_limit;
 use crate::error::Result;
+use crate::record::Record;
 
 /// What init itself mounts or makes; no change of the sandbox's.
 const OURS: &[&str] = &[
@@ -40,22 +41,10 @@ impl Engine {
             shedbox_spec::sandbox::Source::Rootfs(dir) => vec![dir.into()],
             shedbox_spec::sandbox::Source::Host => vec![self.host_rootfs()?.lower],
         };
-        let ignore: Vec<String> = OURS
-            .iter()
-            .map(|path| (*path).to_owned())
-            .chain(
-                record
-                    .spec
-                    .mounts
-                    .iter()
-                    .map(Mount::target)
-                    .map(str::to_owned),
-            )
-            .collect();
         Ok(diff::changes(
             &sandbox.layout.live().join("upper"),
             &lowers,
-            &ignore,
+            &hidden_paths(record),
         )?)
     }
 
@@ -69,4 +58,19 @@ impl Engine {
         self.find(name)
             .is_ok_and(|sandbox| sandbox.state().life.status == shedbox_spec::api::Status::Running)
     }
+}
+
+/// Paths inside that lie under mounts of ours: what the upper directory has there is no change of the sandbox's.
+pub(crate) fn hidden_paths(record: &Record) -> Vec<String> {
+    OURS.iter()
+        .map(|path| (*path).to_owned())
+        .chain(
+            record
+                .spec
+                .mounts
+                .iter()
+                .map(Mount::target)
+                .map(str::to_owned),
+        )
+        .collect()
 }

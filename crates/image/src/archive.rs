@@ -16,3 +16,6 @@ mod load;
 mod members;
 mod oci;
 pub mod save;
+
+pub(crate) use docker::{descriptor, digest_of};
+pub(crate) use load::broken;

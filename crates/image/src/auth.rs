@@ -57,6 +57,18 @@ impl Credential {
         entry.credential()
     }
 
+    /// From a login that came with a request; `None` when it holds no secret.
+    pub fn from_request(login: &shedbox_spec::api::RegistryCredentials) -> Option<Self> {
+        let set = |token: &String| Some(token.clone()).filter(|token| !token.is_empty());
+        if let Some(token) = set(&login.identity_token) {
+            return Some(Self::IdentityToken(token));
+        }
+        if let Some(token) = set(&login.registry_token) {
+            return Some(Self::RegistryToken(token));
+        }
+        Self::from_login(login.username.clone(), login.password.clone())
+    }
+
     /// From a user name and a secret; the name `<token>` marks an identity token (docker-credential-helpers).
     pub fn from_login(username: String, secret: String) -> Option<Self> {
         match (username.as_str(), secret.as_str()) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use shedbox_spec::Kind;
 
-use crate::registry::failure::Failures;
+use crate::registry::failure::{Failure, Failures};
 
 /// Results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,6 +32,15 @@ pub enum Error {
         /// What was wanted, with its registry.
         what: String,
         /// Each endpoint with its last failure.
+        #[source]
+        failures: Failures,
+    },
+    /// The registry did not take it.
+    #[error("cannot push {what}")]
+    Push {
+        /// What was sent, with its reference.
+        what: String,
+        /// The registry with its last failure.
         #[source]
         failures: Failures,
     },
@@ -131,13 +140,32 @@ fn list(available: &[String]) -> String {
 }
 
 impl Error {
+    /// A push failed at `host`. What is wrong on our own side is no failure of the registry's.
+    pub(crate) fn push(what: &str, host: String, failure: Failure) -> Self {
+        match failure {
+            Failure::Local {
+                message,
+                hint,
+                kind,
+            } => Self::Spec(shedbox_spec::Error {
+                kind,
+                message,
+                hint,
+            }),
+            failure => Self::Push {
+                what: what.to_owned(),
+                failures: Failures(vec![(host, failure)]),
+            },
+        }
+    }
+
     /// What a caller can act on.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Spec(error) => error.kind,
             Self::Store(error) | Self::Layer { source: error, .. } => error.kind(),
             Self::NotPresent { .. } | Self::Platform { .. } => Kind::NotFound,
-            Self::Fetch { failures, .. } => failures.kind(),
+            Self::Fetch { failures, .. } | Self::Push { failures, .. } => failures.kind(),
             Self::Document { .. }
             | Self::Archive { .. }
             | Self::CredentialFile { .. }
@@ -168,7 +196,7 @@ impl Error {
             Self::NotPresent { reference, .. } => Some(format!(
                 "fetch it with `shedbox pull {reference}`, or allow that with `--pull missing`"
             )),
-            Self::Fetch { failures, .. } => failures.hint(),
+            Self::Fetch { failures, .. } | Self::Push { failures, .. } => failures.hint(),
             Self::Platform { available, .. } => available
                 .first()
                 .map(|first| format!("choose one with `--platform {first}`")),

@@ -18,14 +18,19 @@ pub mod platform;
 pub mod registry;
 
 mod chunks;
+mod derive;
+mod history;
+mod import;
 mod layer;
 mod once;
 mod progress;
 mod pull;
+mod push;
 mod service;
 
 pub use archive::save::Format;
 pub use auth::Credential;
+pub use derive::{Derivation, NewLayer, Step};
 pub use error::{Error, Result};
 pub use progress::Events;
 pub use service::ImageService;

@@ -18,7 +18,7 @@ use crate::manifest::{self, Document, ImageManifest};
 use crate::platform::{Platform, choose};
 use crate::progress::{Events, LayerProgress};
 use crate::registry::blob::BlobReader;
-use crate::registry::session::{Credentials, Fetched, Session};
+use crate::registry::session::{Access, Credentials, Fetched, Session};
 use crate::service::ImageService;
 
 /// An index may name an index; deeper than this nobody nests.
@@ -53,7 +53,7 @@ impl ImageService {
         request: PullRequest,
         events: impl Fn(PullEvent) + Send + Sync + 'static,
     ) -> Result<ImageSummary> {
-        let credentials = Credentials::Files(request.auth.clone());
+        let credentials = Credentials::from(&request.auth);
         self.pull_as(request, credentials, Arc::new(events)).await
     }
 
@@ -108,6 +108,7 @@ impl ImageService {
             reference.registry(),
             reference.repository(),
             credentials,
+            Access::Pull,
         )?);
         let pull = Pull {
             service: self,

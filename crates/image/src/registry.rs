@@ -12,3 +12,4 @@ pub(crate) mod endpoint;
 pub mod failure;
 pub(crate) mod session;
 mod token;
+pub(crate) mod upload;

@@ -1,8 +1,10 @@
 //! What the daemon holds: configuration, clients, and what pulls share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use shedbox_spec::api::{ImageDetail, ImageSummary};
 use shedbox_spec::config::Config;
 use shedbox_spec::reference::id_prefix;
@@ -10,6 +12,7 @@ use shedbox_spec::{Digest, Reference};
 use shedbox_store::{ImageRecord, Store, StoreError};
 use tokio::sync::Semaphore;
 
+use crate::config::ImageDefaults;
 use crate::error::{Error, Result};
 use crate::layer::Shared;
 use crate::manifest::MAX_CONFIG;
@@ -101,6 +104,22 @@ impl ImageService {
             digest: record.manifest.clone(),
             created: record.created.clone(),
             size: record.size,
+            parent: record.parent.clone(),
+            labels: self.labels(record),
+        }
+    }
+
+    fn labels(&self, record: &ImageRecord) -> BTreeMap<String, String> {
+        if let Some(labels) = &record.labels {
+            return labels.clone();
+        }
+        // Recorded by an earlier release. A listing does not fail for one image.
+        match self.shared.store.image_config(record) {
+            Ok(config) => ImageDefaults::from(&*config).labels,
+            Err(error) => {
+                tracing::debug!(image = %record.config, %error, "labels are not known");
+                BTreeMap::new()
+            }
         }
     }
 
@@ -120,21 +139,34 @@ impl ImageService {
     /// An image in full. Blocks.
     pub fn detail(&self, record: &ImageRecord) -> Result<ImageDetail> {
         let bytes = self.shared.store.read_blob(&record.config, MAX_CONFIG)?;
-        let config = serde_json::from_slice(&bytes).map_err(|error| Error::Document {
+        let config: Value = serde_json::from_slice(&bytes).map_err(|error| Error::Document {
             what: format!("configuration {}", record.config),
             reason: error.to_string(),
         })?;
+        let text = |value: Option<&Value>| {
+            value
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        // As Docker has it: the last step's remark is the image's.
+        let last = config["history"].as_array().and_then(|lines| lines.last());
+        let comment =
+            text(config.get("comment")).or_else(|| text(last.and_then(|line| line.get("comment"))));
         Ok(ImageDetail {
             summary: self.summary(record),
             architecture: record.architecture.clone(),
+            variant: record.variant.clone().filter(|variant| !variant.is_empty()),
             os: record.os.clone(),
+            author: text(config.get("author")),
+            comment,
             layers: record.diff_ids.clone(),
             config,
         })
     }
 
-    /// Makes `name` (a reference with a tag) name the image too; what it named before loses it.
-    pub fn tag(&self, record: &ImageRecord, name: &str) -> Result<Option<Digest>> {
+    /// Parses a name that an image can be given: one with a tag, `latest` when it says none, and without a digest.
+    pub fn parse_tag(&self, name: &str) -> Result<Reference> {
         let reference = self.parse_reference(name)?;
         if reference.digest().is_some() {
             return Err(shedbox_spec::Error::invalid(format!(
@@ -142,6 +174,12 @@ impl ImageService {
             ))
             .into());
         }
+        Ok(reference)
+    }
+
+    /// Makes `name` (a reference with a tag) name the image too; what it named before loses it.
+    pub fn tag(&self, record: &ImageRecord, name: &str) -> Result<Option<Digest>> {
+        let reference = self.parse_tag(name)?;
         Ok(self
             .shared
             .store

@@ -60,16 +60,16 @@ fn copy_piece(from: BorrowedFd<'_>, to: BorrowedFd<'_>, start: u64, end: u64) ->
     while read < end {
         let step = usize::try_from(end - read).map_or(STEP, |left| left.min(STEP));
         match rustix::fs::copy_file_range(from, Some(&mut read), to, Some(&mut written), step) {
-            // The end of the file, or a file system that says so instead of refusing (kernels before 5.19).
-            Ok(0) => return through_memory(from, to, read, end),
-            Ok(_) | Err(RawErrno::INTR) => {}
-            Err(
+            // Nothing is the end of the file, or a file system that says so instead of refusing (kernels before 5.19).
+            Ok(0)
+            | Err(
                 RawErrno::XDEV
                 | RawErrno::INVAL
                 | RawErrno::NOSYS
                 | RawErrno::OPNOTSUPP
                 | RawErrno::PERM,
             ) => return through_memory(from, to, read, end),
+            Ok(_) | Err(RawErrno::INTR) => {}
             Err(errno) => return Err(errno).call("copy_file_range", || format!("{step} bytes")),
         }
     }

@@ -130,6 +130,16 @@ pub fn stat_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<Stat> {
         .map(|stat| Stat::from_rustix(&stat))
 }
 
+/// The number of the mount that a name is on, which tells a mount point from the directory it lies in; a link is not
+/// followed. Source: statx(2) `STATX_MNT_ID`, Linux 5.8.
+pub fn mount_id_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<u64> {
+    let name = name.as_ref();
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    rustix::fs::statx(dir, name, flags, rustix::fs::StatxFlags::MNT_ID)
+        .call("statx", || name.to_string_lossy().into_owned())
+        .map(|found| found.stx_mnt_id)
+}
+
 /// Sets owner and group of a name; a link is not followed. Clears setuid and setgid of regular files.
 ///
 /// Ids outside the user namespace's map give EINVAL. Source: fchownat(2).
@@ -235,6 +245,14 @@ pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut offset: u64) -> Result<
 mod tests {
     use super::*;
     use crate::path;
+
+    #[test]
+    fn mounts_are_told_apart() {
+        let root = path::open_dir(Path::new("/")).unwrap();
+        let own = mount_id_at(&root, ".").unwrap();
+        assert_eq!(mount_id_at(&root, "..").unwrap(), own);
+        assert_ne!(mount_id_at(&root, "proc").unwrap(), own);
+    }
 
     #[test]
     fn what_is_set_is_read_back() {

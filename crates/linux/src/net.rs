@@ -5,7 +5,7 @@
     reason = "interface requests have no wrapper in nix or rustix"
 )]
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -70,4 +70,18 @@ pub fn own_namespace() -> Result<std::os::fd::OwnedFd> {
         rustix::fs::Mode::empty(),
     )
     .call("open", || "/proc/thread-self/ns/net".into())
+}
+
+/// Bytes that were sent and that the other end has not taken yet: with a unix socket, read; with TCP, acknowledged. Source:
+/// unix(7), tcp(7), SIOCOUTQ.
+pub fn unsent(socket: impl AsFd) -> Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which has the number of SIOCOUTQ, writes one int behind the pointer.
+    let outcome =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if outcome == 0 {
+        Ok(usize::try_from(count).unwrap_or(0))
+    } else {
+        Err(Errno::last()).call("ioctl", || "SIOCOUTQ".into())
+    }
 }

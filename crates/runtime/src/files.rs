@@ -67,6 +67,7 @@ fn serve(request: &FileRequest, stream: Option<OwnedFd>, socket: &SeqPacket) -> 
     }
     let done = match (request, fds.next().map(File::from)) {
         (FileRequest::Pack { path, follow }, Some(stream)) => pack::pack(path, *follow, stream),
+        (FileRequest::Export, Some(stream)) => pack::export(stream),
         (
             FileRequest::Unpack {
                 path,

@@ -37,7 +37,9 @@
 //! straight to init on the sandbox socket (see [`crate::control`]).
 
 pub mod network;
+mod push;
 
+pub use push::{PushEvent, PushRequest, PushResult, PushState, RegistryCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecResult;
@@ -126,6 +128,9 @@ pub struct AuthSources {
     pub runtime_dir: Option<String>,
     /// `$PATH`, for credential helpers.
     pub path: Option<String>,
+    /// A login given with the request: no file is looked into then. It goes to the registry itself, never to a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<RegistryCredentials>,
 }
 
 /// One line of a pull or load.
@@ -208,6 +213,12 @@ pub struct ImageSummary {
     pub created: Option<String>,
     /// Extracted size of all layers in bytes.
     pub size: u64,
+    /// Id of the image that it was made from, when it was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    /// Labels of its configuration.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub labels: std::collections::BTreeMap<String, String>,
 }
 
 /// An image in full.
@@ -218,12 +229,40 @@ pub struct ImageDetail {
     pub summary: ImageSummary,
     /// Architecture in OCI's words.
     pub architecture: String,
+    /// Variant of the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Operating system.
     pub os: String,
+    /// Who made it, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What was remarked when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Diff ids, lowest first.
     pub layers: Vec<Digest>,
     /// The image's configuration document, as it is in the image.
     pub config: serde_json::Value,
+}
+
+/// A line of an image's history.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Id of the image that ends here, where that is known.
+    pub id: Option<Digest>,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// The command.
+    pub created_by: String,
+    /// A remark.
+    pub comment: String,
+    /// Extracted size of its layer in bytes.
+    pub size: u64,
+    /// References of that image.
+    pub tags: Vec<String>,
+    /// It added no layer.
+    pub empty: bool,
 }
 
 /// What a removal removed.

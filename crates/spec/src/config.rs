@@ -34,6 +34,17 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Networks.
     pub network: NetworkConfig,
+    /// The Docker API.
+    pub docker: DockerConfig,
+}
+
+/// `[docker]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DockerConfig {
+    /// Address of this host, loopback alone, at which the Docker API is served by TCP as well: `127.0.0.1:2375`. Whoever
+    /// can connect to it has all sandboxes; the socket is for the user alone.
+    pub tcp: Option<std::net::SocketAddr>,
 }
 
 /// `[network]`.
@@ -60,6 +71,7 @@ impl Default for Config {
             pids_limit: 2048,
             min_free_bytes: 16 << 20,
             network: NetworkConfig::default(),
+            docker: DockerConfig::default(),
         }
     }
 }

@@ -217,6 +217,9 @@ pub enum FileRequest {
         /// The path.
         path: String,
     },
+    /// Write a tar stream of the whole root file system. What is mounted in it is left out: of directories and files there
+    /// are empty ones.
+    Export,
 }
 
 /// From init.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
@@ -73,6 +74,21 @@ impl Store {
         let name = format!("blobs/sha256/{}", actual.hex());
         path::rename_at(&self.dir, temporary, &self.dir, &name, Rename::Replace).doing(what)?;
         Ok(actual)
+    }
+
+    /// A file without a name on the store's disk, for reading and writing; it is gone when it is closed.
+    pub fn nameless_file(&self) -> Result<File> {
+        let temporary = format!("ingest/{}", fresh());
+        let what = || "make a temporary file".to_owned();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.root.join(&temporary))
+            .doing(what)?;
+        path::unlink_at(&self.dir, &temporary).doing(what)?;
+        Ok(file)
     }
 
     /// The content of a blob of at most `max` bytes; verified. Not found also when a crash has emptied the file.

@@ -75,7 +75,7 @@ impl Store {
             info: LayerInfo::default(),
             warnings: Warnings::default(),
         };
-        let copied = std::thread::scope(|scope| {
+        let outcome = std::thread::scope(|scope| {
             let copier = &mut copier;
             let work = move || {
                 // Modes are as the sandbox set them, whatever the daemon's umask is; this thread ends with the copy.
@@ -92,7 +92,7 @@ impl Store {
                     Err(StoreError::Aborted)
                 })
         });
-        copied?;
+        outcome?;
         Ok(UpperCopy {
             store: self,
             ingest,
@@ -184,6 +184,8 @@ impl Copier {
                 Copied::Directory => {
                     if let Some(below) = self.level(path)? {
                         levels.push(below);
+                    } else {
+                        path::rmdir_at(&to, &name).doing(|| "take a copy away".to_owned())?;
                     }
                 }
                 kept => {
@@ -304,10 +306,8 @@ impl Copier {
         path: &[u8],
     ) -> Result<Copied> {
         let what = || format!("copy `{}`", shown(path));
-        let handle = match path::open_handle_at(from, name) {
-            Ok(handle) => handle,
-            Err(error) if error.errno == Errno::ENOENT => return Ok(Copied::Left),
-            Err(error) => return Err(error).doing(what),
+        let Some(handle) = unless_gone(path::open_handle_at(from, name)).doing(what)? else {
+            return Ok(Copied::Left);
         };
         let stat = meta::stat(&handle).doing(what)?;
         if stat.is_whiteout() {
@@ -331,6 +331,30 @@ impl Copier {
                 return Ok(Copied::Left);
             }
         }
+        // What is looked at may be something else when it is read: nothing is made before it has been.
+        let mut opened = None;
+        let mut target = OsString::new();
+        let stat = match stat.kind {
+            FileKind::Regular => {
+                let Some(source) = unless_gone(path::open_file_at(from, name)).doing(what)? else {
+                    return Ok(Copied::Left);
+                };
+                let stat = meta::stat(&source).doing(what)?;
+                if stat.kind != FileKind::Regular {
+                    return Ok(Copied::Left);
+                }
+                opened = Some(source);
+                stat
+            }
+            FileKind::Symlink => {
+                let Some(read) = unless_gone(path::read_link_at(from, name)).doing(what)? else {
+                    return Ok(Copied::Left);
+                };
+                target = read;
+                stat
+            }
+            _ => stat,
+        };
         self.info.entries += 1;
         if stat.links > 1 {
             if let Some(first) = self.links.get(&(stat.dev, stat.ino)) {
@@ -339,18 +363,17 @@ impl Copier {
             }
             self.links.insert((stat.dev, stat.ino), path.to_vec());
         }
-        match stat.kind {
-            FileKind::Regular => self.regular(from, to, name, path)?,
-            FileKind::Symlink => {
-                let target = path::read_link_at(from, name).doing(what)?;
-                path::symlink_at(&target, to, name).doing(what)?;
-            }
-            _ => path::mkfifo_at(to, name, stat.mode & 0o777).doing(what)?,
+        if let Some(source) = opened {
+            self.regular(&source, &stat, to, name, path)?;
+            return Ok(Copied::Kept);
         }
-        if stat.kind != FileKind::Regular {
-            meta::chown_at(to, name, stat.uid, stat.gid).doing(what)?;
-            meta::set_mtime_at(to, name, stat.mtime).doing(what)?;
+        if stat.kind == FileKind::Symlink {
+            path::symlink_at(&target, to, name).doing(what)?;
+        } else {
+            path::mkfifo_at(to, name, stat.mode & 0o777).doing(what)?;
         }
+        meta::chown_at(to, name, stat.uid, stat.gid).doing(what)?;
+        meta::set_mtime_at(to, name, stat.mtime).doing(what)?;
         Ok(Copied::Kept)
     }
 
@@ -363,28 +386,40 @@ impl Copier {
 
     fn regular(
         &mut self,
-        from: BorrowedFd<'_>,
+        source: &OwnedFd,
+        stat: &Stat,
         to: BorrowedFd<'_>,
         name: &OsStr,
         path: &[u8],
     ) -> Result<()> {
         let what = || format!("copy `{}`", shown(path));
-        let source = path::open_file_at(from, name).doing(what)?;
-        // The file that was opened counts, not the one that was looked at.
-        let stat = meta::stat(&source).doing(what)?;
-        if stat.kind != FileKind::Regular {
-            return Err(refuse(path, "it has changed while it was copied"));
-        }
         let copy = path::create_at(to, name, 0o600).doing(what)?;
-        content::copy(&source, &copy, stat.size).doing(what)?;
+        content::copy(source, &copy, stat.size).doing(what)?;
         self.info.bytes += stat.size;
         meta::chown(&copy, stat.uid, stat.gid).doing(what)?;
         // After chown, which takes setuid, setgid and capabilities away.
         meta::chmod(&copy, stat.mode).doing(what)?;
-        for (name, value) in xattrs(&source, path)? {
+        for (name, value) in xattrs(source, path)? {
             xattr::set(&copy, OsStr::from_bytes(&name), &value).doing(what)?;
         }
         meta::set_mtime(&copy, stat.mtime).doing(what)
+    }
+}
+
+/// `None` when a name has gone, or is something else by now.
+fn unless_gone<T>(outcome: shedbox_linux::Result<T>) -> shedbox_linux::Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        // EINVAL: what was a link is none; ENXIO: what was a file is a socket.
+        Err(error)
+            if matches!(
+                error.errno,
+                Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EINVAL | Errno::ENXIO
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -308,3 +308,44 @@ fn links_out_of_the_upperdir_lead_nowhere() {
         ["etc 0777 -> /etc", "file 0777 -> /etc/passwd"]
     );
 }
+
+#[test]
+fn a_sandbox_that_goes_on_writing_is_no_failure() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    if became_root() {
+        return;
+    }
+    let ground = Ground::new(Vec::new());
+    fs::write(ground.upper.join("still"), "here").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (at, done) = (ground.upper.join(format!("w{number}")), &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    // Each name is a file, a directory, a link and nothing in turn; some files grow, some have two names.
+                    fs::create_dir_all(at.join("d/e")).unwrap();
+                    fs::write(at.join("d/e/f"), vec![b'x'; 5000]).unwrap();
+                    fs::hard_link(at.join("d/e/f"), at.join("d/g")).unwrap();
+                    fs::rename(at.join("d"), at.join("moved")).unwrap();
+                    fs::write(at.join("d"), "file").unwrap();
+                    fs::remove_file(at.join("d")).unwrap();
+                    symlink("/etc", at.join("d")).unwrap();
+                    fs::write(at.join("moved/e/f"), "short").unwrap();
+                    fs::remove_file(at.join("d")).unwrap();
+                    fs::remove_dir_all(at.join("moved")).unwrap();
+                }
+            });
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..60 {
+                let (layer, _pin) = ground.commit(&[]);
+                let kept = ground.scratch.store.layer_dir(&layer.diff_id);
+                assert_eq!(fs::read(kept.join("still")).unwrap(), b"here");
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    assert_eq!(ground.in_flight(), 0);
+}

@@ -3,7 +3,7 @@
 //! A record is one file, written once; references are one file, replaced. Both are in memory, too: looking an image up
 //! costs no system call.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +36,12 @@ pub struct ImageRecord {
     pub variant: Option<String>,
     /// Extracted bytes of all layers.
     pub size: u64,
+    /// Id of the image that it was made from, when it was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
+    /// Labels of the configuration, for listings. `None`: recorded by a release that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 impl ImageRecord {
@@ -50,6 +56,15 @@ impl ImageRecord {
 impl Store {
     /// Records an image whose manifest, config and layers are in the store. Idempotent.
     pub fn add_image(&self, manifest: &Digest) -> Result<Arc<ImageRecord>> {
+        self.add_child_image(manifest, None)
+    }
+
+    /// The same for one that was made here from the image with the id `parent`, which need not stay.
+    pub fn add_child_image(
+        &self,
+        manifest: &Digest,
+        parent: Option<&Digest>,
+    ) -> Result<Arc<ImageRecord>> {
         if let Some(known) = self.image(manifest) {
             return Ok(known);
         }
@@ -63,6 +78,10 @@ impl Store {
             size += self.layer_size(&diff_id)?;
             diff_ids.push(diff_id);
         }
+        let labels = config.labels_of_config().into_iter().flatten();
+        let labels = labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let record = Arc::new(ImageRecord {
             manifest: manifest.clone(),
             config: config_digest,
@@ -72,6 +91,8 @@ impl Store {
             architecture: config.architecture().to_string(),
             variant: config.variant().clone(),
             size,
+            parent: parent.cloned(),
+            labels: Some(labels),
         });
         let text = serde_json::to_vec(&*record).map_err(|error| StoreError::Io {
             what: "write an image record".to_owned(),
@@ -82,6 +103,33 @@ impl Store {
         self.replace(&format!("images/{}.json", manifest.hex()), &text)?;
         catalog.insert(Arc::clone(&record), Some(Arc::new(config)));
         Ok(record)
+    }
+
+    /// Gives an image another manifest, which is in the store and lists the same layers in another form: the new one has
+    /// all its references. What else knows the old digest does not find the image by it any more.
+    pub fn replace_manifest(&self, old: &Digest, new: &Digest) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        let parent = self
+            .image(old)
+            .ok_or_else(|| no_such_image(old.as_str()))?
+            .parent
+            .clone();
+        self.add_child_image(new, parent.as_ref())?;
+        let mut catalog = self.catalog();
+        let mut references = catalog.references().clone();
+        for manifest in references.values_mut() {
+            if manifest == old {
+                *manifest = new.clone();
+            }
+        }
+        // A crash after the references leaves an image without one, which prune finds.
+        self.write_references(&references)?;
+        catalog.set_references(references);
+        self.remove_record(&format!("{}.json", old.hex()))?;
+        catalog.remove(old);
+        Ok(())
     }
 
     /// Makes `reference` (canonical, with `:tag` or `@digest`) name an image; gives what it named before.

@@ -240,3 +240,94 @@ fn blobs_are_verified() {
         Err(StoreError::NotFound { .. })
     ));
 }
+
+#[test]
+fn a_child_knows_its_parent_and_an_image_its_labels() {
+    if became_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let parent = add(&scratch, "parent", &[layer("x")]);
+    assert_eq!(parent.parent, None);
+    assert_eq!(parent.labels.as_ref().unwrap()["mark"], "parent");
+    let (manifest, _) = prepare(&scratch, "child", &[layer("x"), layer("y")]);
+    let child = scratch
+        .store
+        .add_child_image(&manifest, Some(&parent.config))
+        .unwrap();
+    assert_eq!(child.parent.as_ref(), Some(&parent.config));
+    // The parent may go.
+    scratch
+        .store
+        .remove_image(&parent.manifest, false, &|_| false)
+        .unwrap();
+    let scratch = scratch.reopen();
+    let kept = scratch.store.image(&manifest).unwrap();
+    assert_eq!((&kept.parent, &kept.labels), (&child.parent, &child.labels));
+
+    // A record of a release that kept neither.
+    let path = scratch
+        .store
+        .root()
+        .join(format!("images/{}.json", manifest.hex()));
+    let text = std::fs::read(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let fields = record.as_object_mut().unwrap();
+    fields.remove("parent");
+    fields.remove("labels");
+    std::fs::write(&path, record.to_string()).unwrap();
+    let scratch = scratch.reopen();
+    let old = scratch.store.image(&manifest).unwrap();
+    assert_eq!((&old.parent, &old.labels), (&None, &None));
+}
+
+#[test]
+fn another_manifest_takes_over_all_references() {
+    if became_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let image = add(&scratch, "a", &[layer("x")]);
+    let store = &scratch.store;
+    let by_digest = format!("r/app@{}", image.manifest);
+    for name in ["r/app:1", "r/app:2", &by_digest] {
+        store.tag(name, &image.manifest).unwrap();
+    }
+    let old = store.read_blob(&image.manifest, MAX_BLOB).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&old).unwrap();
+    document["annotations"] = json!({"other": "form"});
+    let other = store
+        .write_blob(None, &mut document.to_string().as_bytes())
+        .unwrap();
+    store.replace_manifest(&image.manifest, &other).unwrap();
+    store.replace_manifest(&other, &other).unwrap();
+    let check = |store: &Store| {
+        assert_eq!(store.images().len(), 1);
+        for name in ["r/app:1", "r/app:2", &by_digest, image.config.as_str()] {
+            assert_eq!(store.resolve(name).unwrap().manifest, other, "{name}");
+        }
+        assert!(store.image(&image.manifest).is_none());
+    };
+    check(store);
+    let error = store.replace_manifest(&image.manifest, &other).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    let scratch = scratch.reopen();
+    check(&scratch.store);
+    // What is left of the old one goes.
+    scratch.store.prune(false, &|_| false).unwrap();
+    check(&scratch.store);
+    assert!(!scratch.store.has_blob(&image.manifest));
+}
+
+#[test]
+fn a_nameless_file_leaves_no_name() {
+    use std::io::{Read, Seek, Write};
+    let scratch = Scratch::new();
+    let mut file = scratch.store.nameless_file().unwrap();
+    scratch.assert_clean();
+    file.write_all(b"content").unwrap();
+    file.rewind().unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "content");
+}

@@ -24,7 +24,7 @@ use crate::error::Doing;
 use crate::name::fresh;
 use crate::sync::Marker;
 use crate::unpack::{Unpacked, Unpacker};
-use crate::{Result, Store, StoreError, Trash};
+use crate::{PinGuard, Result, Store, StoreError, Trash};
 
 /// What a layer must turn out to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,6 +119,18 @@ impl Store {
         compressed: &mut dyn Read,
         on_consumed: &mut dyn FnMut(u64),
     ) -> Result<IngestedLayer> {
+        self.ingest_layer_pinned(expect, compressed, on_consumed)
+            .map(|(layer, _pin)| layer)
+    }
+
+    /// The same for a layer that cannot be pinned before, because its diff id is not known: it stays at least for as long as
+    /// the guard lives.
+    pub fn ingest_layer_pinned(
+        &self,
+        expect: &LayerExpect,
+        compressed: &mut dyn Read,
+        on_consumed: &mut dyn FnMut(u64),
+    ) -> Result<(IngestedLayer, PinGuard)> {
         let ingest = Ingest::create(self)?;
         let mut source = Compressed::new(compressed, expect.blob_size, on_consumed);
         let (diff_id, unpacked) = self.extract(&ingest, &mut source, expect)?;
@@ -133,6 +145,8 @@ impl Store {
             });
         }
         check("extracted layer", expect.diff_id.as_ref(), &diff_id)?;
+        // Before it is visible: no prune can come in between.
+        let pin = self.pin(vec![diff_id.clone()]);
         self.commit(
             ingest,
             &diff_id,
@@ -141,14 +155,15 @@ impl Store {
                 entries: unpacked.entries,
             },
         )?;
-        Ok(IngestedLayer {
+        let layer = IngestedLayer {
             diff_id,
             blob_digest,
             blob_size,
             unpacked_bytes: unpacked.bytes,
             entries: unpacked.entries,
             warnings: unpacked.warnings,
-        })
+        };
+        Ok((layer, pin))
     }
 
     /// Runs the two halves side by side and tells whose failure is the cause.

@@ -77,8 +77,8 @@ mod warnings;
 mod whiteout;
 mod write;
 
-pub use decompress::decompress;
 pub use commit::{CommittedLayer, UpperCopy};
+pub use decompress::decompress;
 pub use error::{Result, StoreError};
 pub use gc::PinGuard;
 pub use image::ImageRecord;

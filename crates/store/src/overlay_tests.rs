@@ -235,11 +235,9 @@ fn a_commit_on_a_full_disk_leaves_nothing() {
     );
     store.trash().empty();
     fs::write(upper.join("file"), vec![7; 1 << 20]).unwrap();
-    store
-        .copy_upper(&upper, &[], &[])
-        .unwrap()
-        .into_layer()
-        .unwrap();
+    let copy = store.copy_upper(&upper, &[], &[]).unwrap();
+    let (layer, _pin) = copy.into_layer().unwrap();
+    assert!(store.has_layer(&layer.diff_id));
     run("umount", &["-l", root]);
 }
 

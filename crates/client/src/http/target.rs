@@ -4,15 +4,26 @@ use std::fmt;
 
 /// What follows the API's prefix in a request line: path segments, then a query.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Target {
+pub struct Target {
     path: String,
     query: String,
+    /// Further header fields, each with its line end.
+    fields: String,
 }
 
 impl Target {
     /// A target of segments; each is escaped.
     pub(crate) fn new<'a>(segments: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut path = String::new();
+        Self::below(shedbox_spec::api::PREFIX, segments)
+    }
+
+    /// The same in the Docker API, see [`Client::docker`](crate::Client::docker).
+    pub fn docker<'a>(segments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::below("", segments)
+    }
+
+    fn below<'a>(prefix: &str, segments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut path = prefix.to_owned();
         for segment in segments {
             path.push('/');
             escape(segment, &mut path);
@@ -20,11 +31,29 @@ impl Target {
         Self {
             path,
             query: String::new(),
+            fields: String::new(),
         }
     }
 
+    /// Adds a header field. The value must have no line ends.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        if !value.contains(['\r', '\n']) {
+            self.fields.push_str(name);
+            self.fields.push_str(": ");
+            self.fields.push_str(value);
+            self.fields.push_str("\r\n");
+        }
+        self
+    }
+
+    pub(crate) fn fields(&self) -> &str {
+        &self.fields
+    }
+
     /// Adds `name=value` to the query.
-    pub(crate) fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
         if !self.query.is_empty() {
             self.query.push('&');
         }

@@ -15,20 +15,20 @@ use shedbox_spec::{Error, Kind, Result};
 use super::ends::{Control, End};
 use super::{Asked, Docker, now};
 use crate::answer::{self, Answer};
-use crate::stream::{self, BodyReader, Feed};
+use crate::stream::{self, BodyReader, Feed, FeedWriter};
 
 /// Bytes moved at once.
 const CHUNK: usize = 256 << 10;
 
 /// Where the files of a container are served. The second conversation keeps an init that was started for a container
 /// that does not run.
-struct Files {
+pub(super) struct Files {
     socket: String,
     _held: Option<Control>,
 }
 
 impl Files {
-    fn open(docker: &Docker, info: &SandboxInfo) -> Result<Self> {
+    pub(super) fn open(docker: &Docker, info: &SandboxInfo) -> Result<Self> {
         let access = now(|| docker.engine.files(info.id.as_str()))?;
         let held = (access.socket != info.socket)
             .then(|| Control::ask(Path::new(&access.socket), &Request::Status, &[]))
@@ -39,11 +39,11 @@ impl Files {
         })
     }
 
-    fn ask(&self, request: FileRequest, fds: &[OwnedFd]) -> Result<Control> {
+    pub(super) fn ask(&self, request: FileRequest, fds: &[OwnedFd]) -> Result<Control> {
         Control::ask(Path::new(&self.socket), &Request::Files(request), fds)
     }
 
-    async fn stat(&self, path: &str) -> Result<FileStat> {
+    pub(super) async fn stat(&self, path: &str) -> Result<FileStat> {
         let request = FileRequest::Stat {
             path: path.to_owned(),
         };
@@ -83,6 +83,14 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
         .stat(&path)
         .await
         .map_err(|error| not_found(error, &path, &info))?;
+    let stat = FileStat {
+        // As dockerd: from the root on.
+        link_target: stat.link_target.map(|target| {
+            let parent = Path::new(&path).parent().unwrap_or(Path::new("/"));
+            parent.join(target).display().to_string()
+        }),
+        ..stat
+    };
     let value = HeaderValue::from_str(&path_stat::value(&stat))
         .map_err(|error| Error::internal(error.to_string()))?;
     let mut answer = if asked.method == hyper::Method::HEAD {
@@ -94,10 +102,30 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
     Ok(answer)
 }
 
-/// The whole root file system. Source: `docker export`.
+/// The whole root file system, without what is mounted into it. Source: `docker export`.
 pub(super) fn export(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let info = docker.find(name)?;
-    pack(Files::open(docker, &info)?, "/")
+    let id = info.id.to_string();
+    let (feed, body) = stream::channel();
+    let engine = Arc::clone(&docker.engine);
+    tokio::task::spawn_blocking(move || {
+        let mut writer = FeedWriter::new(feed.clone());
+        let written = engine
+            .export(&id, &mut writer)
+            .map_err(Error::from)
+            .and_then(|()| {
+                writer
+                    .flush()
+                    .map_err(|error| Error::internal(error.to_string()))
+            });
+        if let Err(error) = written
+            && !feed.is_closed()
+        {
+            tracing::warn!("an export is not whole: {}", error.message);
+            feed.fail(std::io::Error::other(error.message));
+        }
+    });
+    Ok(answer::stream("application/x-tar", body))
 }
 
 fn pack(files: Files, path: &str) -> Result<Answer> {

@@ -17,6 +17,7 @@ use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Streams};
 use super::{Asked, Docker, lifecycle, lock, logs, stored};
 use crate::answer::{self, Answer};
+use crate::hijack::Gate;
 use crate::query::Query;
 
 /// Clients that wait for the start of their container.
@@ -116,6 +117,9 @@ pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> R
     Ok(asked
         .slot
         .take_over(&asked.headers, content_type, move |mut taken| async move {
+            if let Some(gate) = Gate::of(&taken).filter(|_| !before.is_empty()) {
+                gate.pass().await;
+            }
             if !before.is_empty()
                 && tokio::io::AsyncWriteExt::write_all(&mut taken.wire, &before)
                     .await
@@ -151,6 +155,7 @@ fn wiring(info: &SandboxInfo, query: &Query) -> Result<(Attach, Streams, Vec<Own
         outputs: Vec::new(),
         framed: !tty,
         detach_keys: tty.then(|| detach_keys_of(query)).transpose()?,
+        kill_on_disconnect: false,
         at_end_of_input: AtEndOfInput::Ignore,
     };
     if query.flag("stdin")? && kept.flag("/OpenStdin") {

@@ -11,6 +11,7 @@ use shedbox_docker::stored::{Stored, VolumeUse};
 use shedbox_docker::{body, create as translate, error, inspect as show, status};
 use shedbox_engine::Filter;
 use shedbox_spec::api::{ChangeKind, CreateRequest, PullPolicy, SandboxInfo, Status};
+use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::{Error, Kind, Result};
 
 use super::{Asked, Docker, later, now, stored};
@@ -25,7 +26,29 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
         .map(str::to_owned);
     let platform = asked.query.get("platform").map(str::to_owned);
     let bytes = asked.json().await?;
-    tokio::task::block_in_place(|| create_now(docker, &bytes, name.as_deref(), platform.as_deref()))
+    let made = tokio::task::block_in_place(|| {
+        create_now(docker, &bytes, name.as_deref(), platform.as_deref())
+    })?;
+    let image = made.info.image.as_ref().map(ToString::to_string);
+    for (volume, target) in &made.to_fill {
+        let image = image.as_deref().unwrap_or_default();
+        if let Err(error) = super::copy_up::fill(docker, image, volume, target).await {
+            // What was made for it goes with it.
+            drop(docker.engine.remove(made.info.id.as_str(), true));
+            docker.volumes.drop_anonymous(&stored(&made.info).volumes);
+            return Err(error);
+        }
+    }
+    let answer = json!({"Id": made.info.id, "Warnings": made.warnings});
+    Ok(answer::json(StatusCode::CREATED, &answer))
+}
+
+/// A container that was created.
+struct Made {
+    info: SandboxInfo,
+    warnings: Vec<String>,
+    /// Directories of volumes, and where they are seen, that get what the image has there.
+    to_fill: Vec<(String, String)>,
 }
 
 fn create_now(
@@ -33,7 +56,7 @@ fn create_now(
     bytes: &[u8],
     name: Option<&str>,
     platform: Option<&str>,
-) -> Result<Answer> {
+) -> Result<Made> {
     let (body, value) = translate::read(bytes)?;
     if let Some(name) = name.map(|name| name.trim_start_matches('/')) {
         shedbox_spec::id::validate_name(name).map_err(|_| {
@@ -44,6 +67,7 @@ fn create_now(
     }
     require_image(docker, &body.image)?;
     let mut used = BTreeMap::new();
+    let mut to_fill = Vec::new();
     let outcome = translate::translate(&body, name, platform, &mut |wanted| {
         let volume = docker.volumes.for_container(wanted)?;
         used.insert(
@@ -53,9 +77,13 @@ fn create_now(
                 anonymous: wanted.name.is_none(),
             },
         );
+        if !wanted.no_copy {
+            to_fill.push((volume.data(), wanted.target.clone()));
+        }
         Ok(volume.data())
     })
     .and_then(|mut done| {
+        volumes_from(docker, &body, &mut done.spec.mounts, &mut used)?;
         make_sources(&body, &done.spec.mounts)?;
         let kept = Stored {
             body: value,
@@ -75,12 +103,15 @@ fn create_now(
     });
     match outcome {
         Ok((info, mut warnings)) => {
-            warnings.extend(info.warnings);
+            warnings.extend(info.warnings.iter().cloned());
             if info.spec.auto_remove {
                 docker.volumes.goes_with(info.id.as_str(), &used);
             }
-            let answer = json!({"Id": info.id, "Warnings": warnings});
-            Ok(answer::json(StatusCode::CREATED, &answer))
+            Ok(Made {
+                info,
+                warnings,
+                to_fill,
+            })
         }
         Err(error) => {
             docker.volumes.drop_anonymous(&used);
@@ -96,8 +127,40 @@ fn create_now(
     }
 }
 
+/// Mounts of other containers (`ID[:ro]`), where this one has none.
+fn volumes_from(
+    docker: &Docker,
+    body: &body::ContainerCreate,
+    mounts: &mut Vec<Mount>,
+    used: &mut BTreeMap<String, VolumeUse>,
+) -> Result<()> {
+    for text in &body.host_config.volumes_from {
+        let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        let other = docker.find(name)?;
+        let volumes = stored(&other).volumes;
+        for mut mount in other.spec.mounts {
+            if mounts.iter().any(|own| own.target() == mount.target()) {
+                continue;
+            }
+            if let (Mount::Bind { access, .. }, "ro") = (&mut mount, mode) {
+                *access = Access::Ro;
+            }
+            if let Some(volume) = volumes.get(mount.target()) {
+                // The other one's to remove.
+                let volume = VolumeUse {
+                    anonymous: false,
+                    ..volume.clone()
+                };
+                used.insert(mount.target().to_owned(), volume);
+            }
+            mounts.push(mount);
+        }
+    }
+    Ok(())
+}
+
 /// Docker makes the source of a bind of `Binds` when it is not there; that of `Mounts` has to be, or asks for it.
-fn make_sources(body: &body::ContainerCreate, mounts: &[shedbox_spec::mount::Mount]) -> Result<()> {
+fn make_sources(body: &body::ContainerCreate, mounts: &[Mount]) -> Result<()> {
     let strict = |target: &str| {
         body.host_config
             .mounts
@@ -105,7 +168,7 @@ fn make_sources(body: &body::ContainerCreate, mounts: &[shedbox_spec::mount::Mou
             .any(|mount| mount.target == target && !mount.bind_options.create_mountpoint)
     };
     for mount in mounts {
-        let shedbox_spec::mount::Mount::Bind { source, target, .. } = mount else {
+        let Mount::Bind { source, target, .. } = mount else {
             continue;
         };
         if std::path::Path::new(source).exists() {

@@ -1,6 +1,6 @@
 //! What happens, as a stream and for those who hang on it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use shedbox_spec::Result;
 use shedbox_spec::api::{SandboxInfo, WaitResult};
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Docker, lock};
+use super::{Docker, lock, stored};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 use crate::stream;
@@ -26,8 +26,35 @@ pub(super) struct Bus {
     messages: broadcast::Sender<Arc<Value>>,
     past: Mutex<VecDeque<Arc<Value>>>,
     ends: broadcast::Sender<(String, WaitResult)>,
+    /// What containers that run are on: one that removes itself cannot be asked when it has ended.
+    connected: Mutex<HashMap<String, Connected>>,
     /// The engine has only a weak reference.
     _listener: Arc<Listener>,
+}
+
+/// Networks (id, name) and volumes (name, target) of a container.
+#[derive(Debug, Default)]
+struct Connected {
+    networks: Vec<(String, String)>,
+    volumes: Vec<(String, String)>,
+}
+
+impl Connected {
+    fn of(docker: &Docker, id: &str) -> Option<Self> {
+        let info = docker.engine.inspect(id).ok()?;
+        Some(Self {
+            networks: info
+                .networks
+                .iter()
+                .map(|endpoint| (endpoint.network_id.clone(), endpoint.network.clone()))
+                .collect(),
+            volumes: stored(&info)
+                .volumes
+                .into_iter()
+                .map(|(target, volume)| (volume.name, target))
+                .collect(),
+        })
+    }
 }
 
 impl Bus {
@@ -39,6 +66,7 @@ impl Bus {
             messages: broadcast::channel(KEPT).0,
             past: Mutex::default(),
             ends: broadcast::channel(KEPT).0,
+            connected: Mutex::default(),
             _listener: listener,
         };
         (bus, receiver)
@@ -71,6 +99,38 @@ impl Bus {
     /// Tells of something else: an image, a network, a volume.
     pub(super) fn thing(&self, kind: &str, action: &str, id: &str, more: &[(&str, &str)]) {
         self.tell(Timestamp::now(), kind, action, id, Map::new(), more);
+    }
+
+    /// Before a container starts.
+    fn connect(&self, container: &str, to: Connected) {
+        for (name, target) in &to.volumes {
+            let more = [
+                ("container", container),
+                ("destination", target),
+                ("driver", "local"),
+            ];
+            self.thing("volume", "mount", name, &more);
+        }
+        for (id, name) in &to.networks {
+            let more = [("container", container), ("name", name), ("type", "bridge")];
+            self.thing("network", "connect", id, &more);
+        }
+        lock(&self.connected).insert(container.to_owned(), to);
+    }
+
+    /// After it has ended.
+    fn disconnect(&self, container: &str) {
+        let Some(from) = lock(&self.connected).remove(container) else {
+            return;
+        };
+        for (id, name) in &from.networks {
+            let more = [("container", container), ("name", name), ("type", "bridge")];
+            self.thing("network", "disconnect", id, &more);
+        }
+        for (name, _) in &from.volumes {
+            let more = [("container", container), ("driver", "local")];
+            self.thing("volume", "unmount", name, &more);
+        }
     }
 
     fn tell(
@@ -150,9 +210,17 @@ fn pass_on(docker: &Arc<Docker>, event: Event) {
         .collect();
     attributes.insert("image".to_owned(), json!(event.source));
     attributes.insert("name".to_owned(), json!(event.name));
+    if matches!(event.what, Happening::Started)
+        && let Some(connected) = Connected::of(docker, id)
+    {
+        docker.events.connect(id, connected);
+    }
     docker
         .events
         .tell(event.at, "container", action, id, attributes, &more);
+    if matches!(event.what, Happening::Ended { .. }) {
+        docker.events.disconnect(id);
+    }
     match event.what {
         Happening::Started | Happening::Reset => docker.watch_health(id),
         Happening::Ended { result, stopped } => {

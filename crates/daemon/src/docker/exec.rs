@@ -13,12 +13,13 @@ use shedbox_docker::{body, error};
 use shedbox_spec::api::SandboxInfo;
 use shedbox_spec::control::{FollowUp, Reply, Request};
 use shedbox_spec::exec::{End as Ending, ExecRequest, TtySize};
-use shedbox_spec::{Error, Result, SandboxId, detach_keys};
+use shedbox_spec::{Error, Result, detach_keys};
 
 use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Outcome, Streams};
 use super::{Asked, Docker, attach, lifecycle, lock};
 use crate::answer::{self, Answer};
+use crate::hijack::Gate;
 use crate::query::Query;
 
 /// How long a command that has ended can be asked about.
@@ -121,7 +122,7 @@ pub(super) async fn create(docker: &Arc<Docker>, name: &str, asked: Asked) -> Re
             Err(error)
         }
     })?;
-    let id = random_id()?;
+    let id = super::random_hex()?;
     docker
         .events
         .container(&info, &format!("exec_create: {argv}"), &[("execID", &id)]);
@@ -132,14 +133,6 @@ pub(super) async fn create(docker: &Arc<Docker>, name: &str, asked: Asked) -> Re
         state: Mutex::default(),
     });
     Ok(answer::json(StatusCode::CREATED, &json!({"Id": id})))
-}
-
-fn random_id() -> Result<String> {
-    let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(|error| Error::internal(format!("cannot read /dev/urandom: {error}")))?;
-    Ok(SandboxId::from_bytes(&bytes).to_string())
 }
 
 pub(super) fn inspect(docker: &Arc<Docker>, id: &str) -> Result<Answer> {
@@ -237,6 +230,9 @@ pub(super) async fn start(docker: &Arc<Docker>, id: &str, asked: Asked) -> Resul
                         bytes.extend_from_slice(&shedbox_docker::frame::header(1, line.len()));
                     }
                     bytes.extend_from_slice(line.as_bytes());
+                    if let Some(gate) = Gate::of(&taken) {
+                        gate.pass().await;
+                    }
                     // A client that has gone reads no reasons.
                     let wire = &mut taken.wire;
                     let _ = tokio::io::AsyncWriteExt::write_all(wire, &bytes).await;
@@ -273,6 +269,7 @@ async fn begin(
                 .or_else(|| detach_keys::parse(detach_keys::DEFAULT).ok())
                 .unwrap_or_default()
         }),
+        kill_on_disconnect: exec.body.kill_on_disconnect,
         at_end_of_input: AtEndOfInput::CloseInput,
     };
     let mut fds: Vec<OwnedFd> = Vec::new();

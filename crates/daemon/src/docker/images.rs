@@ -1,15 +1,18 @@
 //! Images.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shedbox_docker::filters::{self, Filters};
-use shedbox_docker::progress::{Progress, failed};
-use shedbox_docker::{create, error, image, inspect as show};
+use shedbox_docker::progress::{Progress, failed, pushed};
+use shedbox_docker::{create, error, image, inspect as show, login};
 use shedbox_image::{Events, Format};
-use shedbox_spec::api::{ImageSummary, PullEvent, PullPolicy, PullRequest};
+use shedbox_spec::api::{
+    AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest, PushRequest,
+};
 use shedbox_spec::reference::Reference;
 use shedbox_spec::{Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
@@ -39,23 +42,29 @@ pub(super) fn inspect(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
 }
 
 pub(super) fn history(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
-    let detail =
-        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
-    Ok(answer::json(StatusCode::OK, &image::history(&detail)))
+    let entries =
+        now(|| docker.engine.image_history(name)).map_err(|error| not_found(name, error))?;
+    let list: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "Id": entry.id.as_ref().map_or_else(|| "<missing>".to_owned(), ToString::to_string),
+                "Created": entry.created.as_deref().map_or(0, show::seconds),
+                "CreatedBy": entry.created_by,
+                "Tags": if entry.tags.is_empty() { Value::Null } else { json!(entry.tags) },
+                "Size": entry.size,
+                "Comment": entry.comment,
+            })
+        })
+        .collect();
+    Ok(answer::json(StatusCode::OK, &list))
 }
 
 /// Listed images in Docker's form.
-pub(super) fn summaries(docker: &Docker, images: &[ImageSummary]) -> Vec<Value> {
+pub(super) fn summaries(images: &[ImageSummary]) -> Vec<Value> {
     images
         .iter()
-        .map(|summary| {
-            let labels = docker
-                .engine
-                .inspect_image(&summary.id.to_string())
-                .map(|detail| image::labels(&detail.config))
-                .unwrap_or_default();
-            image::summary(summary, &labels, -1)
-        })
+        .map(|summary| image::summary(summary, -1))
         .collect()
 }
 
@@ -76,8 +85,18 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
             .transpose()
     };
     let (before, since) = (bound("before")?, bound("since")?);
-    let images: Vec<ImageSummary> = now(|| Ok(docker.engine.list_images()))?
+    let known = now(|| Ok(docker.engine.list_images()))?;
+    // Steps of builds: images without a name that others were made from.
+    let parents: HashSet<String> = known
+        .iter()
+        .filter_map(|image| image.parent.as_ref().map(ToString::to_string))
+        .collect();
+    let all = query.flag("all")?;
+    let images: Vec<ImageSummary> = known
         .into_iter()
+        .filter(|image| {
+            all || !image.references.is_empty() || !parents.contains(&image.id.to_string())
+        })
         .filter(|image| {
             let at = image.created.as_deref().map_or(0, show::seconds);
             dangling.is_none_or(|dangling| dangling == image.references.is_empty())
@@ -92,7 +111,7 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
                 })
         })
         .collect();
-    let list: Vec<Value> = summaries(docker, &images)
+    let list: Vec<Value> = summaries(&images)
         .into_iter()
         .filter(|value| filters.labels(|key| value["Labels"][key].as_str()))
         .collect();
@@ -150,16 +169,25 @@ pub(super) fn search() -> Result<Answer> {
 /// take it for done.
 pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
     let query = &asked.query;
-    if let Some(source) = query.get("fromSrc").filter(|source| !source.is_empty()) {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("import from `{source}` is not supported yet"),
-        )
-        .with_hint("`docker load` takes images"));
+    if query
+        .get("fromSrc")
+        .is_some_and(|source| !source.is_empty())
+    {
+        return super::make::import(docker, asked);
     }
     let name = query.get("fromImage").unwrap_or("");
     if name.is_empty() {
         return Err(Error::invalid("no image was specified"));
+    }
+    let names_one = Reference::parse(name).is_ok_and(|reference| {
+        let last = name.rsplit('/').next();
+        reference.digest().is_some() || last.is_some_and(|last| last.contains(':'))
+    });
+    if query.get("tag").is_none_or(str::is_empty) && !names_one {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("all tags of `{name}` cannot be pulled at once: name one"),
+        ));
     }
     let typed = match query.get("tag").filter(|tag| !tag.is_empty()) {
         Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
@@ -175,12 +203,7 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
             .filter(|platform| !platform.is_empty())
             .map(create::platform_of),
         policy: PullPolicy::Always,
-        auth: shedbox_spec::api::AuthSources {
-            home: std::env::var("HOME").ok(),
-            docker_config: std::env::var("DOCKER_CONFIG").ok(),
-            path: std::env::var("PATH").ok(),
-            ..shedbox_spec::api::AuthSources::default()
-        },
+        auth: login_of(&asked)?,
     };
     let tag = reference.tag().map_or_else(
         || {
@@ -235,6 +258,78 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(error) => Error::internal(format!("a pull has failed: {error}")),
+        };
+        feed.line(&failed(&error.message)).await;
+    });
+    Ok(answer::stream("application/json", body))
+}
+
+/// The login of the header, else what files this user has.
+fn login_of(asked: &Asked) -> Result<AuthSources> {
+    let header = asked
+        .headers
+        .get(login::HEADER)
+        .map(|value| value.to_str().unwrap_or("%"));
+    Ok(AuthSources {
+        home: std::env::var("HOME").ok(),
+        docker_config: std::env::var("DOCKER_CONFIG").ok(),
+        path: std::env::var("PATH").ok(),
+        credentials: login::credentials(header)?,
+        ..AuthSources::default()
+    })
+}
+
+pub(super) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
+    let typed = match asked.query.get("tag").filter(|tag| !tag.is_empty()) {
+        Some(tag) => format!("{name}:{tag}"),
+        None => name.to_owned(),
+    };
+    let reference = Reference::parse(&typed)?;
+    let familiar = reference.familiar();
+    let tag = reference.tag().unwrap_or("latest").to_owned();
+    now(|| docker.engine.inspect_image(&typed)).map_err(|error| match error.kind {
+        Kind::NotFound => Error::not_found(format!(
+            "An image does not exist locally with the tag: {}",
+            reference.familiar_name()
+        )),
+        _ => error,
+    })?;
+    let request = PushRequest {
+        reference: typed,
+        auth: login_of(asked)?,
+    };
+    let (sender, mut events) = unbounded_channel();
+    let engine = Arc::clone(&docker.engine);
+    let work = tokio::spawn(async move {
+        let outcome = engine
+            .images()
+            .push(request, move |event| drop(sender.send(event)))
+            .await;
+        outcome.map(drop).map_err(Error::from)
+    });
+    let (feed, body) = stream::channel();
+    let docker = Arc::clone(docker);
+    tokio::spawn(async move {
+        let told = async {
+            while let Some(event) = events.recv().await {
+                for line in pushed(&event, &familiar, &tag) {
+                    feed.line(&line).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = feed.closed() => return work.abort(),
+        }
+        let error = match work.await {
+            Ok(Ok(())) => {
+                docker
+                    .events
+                    .thing("image", "push", &familiar, &[("name", &familiar)]);
+                return;
+            }
+            Ok(Err(error)) => error,
+            Err(error) => Error::internal(format!("a push has failed: {error}")),
         };
         feed.line(&failed(&error.message)).await;
     });

@@ -5,7 +5,9 @@
 
 mod archive;
 mod attach;
+mod build;
 mod containers;
+mod copy_up;
 mod ends;
 mod events;
 mod exec;
@@ -13,10 +15,12 @@ mod health;
 mod images;
 mod lifecycle;
 mod logs;
+mod make;
 mod networks;
 mod pump;
 mod restart;
 mod routes;
+mod scratch;
 mod stats;
 mod system;
 mod volumes;
@@ -141,6 +145,16 @@ async fn collect(body: Incoming) -> Result<Bytes> {
     }
 }
 
+/// Whether a request comes from a client of ours, which starts a daemon when there is none. One that prepares for others
+/// says so.
+pub(crate) fn is_from_us(request: &hyper::Request<Incoming>) -> bool {
+    let ours = request
+        .headers()
+        .get(hyper::header::HOST)
+        .is_some_and(|host| host == "shedbox");
+    ours && request.uri().query() != Some("stay=1")
+}
+
 /// Answers one request.
 pub(crate) async fn answer(
     docker: &Arc<Docker>,
@@ -207,6 +221,15 @@ where
         Ok(outcome) => outcome.map_err(Error::from),
         Err(error) => Err(Error::internal(format!("a request has failed: {error}"))),
     }
+}
+
+/// A number that nobody else has, in 64 digits.
+fn random_hex() -> Result<String> {
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|error| Error::internal(format!("cannot read /dev/urandom: {error}")))?;
+    Ok(shedbox_spec::SandboxId::from_bytes(&bytes).to_string())
 }
 
 /// What was kept with a container.

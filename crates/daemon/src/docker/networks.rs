@@ -137,8 +137,9 @@ pub(super) fn prune(docker: &Arc<Docker>) -> Result<Answer> {
 }
 
 pub(super) async fn connect(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {
-    let network = find(docker, name)?;
+    // First the body: a client that still writes it does not see the answer.
     let body: Connect = body::read(&asked.json().await?)?;
+    let network = find(docker, name)?;
     let info = docker.find(&body.container)?;
     let request = NetworkConnect {
         sandbox: info.id.to_string(),
@@ -170,8 +171,9 @@ pub(super) async fn connect(docker: &Arc<Docker>, name: &str, asked: Asked) -> R
 }
 
 pub(super) async fn disconnect(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {
-    let network = find(docker, name)?;
+    // First the body: a client that still writes it does not see the answer.
     let body: Connect = body::read(&asked.json().await?)?;
+    let network = find(docker, name)?;
     let info = docker.find(&body.container)?;
     let request = NetworkDisconnect {
         sandbox: info.id.to_string(),

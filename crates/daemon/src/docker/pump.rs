@@ -5,16 +5,19 @@
 //! the process has ended, what is in the pipes at that moment is sent and the connection is closed; a background process
 //! that keeps a pipe open is not waited for.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use shedbox_linux::poll::{Interest, poll};
 use shedbox_spec::control::{FollowUp, Reply};
 use shedbox_spec::detach_keys::Matcher;
 use shedbox_spec::exec::{End as Ending, ExecResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::ends::{Control, End};
-use crate::hijack::{Taken, Wire};
+use crate::hijack::{Gate, Taken, Wire};
 
 /// Bytes read at once.
 const CHUNK: usize = 32 << 10;
@@ -28,6 +31,8 @@ pub(super) struct Streams {
     pub(super) framed: bool,
     /// Keys that end the connection and not the process.
     pub(super) detach_keys: Option<Vec<u8>>,
+    /// A client that goes away takes the process along.
+    pub(super) kill_on_disconnect: bool,
     /// What the end of the client's input means.
     pub(super) at_end_of_input: AtEndOfInput,
 }
@@ -59,11 +64,16 @@ struct Output {
     /// `None` when the client has gone.
     wire: Option<WriteHalf<Box<dyn Wire>>>,
     framed: bool,
+    /// Before the first byte.
+    gate: Option<Gate>,
 }
 
 impl Output {
     async fn send(&mut self, stream: u8, bytes: &[u8]) {
         let Some(wire) = &mut self.wire else { return };
+        if let Some(gate) = self.gate.take() {
+            gate.pass().await;
+        }
         let sent = if self.framed {
             let mut frame = Vec::with_capacity(bytes.len() + 8);
             frame.extend_from_slice(&shedbox_docker::frame::header(stream, bytes.len()));
@@ -93,10 +103,16 @@ pub(super) async fn run(
     control: &Control,
     at_end: impl FnOnce(&Outcome),
 ) -> Outcome {
+    let gate = Gate::of(&taken);
+    let gate_fd = streams
+        .kill_on_disconnect
+        .then(|| taken.wire.as_fd().try_clone_to_owned().ok())
+        .flatten();
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),
         framed: streams.framed,
+        gate,
     };
     let keys = streams.detach_keys.map(Matcher::new);
     // Moved: the last one who lets go of it closes it.
@@ -125,6 +141,10 @@ pub(super) async fn run(
                 Ok(_) => {}
                 Err(_) => break Outcome::Lost,
             },
+            () = gone(gate_fd.as_ref()), if streams.kill_on_disconnect => {
+                // The conversation ends without a word, which ends the command.
+                break Outcome::Lost;
+            }
             fed = async { match &mut input { Some(task) => task.await.unwrap_or(Fed::End), None => std::future::pending().await } },
                 if !input_ended => {
                 input_ended = true;
@@ -157,6 +177,28 @@ pub(super) async fn run(
         control.follow_up(&FollowUp::Detach);
     }
     outcome
+}
+
+/// How often it is looked whether a client is there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Resolves when the client has closed its connection, not only its input.
+async fn gone(connection: Option<&OwnedFd>) {
+    let Some(connection) = connection else {
+        return std::future::pending().await;
+    };
+    loop {
+        let interest = Interest {
+            fd: connection.as_fd(),
+            read: false,
+            write: false,
+        };
+        let found = poll(&[interest], Some(Duration::ZERO));
+        if found.is_ok_and(|all| all.iter().any(|one| one.hangup)) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Reads the output at `index`, or waits for ever when there is none. Errors are ends.

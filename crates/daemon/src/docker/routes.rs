@@ -8,8 +8,8 @@ use shedbox_docker::error;
 use shedbox_spec::Result;
 
 use super::{
-    Asked, Docker, archive, attach, containers, events, exec, images, lifecycle, logs, networks,
-    stats, system, volumes,
+    Asked, Docker, archive, attach, build, containers, events, exec, images, lifecycle, logs, make,
+    networks, stats, system, volumes,
 };
 use crate::answer::{self, Answer};
 
@@ -47,7 +47,7 @@ pub(super) async fn dispatch(
         ("POST", ["containers", name, "exec"]) => exec::create(docker, name, asked).await,
         ("GET", ["containers", name, "logs"]) => logs::logs(docker, name, &asked.query),
         ("GET", ["containers", name, "top"]) => stats::top(docker, name).await,
-        ("GET", ["containers", name, "stats"]) => stats::stats(docker, name, &asked.query),
+        ("GET", ["containers", name, "stats"]) => stats::stats(docker, name, &asked.query).await,
         ("GET", ["containers", name, "changes"]) => containers::changes(docker, name).await,
         ("GET", ["containers", name, "export"]) => archive::export(docker, name),
         ("GET" | "HEAD", ["containers", name, "archive"]) => {
@@ -60,6 +60,7 @@ pub(super) async fn dispatch(
         ("GET", ["exec", id, "json"]) => exec::inspect(docker, id),
         ("GET", ["images", "json"]) => images::list(docker, &asked.query),
         ("POST", ["images", "create"]) => images::create(docker, asked).await,
+        ("POST", ["commit"]) => make::commit(docker, asked).await,
         ("POST", ["images", "load"]) => images::load(docker, asked),
         ("GET", ["images", "get"]) => images::save(docker, asked.query.all("names")).await,
         ("POST", ["images", "prune"]) => images::prune(docker, &asked.query).await,
@@ -67,6 +68,8 @@ pub(super) async fn dispatch(
         ("GET", ["images", name @ .., "json"]) => images::inspect(docker, &name.join("/")),
         ("GET", ["images", name @ .., "history"]) => images::history(docker, &name.join("/")),
         ("GET", ["images", name @ .., "get"]) => images::save(docker, vec![name.join("/")]).await,
+        ("POST", ["images", name @ .., "push"]) => images::push(docker, &name.join("/"), &asked),
+        ("POST", ["images", name @ .., "tag"]) => make::tag(docker, &name.join("/"), &asked.query),
         ("DELETE", ["images", name @ ..]) => {
             images::remove(docker, name.join("/"), &asked.query).await
         }
@@ -98,10 +101,8 @@ pub(super) async fn dispatch(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({"message": error::no_swarm()}),
         )),
-        ("POST", ["build", "prune"]) => Ok(answer::json(
-            StatusCode::OK,
-            &json!({"CachesDeleted": null, "SpaceReclaimed": 0}),
-        )),
+        ("POST", ["build"]) => build::build(docker, asked).await,
+        ("POST", ["build", "prune"]) => Ok(build::prune(docker)),
         _ => Err(error::no_page()),
     }
 }

@@ -17,6 +17,9 @@ use crate::answer::{self, Answer};
 use crate::query::Query;
 use crate::stream;
 
+/// Between the two looks of an answer that is not a stream; dockerd takes a second.
+const BETWEEN: Duration = Duration::from_millis(100);
+
 pub(super) async fn top(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let info = docker.find(name)?;
     if info.status != Status::Paused {
@@ -56,7 +59,7 @@ pub(super) async fn top(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
-pub(super) fn stats(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
+pub(super) async fn stats(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
     let info = docker.find(name)?;
     let streamed = query.flag_or("stream", true)?;
     let one_shot = query.flag("one-shot")?;
@@ -65,14 +68,20 @@ pub(super) fn stats(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<A
         _ => Ok(SandboxStats::default()),
     };
     if !streamed {
-        let before = (!one_shot).then(|| read(&info)).transpose()?;
+        let before = if one_shot {
+            None
+        } else {
+            let first = (read(&info)?, Timestamp::now());
+            tokio::time::sleep(BETWEEN).await;
+            Some(first)
+        };
         let value = shown(&info, &read(&info)?, before.as_ref());
         return Ok(answer::json(StatusCode::OK, &value));
     }
     let (feed, body) = stream::channel();
     let docker = Arc::clone(docker);
     tokio::spawn(async move {
-        let mut before: Option<SandboxStats> = None;
+        let mut before: Option<(SandboxStats, Timestamp)> = None;
         loop {
             let Ok(info) = docker.engine.inspect(info.id.as_str()) else {
                 return;
@@ -84,7 +93,7 @@ pub(super) fn stats(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<A
                 _ => SandboxStats::default(),
             };
             feed.line(&shown(&info, &current, before.as_ref())).await;
-            before = Some(current);
+            before = Some((current, Timestamp::now()));
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 () = feed.closed() => return,
@@ -95,7 +104,11 @@ pub(super) fn stats(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<A
 }
 
 /// In the form of a cgroup of version 2, which clients compute percentages from.
-fn shown(info: &SandboxInfo, stats: &SandboxStats, before: Option<&SandboxStats>) -> Value {
+fn shown(
+    info: &SandboxInfo,
+    stats: &SandboxStats,
+    before: Option<&(SandboxStats, Timestamp)>,
+) -> Value {
     let now = Timestamp::now().to_string();
     let memory = stats.memory_detail.as_ref();
     let limit = memory
@@ -117,11 +130,11 @@ fn shown(info: &SandboxInfo, stats: &SandboxStats, before: Option<&SandboxStats>
         "id": info.id,
         "name": format!("/{}", info.name),
         "read": now,
-        "preread": if before.is_some() { now.clone() } else { "0001-01-01T00:00:00Z".to_owned() },
+        "preread": before.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |(_, at)| at.to_string()),
         "num_procs": 0,
         "pids_stats": {"current": stats.pids, "limit": stats.pids_limit},
         "cpu_stats": cpu(stats),
-        "precpu_stats": before.map_or_else(|| cpu(&SandboxStats::default()), cpu),
+        "precpu_stats": before.map_or_else(|| cpu(&SandboxStats::default()), |(stats, _)| cpu(stats)),
         "memory_stats": {
             "usage": stats.memory,
             "limit": limit,
@@ -133,8 +146,34 @@ fn shown(info: &SandboxInfo, stats: &SandboxStats, before: Option<&SandboxStats>
         },
         "blkio_stats": {"io_service_bytes_recursive": io},
         "storage_stats": {},
-        "networks": {},
+        "networks": networks(info),
     })
+}
+
+/// Counters of its interfaces; those of a sandbox are seen through its init. Source: proc_pid_net(5).
+fn networks(info: &SandboxInfo) -> Value {
+    let Some(pid) = info.init_pid.filter(|_| !info.networks.is_empty()) else {
+        return json!({});
+    };
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    let interfaces = text.lines().filter_map(|line| {
+        let (name, counters) = line.split_once(':')?;
+        let name = name.trim();
+        if !info.networks.iter().any(|endpoint| endpoint.interface == name) {
+            return None;
+        }
+        let counters: Vec<u64> = counters
+            .split_ascii_whitespace()
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        let counter = |index: usize| counters.get(index).copied().unwrap_or(0);
+        let entry = json!({
+            "rx_bytes": counter(0), "rx_packets": counter(1), "rx_errors": counter(2), "rx_dropped": counter(3),
+            "tx_bytes": counter(8), "tx_packets": counter(9), "tx_errors": counter(10), "tx_dropped": counter(11),
+        });
+        Some((name.to_owned(), entry))
+    });
+    Value::Object(interfaces.collect())
 }
 
 fn cpu(stats: &SandboxStats) -> Value {

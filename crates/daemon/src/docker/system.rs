@@ -176,7 +176,7 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
     let layers: u64 = images.iter().map(|image| image.size).sum();
     let answer = json!({
         "LayersSize": layers,
-        "Images": images::summaries(docker, &images),
+        "Images": images::summaries(&images),
         "Containers": containers,
         "Volumes": volumes::with_usage(docker),
         "BuildCache": [],

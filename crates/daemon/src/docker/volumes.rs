@@ -18,7 +18,7 @@ use shedbox_docker::create::VolumeWanted;
 use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::stored::VolumeUse;
 use shedbox_engine::Filter;
-use shedbox_spec::{Error, Kind, Result, SandboxId, id};
+use shedbox_spec::{Error, Kind, Result, id};
 
 use super::{Asked, Docker, containers, lock, now, stored};
 use crate::answer::{self, Answer};
@@ -177,7 +177,7 @@ impl Volumes {
         };
         let name = match &wanted.name {
             Some(name) => name.clone(),
-            None => anonymous_name()?,
+            None => super::random_hex()?,
         };
         Ok(self.make(&name, record)?.0)
     }
@@ -222,14 +222,6 @@ impl Volumes {
 
 fn no_volume(name: &str) -> Error {
     Error::not_found(format!("get {name}: no such volume"))
-}
-
-fn anonymous_name() -> Result<String> {
-    let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(|error| Error::internal(format!("cannot read /dev/urandom: {error}")))?;
-    Ok(SandboxId::from_bytes(&bytes).to_string())
 }
 
 /// Which containers use a volume.
@@ -301,8 +293,8 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     let body: Create = body::read(&asked.json().await?)?;
     if !matches!(body.driver.as_str(), "" | "local") {
         return Err(Error::not_found(format!(
-            "error looking up volume plugin {0}: plugin \"{0}\" not found",
-            body.driver
+            "create {1}: error looking up volume plugin {0}: plugin \"{0}\" not found",
+            body.driver, body.name
         )));
     }
     if let Some(option) = body.driver_opts.keys().next() {
@@ -313,7 +305,7 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     }
     let anonymous = body.name.is_empty();
     let name = if anonymous {
-        anonymous_name()?
+        super::random_hex()?
     } else {
         body.name
     };

@@ -14,6 +14,8 @@ pub struct VolumeWanted {
     pub name: Option<String>,
     /// Path inside.
     pub target: String,
+    /// It stays empty, whatever the image has there.
+    pub no_copy: bool,
     /// Labels, when it is made.
     pub labels: std::collections::BTreeMap<String, String>,
 }
@@ -43,7 +45,7 @@ pub(super) fn mounts(
     let taken: BTreeSet<String> = mounts.iter().map(|mount| clean(mount.target())).collect();
     for target in body.volumes.keys() {
         if !taken.contains(&clean(target)) {
-            mounts.push(of_volume(None, target, Access::Rw, volume)?);
+            mounts.push(of_volume(None, target, Access::Rw, false, volume)?);
         }
     }
     let mut targets = BTreeSet::new();
@@ -77,22 +79,27 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
     };
     if !target.starts_with('/') {
         return Err(Error::invalid(format!(
-            "invalid volume specification: '{text}': mount path must be absolute"
+            "invalid volume specification: '{text}': invalid mount config for type \"{}\": invalid mount path: \
+             '{target}' mount path must be absolute",
+            if source.is_some_and(|source| source.starts_with('/')) {
+                "bind"
+            } else {
+                "volume"
+            }
         )));
     }
-    let mut access = Access::Rw;
+    let (mut access, mut no_copy) = (Access::Rw, false);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" | "readonly" => access = Access::Ro,
             "rw" => access = Access::Rw,
             "cow" => access = Access::Cow,
             // Without a meaning here, or what happens anyway.
-            "z" | "Z" | "nocopy" | "copy" | "cached" | "delegated" | "consistent" | "private"
-            | "rprivate" | "rbind" | "slave" | "rslave" | "shared" | "rshared" => {}
+            "nocopy" => no_copy = true,
+            "z" | "Z" | "copy" | "cached" | "delegated" | "consistent" | "private" | "rprivate"
+            | "rbind" | "slave" | "rslave" | "shared" | "rshared" => {}
             other => {
-                return Err(Error::invalid(format!(
-                    "invalid mode: {other} in volume specification '{text}'"
-                )));
+                return Err(Error::invalid(format!("invalid mode: {other}")));
             }
         }
     }
@@ -103,7 +110,7 @@ fn bind(text: &str, volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>) -> 
             access,
         }),
         Some("") => Err(invalid()),
-        name => of_volume(name, target, access, volume),
+        name => of_volume(name, target, access, no_copy, volume),
     }
 }
 
@@ -111,12 +118,14 @@ fn of_volume(
     name: Option<&str>,
     target: &str,
     access: Access,
+    no_copy: bool,
     volume: &mut dyn FnMut(&VolumeWanted) -> Result<String>,
 ) -> Result<Mount> {
     Ok(Mount::Bind {
         source: volume(&VolumeWanted {
             name: name.map(str::to_owned),
             target: target.to_owned(),
+            no_copy,
             labels: std::collections::BTreeMap::new(),
         })?,
         target: target.to_owned(),
@@ -169,6 +178,7 @@ fn mount(
                 source: volume(&VolumeWanted {
                     name: (!entry.source.is_empty()).then(|| entry.source.clone()),
                     target: entry.target.clone(),
+                    no_copy: entry.volume_options.no_copy,
                     labels: entry.volume_options.labels.clone(),
                 })?,
                 target: entry.target.clone(),
@@ -182,8 +192,6 @@ fn mount(
             read_only: entry.read_only,
             exec: false,
         }),
-        other => Err(Error::invalid(format!(
-            "mount type unknown: \"{other}\"; use bind, volume or tmpfs"
-        ))),
+        _ => Err(refused("mount type unknown".to_owned()).with_hint("use bind, volume or tmpfs")),
     }
 }

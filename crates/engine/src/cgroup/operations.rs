@@ -27,17 +27,10 @@ impl Engine {
         let sandbox = self.find(name)?;
         let _turn = sandbox.turn();
         let init = running(&sandbox)?;
-        let lease = self.lease(&sandbox, &init, "pausing")?;
         if init.is_paused() {
             return Err(Error::conflict(format!("sandbox `{name}` is already paused")).into());
         }
-        // In this order nothing is started between the last look at the groups and the end.
-        tell(&sandbox, true)?;
-        init.set_paused(true);
-        if let Err(error) = lease.group().freeze(true) {
-            self.thaw(&sandbox, &init)?;
-            return Err(error);
-        }
+        self.halt(&sandbox, &init)?;
         self.tell(&sandbox, Happening::Paused);
         Ok(())
     }
@@ -56,7 +49,20 @@ impl Engine {
         Ok(())
     }
 
-    /// The same without a question, for whoever is about to ask processes to end. Preconditions: the turn.
+    /// The same without a question, for whoever reads what it has written. Preconditions: the turn; it is not paused.
+    pub(crate) fn halt(&self, sandbox: &Sandbox, init: &Init) -> Result<()> {
+        let lease = self.lease(sandbox, init, "pausing")?;
+        // In this order nothing is started between the last look at the groups and the end.
+        tell(sandbox, true)?;
+        init.set_paused(true);
+        if let Err(error) = lease.group().freeze(true) {
+            self.thaw(sandbox, init)?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Undoes it without a question, for whoever is about to ask processes to end. Preconditions: the turn.
     pub(crate) fn thaw(&self, sandbox: &Sandbox, init: &Init) -> Result<()> {
         if !init.is_paused() {
             return Ok(());

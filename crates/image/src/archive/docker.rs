@@ -107,11 +107,11 @@ fn record(
     Ok(digest)
 }
 
-pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_bytes(&sha2::Sha256::digest(bytes).into())
 }
 
-pub(super) fn descriptor(media_type: &str, digest: &Digest, size: u64) -> OciDescriptor {
+pub(crate) fn descriptor(media_type: &str, digest: &Digest, size: u64) -> OciDescriptor {
     OciDescriptor {
         media_type: media_type.to_owned(),
         digest: digest.to_string(),

@@ -123,7 +123,7 @@ fn plain<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     }
 }
 
-pub(super) fn broken(source: io::Error) -> Error {
+pub(crate) fn broken(source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::UnexpectedEof || source.raw_os_error().is_none() {
         Error::Archive {
             what: "the archive".to_owned(),
@@ -288,22 +288,13 @@ pub(super) fn ingest(
         blob_size: Some(size),
         diff_id,
     };
-    let layer = service
+    let (layer, pin) = service
         .store()
-        .ingest_layer(&expect, reader, &mut |consumed| {
+        .ingest_layer_pinned(&expect, reader, &mut |consumed| {
             if let Some(progress) = &progress {
                 progress.local(consumed);
             }
         })?;
-    let pin = service.store().pin(vec![layer.diff_id.clone()]);
-    if !service.store().has_layer(&layer.diff_id) {
-        return Err(shedbox_spec::Error::conflict(format!(
-            "layer {} was pruned while it was being loaded",
-            layer.diff_id
-        ))
-        .with_hint("load the archive again")
-        .into());
-    }
     events(PullEvent::Layer {
         digest: layer.blob_digest.clone(),
         state: LayerState::Done,

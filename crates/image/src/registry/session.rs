@@ -35,6 +35,29 @@ pub(crate) enum Credentials {
     Given(Credential),
 }
 
+impl From<&AuthSources> for Credentials {
+    fn from(sources: &AuthSources) -> Self {
+        let given = sources.credentials.as_ref().map(Credential::from_request);
+        match given {
+            Some(Some(credential)) => Self::Given(credential),
+            // One that is empty is no login, and says that none is wanted.
+            Some(None) => Self::Files(AuthSources::default()),
+            None => Self::Files(sources.clone()),
+        }
+    }
+}
+
+/// What is to be done with a repository: it decides whom to ask, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    Pull,
+    /// Mirrors have no part in it.
+    Push {
+        /// Repositories of the same registry that blobs may be taken from.
+        origins: Vec<String>,
+    },
+}
+
 /// What the credential files say.
 #[derive(Default)]
 enum Known {
@@ -62,6 +85,7 @@ pub(crate) struct Session {
     clients: Arc<Clients>,
     repository: String,
     credentials: Credentials,
+    access: Access,
     places: Vec<Place>,
     attempts: u32,
     /// The first endpoint that has served; those before it have failed and are not asked again.
@@ -83,9 +107,11 @@ impl Session {
         registry: &str,
         repository: &str,
         credentials: Credentials,
+        access: Access,
     ) -> Result<Self> {
         let places = endpoints(config, registry)?
             .into_iter()
+            .filter(|endpoint| access == Access::Pull || !endpoint.mirror)
             .map(|endpoint| Place {
                 endpoint,
                 login: tokio::sync::Mutex::default(),
@@ -95,6 +121,7 @@ impl Session {
             clients,
             repository: repository.to_owned(),
             credentials,
+            access,
             places,
             attempts: config.registry_attempts,
             first: AtomicUsize::new(0),
@@ -216,30 +243,57 @@ impl Session {
         accept: Option<&str>,
         from: u64,
     ) -> Result<reqwest::Response, Failure> {
-        let endpoint = &self.places[place].endpoint;
-        let client = self.clients.get(endpoint)?;
-        let url = format!(
-            "{}{}/{path}",
-            endpoint.base(),
-            endpoint.repository(&self.repository)
-        );
-        let (mut grant, mut count) = {
-            let login = self.places[place].login.lock().await;
-            (login.grant.clone(), login.count)
-        };
-        let mut refused_before = false;
-        loop {
-            let mut request = client.http.request(method.clone(), &url);
+        let url = self.url(place, path);
+        let decorate = |mut request: reqwest::RequestBuilder| {
             if let Some(accept) = accept {
                 request = request.header(ACCEPT, accept);
             }
             if from > 0 {
                 request = request.header(RANGE, format!("bytes={from}-"));
             }
-            if let Some(grant) = &grant {
+            request
+        };
+        self.send(place, method, &url, &decorate, self.timeout())
+            .await
+    }
+
+    /// The address of something in the repository.
+    pub(crate) fn url(&self, place: usize, path: &str) -> String {
+        let endpoint = &self.places[place].endpoint;
+        format!(
+            "{}{}/{path}",
+            endpoint.base(),
+            endpoint.repository(&self.repository)
+        )
+    }
+
+    /// The same for any address that the registry gives, and a request that `decorate` completes: more than once, when a
+    /// login is needed. An answer is due within `patience`.
+    pub(crate) async fn send(
+        &self,
+        place: usize,
+        method: reqwest::Method,
+        url: &str,
+        decorate: &(dyn Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder + Send + Sync),
+        patience: Duration,
+    ) -> Result<reqwest::Response, Failure> {
+        let endpoint = &self.places[place].endpoint;
+        let client = self.clients.get(endpoint)?;
+        // What proves who we are is for this host alone, whatever address it sends us to.
+        let origin = |url: &str| reqwest::Url::parse(url).map(|url| url.origin());
+        let own =
+            matches!((origin(url), origin(&endpoint.base())), (Ok(one), Ok(other)) if one == other);
+        let (mut grant, mut count) = {
+            let login = self.places[place].login.lock().await;
+            (login.grant.clone(), login.count)
+        };
+        let mut refused_before = !own;
+        loop {
+            let mut request = decorate(client.http.request(method.clone(), url));
+            if let Some(grant) = grant.as_ref().filter(|_| own) {
                 request = grant.apply(request);
             }
-            let response = self.in_time(request.send()).await??;
+            let response = within(patience, request.send()).await??;
             match response.status() {
                 status if status.is_success() => return Ok(response),
                 StatusCode::UNAUTHORIZED if !refused_before => {
@@ -294,10 +348,17 @@ impl Session {
                     Known::As(credential) => Some(credential),
                     Known::Anonymous | Known::NotLooked => None,
                 };
+                let wish = token::Wish {
+                    repository: &repository,
+                    push: match &self.access {
+                        Access::Pull => None,
+                        Access::Push { origins } => Some(origins),
+                    },
+                };
                 match token::log_in(
                     client,
                     endpoint,
-                    &repository,
+                    &wish,
                     challenge,
                     credential,
                     self.timeout(),
@@ -344,20 +405,23 @@ impl Session {
 
     /// Gives up when nothing has come of `future` for the configured time.
     pub(crate) async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        let timeout = self.timeout();
-        tokio::time::timeout(timeout, future)
-            .await
-            .map_err(|_| Failure::Stalled {
-                seconds: timeout.as_secs(),
-            })
+        within(self.timeout(), future).await
     }
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(patience, future)
+        .await
+        .map_err(|_| Failure::Stalled {
+            seconds: patience.as_secs(),
+        })
+}
+
+pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
     Digest::parse(&header(headers, "docker-content-digest")?).ok()
 }
 

@@ -122,11 +122,34 @@ fn unquote(text: &str) -> (String, &str) {
     (value, "")
 }
 
+/// What a token is to allow.
+pub(crate) struct Wish<'a> {
+    pub(crate) repository: &'a str,
+    /// Writing, too, and reading these other repositories.
+    pub(crate) push: Option<&'a Vec<String>>,
+}
+
+impl Wish<'_> {
+    /// As token services call it.
+    fn scopes(&self) -> Vec<String> {
+        let Some(origins) = self.push else {
+            return vec![format!("repository:{}:pull", self.repository)];
+        };
+        let mut scopes = vec![format!("repository:{}:pull,push", self.repository)];
+        scopes.extend(
+            origins
+                .iter()
+                .map(|origin| format!("repository:{origin}:pull")),
+        );
+        scopes
+    }
+}
+
 /// Answers `challenge` with `credential`.
 pub(crate) async fn log_in(
     client: &Client,
     endpoint: &Endpoint,
-    repository: &str,
+    wish: &Wish<'_>,
     challenge: &Challenge,
     credential: Option<&Credential>,
     timeout: Duration,
@@ -146,11 +169,29 @@ pub(crate) async fn log_in(
                 client,
                 realm,
                 service.as_deref(),
-                repository,
+                &wish.scopes(),
                 token,
                 timeout,
             )
             .await
+        }
+        // oci-client asks for one scope only.
+        (Challenge::Bearer { realm, service }, credential) if wish.push.is_some() => {
+            let mut url = token_service(realm)?;
+            {
+                let mut query = url.query_pairs_mut();
+                if let Some(service) = service {
+                    query.append_pair("service", service);
+                }
+                for scope in wish.scopes() {
+                    query.append_pair("scope", &scope);
+                }
+            }
+            let mut request = client.http.get(url);
+            if let Some(Credential::Basic { username, password }) = credential {
+                request = request.basic_auth(username, Some(password));
+            }
+            ask(request, timeout).await
         }
         (Challenge::Bearer { .. }, credential) => {
             let auth = match credential {
@@ -162,7 +203,7 @@ pub(crate) async fn log_in(
             // `with_tag`, never a parse: oci-client's parser builds a regular expression that takes 41 ms or more.
             let image = Reference::with_tag(
                 endpoint.host.clone(),
-                repository.to_owned(),
+                wish.repository.to_owned(),
                 "latest".to_owned(),
             );
             let oci = client.oci(endpoint)?;
@@ -193,27 +234,22 @@ pub(crate) async fn log_in(
     }
 }
 
+/// Services give one of them, or both, which are then equal.
 #[derive(serde::Deserialize)]
 struct TokenAnswer {
-    #[serde(alias = "token")]
-    access_token: String,
+    token: Option<String>,
+    access_token: Option<String>,
 }
 
 async fn exchange(
     client: &Client,
     realm: &str,
     service: Option<&str>,
-    repository: &str,
+    scopes: &[String],
     refresh_token: &str,
     timeout: Duration,
 ) -> Result<Grant, Failure> {
-    let bad_realm = |_| {
-        Failure::Protocol(format!(
-            "its token service has no usable address: `{}`",
-            excerpt(realm)
-        ))
-    };
-    let mut url = reqwest::Url::parse(realm).map_err(bad_realm)?;
+    let mut url = token_service(realm)?;
     // Form encoding, done by the URL type.
     let mut form = url.clone();
     form.set_query(None);
@@ -221,7 +257,7 @@ async fn exchange(
         .append_pair("grant_type", "refresh_token")
         .append_pair("service", service.unwrap_or_default())
         .append_pair("client_id", "shedbox")
-        .append_pair("scope", &format!("repository:{repository}:pull"))
+        .append_pair("scope", &scopes.join(" "))
         .append_pair("refresh_token", refresh_token);
     url.set_fragment(None);
     let request = client
@@ -229,6 +265,20 @@ async fn exchange(
         .post(url)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(form.query().unwrap_or_default().to_owned());
+    ask(request, timeout).await
+}
+
+fn token_service(realm: &str) -> Result<reqwest::Url, Failure> {
+    reqwest::Url::parse(realm).map_err(|_| {
+        Failure::Protocol(format!(
+            "its token service has no usable address: `{}`",
+            excerpt(realm)
+        ))
+    })
+}
+
+/// Sends a request to a token service and reads the token.
+async fn ask(request: reqwest::RequestBuilder, timeout: Duration) -> Result<Grant, Failure> {
     let stalled = |_| Failure::Stalled {
         seconds: timeout.as_secs(),
     };
@@ -247,9 +297,11 @@ async fn exchange(
         });
     }
     // serde's error would quote the token.
-    let answer: TokenAnswer = serde_json::from_slice(&body)
-        .map_err(|_| Failure::Protocol("its token service gave no access token".to_owned()))?;
-    Ok(Grant::Bearer(answer.access_token))
+    serde_json::from_slice::<TokenAnswer>(&body)
+        .ok()
+        .and_then(|answer| answer.access_token.or(answer.token))
+        .map(Grant::Bearer)
+        .ok_or_else(|| Failure::Protocol("its token service gave no access token".to_owned()))
 }
 
 /// The body, at most `max` bytes of it.

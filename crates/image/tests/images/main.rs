@@ -13,10 +13,12 @@
 
 mod archives;
 mod concurrency;
+mod deriving;
 mod faults;
 mod login;
 mod memory;
 mod mirrors;
+mod pushing;
 mod real_registry;
 mod saving;
 mod support;

@@ -4,6 +4,7 @@ pub mod image;
 pub mod program;
 pub mod server;
 pub mod store;
+mod uploads;
 
 pub use image::{Blob, TestImage};
 pub use server::{FakeRegistry, Reply};

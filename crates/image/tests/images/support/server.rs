@@ -16,7 +16,9 @@ pub struct Request {
     pub path: String,
     pub query: String,
     pub headers: BTreeMap<String, String>,
+    /// As far as it is text.
     pub body: String,
+    pub bytes: Vec<u8>,
     /// Which request of this method and path it is, from 0.
     pub nth: usize,
 }
@@ -42,7 +44,7 @@ pub enum Reply {
     Normal,
     /// The whole content with 200, whatever range was asked for.
     WithoutRange,
-    /// Promise everything, send so many bytes, close.
+    /// Promise everything, send so many bytes, close. Of an upload: take so many bytes, close.
     Cut(usize),
     /// The same, ignoring a range.
     CutWithoutRange(usize),
@@ -78,8 +80,9 @@ impl Reply {
 
 type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 
-struct State {
-    content: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
+pub(super) struct State {
+    pub(super) uploads: Mutex<super::uploads::Uploads>,
+    pub(super) content: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
     log: Mutex<Vec<Request>>,
     script: Box<Script>,
 }
@@ -96,6 +99,7 @@ impl FakeRegistry {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let state = Arc::new(State {
+            uploads: Mutex::default(),
             content: Mutex::default(),
             log: Mutex::default(),
             script: Box::new(script),
@@ -143,6 +147,21 @@ impl FakeRegistry {
         self.state.log.lock().unwrap().clone()
     }
 
+    /// What is stored under a path.
+    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
+        let content = self.state.content.lock().unwrap();
+        content.get(path).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Requests of this method, as path and query.
+    pub fn requests(&self, method: &str) -> Vec<String> {
+        self.log()
+            .iter()
+            .filter(|request| request.method == method)
+            .map(|request| format!("{}?{}", request.path, request.query))
+            .collect()
+    }
+
     /// How often this blob was asked for.
     pub fn blob_requests(&self, bytes: &[u8]) -> usize {
         let name = digest(bytes).to_string();
@@ -188,7 +207,8 @@ fn read_request(state: &State, stream: &TcpStream) -> std::io::Result<Option<Req
         path,
         query,
         headers,
-        body: String::from_utf8(body).unwrap(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body,
         nth,
     };
     log.push(request.clone());
@@ -200,6 +220,13 @@ fn serve(state: &State, mut stream: &TcpStream) -> std::io::Result<()> {
         return Ok(());
     };
     let reply = (state.script)(&request);
+    if let (Reply::Normal | Reply::Cut(_), true) = (&reply, super::uploads::is_one(&request)) {
+        let taken = match reply {
+            Reply::Cut(length) => Some(length),
+            _ => None,
+        };
+        return super::uploads::serve(state, &request, taken, stream);
+    }
     let stored = state.content.lock().unwrap().get(&request.path).cloned();
     let (media_type, content) = match (&reply, stored) {
         (Reply::Silence, _) => {
