@@ -269,7 +269,9 @@ def run_stream():
 
 @check
 def run_large_output():
-    equal(len(run(sh("head -c 5000000 /dev/zero | tr '\\0' x"))), 5000000)
+    # It is read after the end and the removal. (dockerd 20.10 loses what has no end of line.)
+    for _ in range(4):
+        equal(len(run(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo"))), 5000001)
 
 
 @check
