@@ -147,7 +147,7 @@ fn config(info: &SandboxInfo, stored: &Stored, image: &Value) -> Value {
         "Tty": spec.tty,
         "OpenStdin": stored.flag("/OpenStdin"),
         "StdinOnce": stored.flag("/StdinOnce"),
-        "Env": info.env,
+        "Env": env(info, stored, image),
         "Cmd": cmd,
         "Image": spec.source.to_string(),
         "Volumes": union("Volumes"),
@@ -423,6 +423,25 @@ fn network_settings(info: &SandboxInfo, image: &Value, stored: &Stored) -> Value
         "Ports": if connected { ports(info, image, stored) } else { Map::new() },
         "Networks": networks(info),
     })
+}
+
+/// Variables of image and request: that of the host's name is the runtime's.
+fn env<'a>(info: &'a SandboxInfo, stored: &Stored, image: &Value) -> Vec<&'a str> {
+    let names_host = |list: &Value| {
+        list.as_array().is_some_and(|list| {
+            list.iter().any(|entry| {
+                entry
+                    .as_str()
+                    .is_some_and(|entry| entry.starts_with("HOSTNAME="))
+            })
+        })
+    };
+    let asked = stored.get("/Env").is_some_and(names_host) || names_host(&image["Env"]);
+    info.env
+        .iter()
+        .map(String::as_str)
+        .filter(|entry| asked || !entry.starts_with("HOSTNAME="))
+        .collect()
 }
 
 /// Words with a space in them are quoted. Source: moby `container/view.go`.

@@ -155,7 +155,8 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
         all: true,
         ..Filter::default()
     };
-    let containers: Vec<Value> = now(|| Ok(docker.engine.list(&everything)))?
+    let infos = now(|| Ok(docker.engine.list(&everything)))?;
+    let containers: Vec<Value> = infos
         .iter()
         .map(|info| {
             let extra = docker.extra(info);
@@ -174,9 +175,19 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
         .collect();
     let images = later(docker, |engine| Ok(engine.list_images())).await?;
     let layers: u64 = images.iter().map(|image| image.size).sum();
+    let mut summaries = images::summaries(&images);
+    for summary in &mut summaries {
+        let of_image = |info: &&shedbox_spec::api::SandboxInfo| {
+            info.image
+                .as_ref()
+                .is_some_and(|image| summary["Id"] == image.to_string())
+        };
+        let count = infos.iter().filter(of_image).count();
+        summary["Containers"] = json!(count);
+    }
     let answer = json!({
         "LayersSize": layers,
-        "Images": images::summaries(&images),
+        "Images": summaries,
         "Containers": containers,
         "Volumes": volumes::with_usage(docker),
         "BuildCache": [],
