@@ -123,10 +123,19 @@ fn create_now(
             Err(match taken {
                 Some(other) => error::name_taken(&other.name, other.id.as_str()),
                 // The image is there. Clients take any 404 for an image that has to be pulled.
-                None if error.kind == Kind::NotFound => Error {
-                    kind: Kind::Invalid,
-                    ..error
-                },
+                None if error.kind == Kind::NotFound => {
+                    let network = error
+                        .message
+                        .strip_prefix("no network `")
+                        .and_then(|rest| rest.split('`').next());
+                    match network {
+                        Some(name) => Error::invalid(format!("network {name} not found")),
+                        None => Error {
+                            kind: Kind::Invalid,
+                            ..error
+                        },
+                    }
+                }
                 None => error,
             })
         }
