@@ -17,7 +17,8 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::{HeaderMap, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 
 use crate::answer::{self, Answer};
 
@@ -110,6 +111,27 @@ impl Slot {
     }
 }
 
+/// A request that takes so long may be one that its client gives up. Most are over before.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Resolves when the other side has closed the connection, not only its own direction. A TCP connection tells of the latter
+/// alone until something is written to it.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; what that one asks for holds here: the descriptor is owned and stays the same one"
+)]
+pub(crate) async fn hung_up(connection: OwnedFd) {
+    // Nothing that a stream has is asked for, so what wakes is what epoll tells unasked: EPOLLHUP. Source: epoll_ctl(2).
+    let outcome = match AsyncFd::with_interest(connection, Interest::PRIORITY) {
+        Ok(watched) => watched.ready(Interest::PRIORITY).await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "cannot watch a connection");
+        std::future::pending().await
+    }
+}
+
 /// Serves a connection to its end, whoever speaks on it. `leaving` resolves when no further request is to be begun.
 pub(crate) async fn serve<S, B>(
     wire: Box<dyn Wire>,
@@ -124,6 +146,15 @@ where
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // Half of a connection may be closed, see above, so hyper does not look whether all of it is.
+    let twin = wire.as_fd().try_clone_to_owned().ok();
+    let mut gone = Box::pin(async {
+        tokio::time::sleep(PATIENCE).await;
+        match twin {
+            Some(twin) => hung_up(twin).await,
+            None => std::future::pending().await,
+        }
+    });
     let mut connection = http1::Builder::new()
         .half_close(true)
         .serve_connection(TokioIo::new(wire), service);
@@ -135,12 +166,15 @@ where
                 ended?;
                 break;
             }
+            // Whatever is under way for it is dropped with the connection.
+            () = gone.as_mut() => return Ok(()),
             () = leaving.as_mut(), if !told => {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
+    drop(gone);
     let parts = connection.into_parts();
     let mut wire = parts.io.into_inner();
     match slot.take() {
@@ -155,4 +189,33 @@ where
         None => drop(tokio::io::AsyncWriteExt::shutdown(&mut wire).await),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn half_of_a_connection_is_no_end_of_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let twin = OwnedFd::from(ours.try_clone().unwrap());
+        runtime.block_on(async move {
+            let mut gone = std::pin::pin!(hung_up(twin));
+            theirs.write_all(b"x").unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let early = tokio::time::timeout(Duration::from_millis(50), gone.as_mut()).await;
+            assert!(early.is_err(), "the other half is open");
+            ours.read_exact(&mut [0]).unwrap();
+            drop(theirs);
+            tokio::time::timeout(Duration::from_secs(10), gone)
+                .await
+                .unwrap();
+        });
+    }
 }
