@@ -17,7 +17,8 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::{HeaderMap, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 
 use crate::answer::{self, Answer};
 
@@ -67,9 +68,39 @@ type Takeover = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>
 
 /// Where a handler leaves what is to become of its connection.
 #[derive(Clone, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Takeover>>>);
+pub(crate) struct Slot {
+    takeover: Arc<Mutex<Option<Takeover>>>,
+    /// The connection once more, to be watched.
+    watched: Option<Arc<OwnedFd>>,
+}
 
 impl Slot {
+    /// For a connection that is about to be served.
+    pub(crate) fn of(wire: &dyn Wire) -> Self {
+        Self {
+            takeover: Arc::default(),
+            watched: wire.as_fd().try_clone_to_owned().ok().map(Arc::new),
+        }
+    }
+
+    /// Resolves when the client has closed its connection. One that has only said that it sends no more is still there,
+    /// so the end of what it sends, which is all that HTTP looks at, does not tell. Of a TCP client, this is seen only
+    /// when it was sent something after it left.
+    pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
+        let watched = self.watched.clone();
+        async move {
+            let Some(Ok(watched)) = watched.map(watch) else {
+                return std::future::pending().await;
+            };
+            loop {
+                match watched.ready(Interest::WRITABLE).await {
+                    Ok(mut ready) if !ready.ready().is_write_closed() => ready.clear_ready(),
+                    _ => return,
+                }
+            }
+        }
+    }
+
     /// Has `takeover` run with the connection when the answer, which this gives, has gone out.
     pub(crate) fn take_over<F, T>(
         &self,
@@ -85,7 +116,7 @@ impl Slot {
             .get(UPGRADE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+        *self.takeover.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Box::new(|taken| Box::pin(takeover(taken))));
         let mut answer: Answer = Response::new(answer::nothing());
         let fields = answer.headers_mut();
@@ -106,8 +137,19 @@ impl Slot {
     }
 
     fn take(&self) -> Option<Takeover> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.takeover
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; what that one asks for holds here: the descriptor is owned and stays the same one"
+)]
+fn watch(fd: Arc<OwnedFd>) -> std::io::Result<AsyncFd<Arc<OwnedFd>>> {
+    AsyncFd::new(fd)
 }
 
 /// Serves a connection to its end, whoever speaks on it. `leaving` resolves when no further request is to be begun.

@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use shedbox_docker::exec as words;
 use shedbox_dockerfile::expand::EnvList;
-use shedbox_dockerfile::{Mount as RunMount, MountKind, Run, RunNetwork, Script};
+use shedbox_dockerfile::{Run, RunNetwork, Script};
 use shedbox_spec::control::{Attach, Reply, Request};
 use shedbox_spec::exec::{End as Ending, StdinMode};
 use shedbox_spec::limits::{Limits, LimitsMode};
-use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
-use shedbox_spec::{Error, Kind, Result, SandboxSpec};
+use shedbox_spec::{Error, Result, SandboxSpec};
 
 use super::super::ends::{Control, End};
 use super::super::scratch::Scratch;
 use super::super::{later, now};
-use super::{Build, Stage, Stop, cache, copy};
+use super::mounts::Shown;
+use super::output::{Pieces, Stop};
+use super::{Build, Stage, cache};
 
 impl Build {
     /// A sandbox of a step that does not run yet.
@@ -47,10 +48,12 @@ impl Build {
         let shell = current.config.config().shell();
         let (argv, input) = command(run, &shell);
         let lookup = EnvList::new(&env);
-        let mounts = run
+        let wanted = run
             .mounts(self.escape, &self.args.for_stage(&lookup))
             .map_err(|error| Error::invalid(error.to_string()))?;
         let words = self.args.cache_command(&lookup, &argv);
+        let run_env = self.args.run_environment(&lookup);
+        let shown = self.shown(index, &wanted).await?;
         let created_by = words.join(" ");
         let key = cache::Key::new(
             current.image.as_ref(),
@@ -58,7 +61,8 @@ impl Build {
                 "RUN",
                 &words.join("\0"),
                 input.as_deref().unwrap_or(""),
-                &format!("{mounts:?} {:?} {:?}", run.network, current.config.config()),
+                &format!("{wanted:?} {:?}", run.network),
+                &shown.iter().map(Shown::digest).collect::<String>(),
             ],
         );
         if let Some(image) = self.cached(&key).await {
@@ -66,9 +70,8 @@ impl Build {
             return Ok(());
         }
         let image = self.ground(current).await?;
-        let run_env = self.args.run_environment(&EnvList::new(&env));
         let network = self.network(run.network)?;
-        let mounts = self.mounts(index, &mounts).await?;
+        let mounts = self.mounts(&wanted, shown).await?;
         let scratch = self.sandbox(&image, |spec| {
             spec.command.clone_from(&argv);
             spec.env = run_env;
@@ -78,18 +81,16 @@ impl Build {
                 spec.stdin = StdinMode::Pipe;
             }
         })?;
-        self.say(&format!(" ---> Running in {}\n", &scratch.id[..12]))
-            .await;
-        let code = self.follow(&scratch, input.as_deref()).await?;
+        let id: String = scratch.id.chars().take(12).collect();
+        self.output.say(&format!(" ---> Running in {id}\n")).await;
+        let code = self.follow(&scratch, &argv, input.as_deref()).await?;
         if code != 0 {
             return Err(Stop::Command(argv.join(" "), code));
         }
         self.commit(current, &scratch.id, created_by, &key).await?;
-        self.say(&format!(
-            " ---> Removed intermediate container {}\n",
-            &scratch.id[..12]
-        ))
-        .await;
+        self.output
+            .say(&format!(" ---> Removed intermediate container {id}\n"))
+            .await;
         Ok(())
     }
 
@@ -102,96 +103,8 @@ impl Build {
         }
     }
 
-    /// `RUN --mount`.
-    async fn mounts(&self, index: usize, mounts: &[RunMount]) -> Result<Vec<Mount>> {
-        let mut all = Vec::new();
-        for mount in mounts {
-            let target = mount.target.clone().unwrap_or_default();
-            if target.is_empty() {
-                return Err(Error::invalid("a mount of RUN has no target"));
-            }
-            let target = copy::absolute("/", &target)
-                .trim_end_matches('/')
-                .to_owned();
-            match mount.kind {
-                MountKind::Tmpfs => all.push(Mount::Tmpfs {
-                    target,
-                    size: mount.size,
-                    mode: mount.mode,
-                    read_only: false,
-                    exec: true,
-                }),
-                MountKind::Cache => {
-                    let id = mount.id.clone().unwrap_or_else(|| target.clone());
-                    let name: String = id
-                        .chars()
-                        .map(|letter| {
-                            if letter.is_ascii_alphanumeric() {
-                                letter
-                            } else {
-                                '_'
-                            }
-                        })
-                        .collect();
-                    let dir = self
-                        .docker
-                        .engine
-                        .paths()
-                        .root
-                        .join("build")
-                        .join("mounts")
-                        .join(name);
-                    std::fs::create_dir_all(&dir).map_err(|error| {
-                        Error::internal(format!("cannot make {}: {error}", dir.display()))
-                    })?;
-                    all.push(Mount::Bind {
-                        source: dir.display().to_string(),
-                        target,
-                        access: if mount.read_only {
-                            Access::Ro
-                        } else {
-                            Access::Rw
-                        },
-                    });
-                }
-                MountKind::Bind => {
-                    let root = match &mount.from {
-                        Some(from) => {
-                            let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
-                            self.sources_of(index, from, &[source]).await?
-                        }
-                        None => self.workspace.join("context"),
-                    };
-                    let source = copy::absolute("/", mount.source.as_deref().unwrap_or("/"));
-                    let path = root.join(source.trim_matches('/'));
-                    let inside = path.canonicalize().ok().filter(|full| {
-                        root.canonicalize().is_ok_and(|root| full.starts_with(root))
-                    });
-                    let path =
-                        inside.ok_or_else(|| Error::invalid(format!("{source}: not found")))?;
-                    all.push(Mount::Bind {
-                        source: path.display().to_string(),
-                        target,
-                        access: if mount.read_only {
-                            Access::Ro
-                        } else {
-                            Access::Cow
-                        },
-                    });
-                }
-                MountKind::Secret => {
-                    return Err(Error::new(
-                        Kind::Unsupported,
-                        "RUN --mount=type=secret is not supported by this builder",
-                    ));
-                }
-            }
-        }
-        Ok(all)
-    }
-
     /// Starts the command and passes on what it writes; its status.
-    async fn follow(&self, scratch: &Scratch, input: Option<&str>) -> Result<u8> {
+    async fn follow(&self, scratch: &Scratch, argv: &[String], input: Option<&str>) -> Result<u8> {
         let id = scratch.id.clone();
         let info = now(|| self.docker.engine.start(&id, true))?;
         let (out, their_out) = End::from_sandbox()?;
@@ -218,15 +131,16 @@ impl Build {
         drop(fds);
         let (mut out, mut err) = (Some(out), Some(err));
         let (mut first, mut second) = (vec![0; 8 << 10], vec![0; 8 << 10]);
+        let mut pieces = [Pieces::default(), Pieces::default()];
         let result = loop {
             tokio::select! {
                 read = read_of(&out, &mut first) => match read {
                     0 => out = None,
-                    count => self.pass(1, &first[..count]).await,
+                    count => self.output.pass(false, &mut pieces[0], &first[..count]).await,
                 },
                 read = read_of(&err, &mut second) => match read {
                     0 => err = None,
-                    count => self.pass(2, &second[..count]).await,
+                    count => self.output.pass(true, &mut pieces[1], &second[..count]).await,
                 },
                 reply = control.reply() => match reply? {
                     (Reply::Exited(result), _) => break result,
@@ -235,16 +149,25 @@ impl Build {
                 },
             }
         };
-        for (number, end) in [(1, out), (2, err)] {
+        for (is_error, end) in [(false, out), (true, err)] {
             while let Some(count @ 1..) = end.as_ref().and_then(|end| end.read_now(&mut first)) {
-                self.pass(number, &first[..count]).await;
+                self.output
+                    .pass(
+                        is_error,
+                        &mut pieces[usize::from(is_error)],
+                        &first[..count],
+                    )
+                    .await;
             }
         }
         if let Some(writer) = writer {
             writer.abort();
         }
-        if let Ending::NotStarted { message, .. } = &result.end {
-            self.pass(2, format!("{message}\n").as_bytes()).await;
+        if let Ending::NotStarted { code, message } = &result.end {
+            let program = argv.first().map_or("", String::as_str);
+            return Err(Error::invalid(words::main_not_started(
+                *code, message, program,
+            )));
         }
         // What it has left running goes before its files are read.
         let id = scratch.id.clone();
@@ -253,20 +176,6 @@ impl Build {
         })
         .await?;
         Ok(result.end.status())
-    }
-
-    /// Standard error is shown in red, as the classic builder does.
-    async fn pass(&self, stream: u8, bytes: &[u8]) {
-        if self.options.quiet {
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        let text = if stream == 2 {
-            format!("\u{1b}[91m{text}\u{1b}[0m")
-        } else {
-            text.into_owned()
-        };
-        self.feed.line(&json!({"stream": text})).await;
     }
 }
 
