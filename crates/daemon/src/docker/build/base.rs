@@ -122,7 +122,7 @@ impl Build {
         // The end of an archive: two blocks of zeros.
         let empty = vec![0; 1024];
         let made = later(&self.docker, move |engine| {
-            engine.import_image(&empty[..], None, config, None)
+            engine.import_image(&empty[..], None, config, Some(""))
         })
         .await?;
         let name = made.to_string();

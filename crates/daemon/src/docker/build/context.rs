@@ -61,7 +61,7 @@ impl Context {
                 .flatten()
         });
         let text = text.ok_or_else(|| {
-            Error::internal(format!("Cannot locate specified Dockerfile: {dockerfile}"))
+            Error::invalid(format!("Cannot locate specified Dockerfile: {dockerfile}"))
         })?;
         if text.is_empty() {
             return Err(Error::invalid(format!(

@@ -98,8 +98,8 @@ impl Build {
                 }
                 MountKind::Cache => (self.cache_of(mount, &target)?, Access::Rw),
                 _ => match shown.next() {
-                    // Writes are seen by this command alone, and are no part of the image.
-                    Some(shown) => (self.laid_out(shown).await?, Access::Cow),
+                    // A copy: what is written to it is seen by this command alone, and is no part of the image.
+                    Some(shown) => (self.laid_out(shown).await?, Access::Rw),
                     None => continue,
                 },
             };

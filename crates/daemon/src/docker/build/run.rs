@@ -1,13 +1,15 @@
 //! RUN: a command in a sandbox of the image so far.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use shedbox_docker::exec as words;
 use shedbox_dockerfile::expand::EnvList;
 use shedbox_dockerfile::{Run, RunNetwork, Script};
 use shedbox_spec::control::{Attach, Reply, Request};
-use shedbox_spec::exec::{End as Ending, StdinMode};
+use shedbox_spec::exec::End as Ending;
 use shedbox_spec::limits::{Limits, LimitsMode};
+use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
 use shedbox_spec::{Error, Result, SandboxSpec};
 
@@ -17,6 +19,9 @@ use super::super::{later, now};
 use super::mounts::Shown;
 use super::output::{Pieces, Stop};
 use super::{Build, Stage, cache};
+
+/// Where scripts are, as in BuildKit; nothing of it gets into the image.
+const SCRIPTS: &str = "/dev/pipes";
 
 impl Build {
     /// A sandbox of a step that does not run yet.
@@ -46,7 +51,7 @@ impl Build {
     ) -> Result<(), Stop> {
         let env = current.config.config().env.clone();
         let shell = current.config.config().shell();
-        let (argv, input) = command(run, &shell);
+        let (argv, script) = command(run, &shell);
         let lookup = EnvList::new(&env);
         let wanted = run
             .mounts(self.escape, &self.args.for_stage(&lookup))
@@ -60,7 +65,7 @@ impl Build {
             &[
                 "RUN",
                 &words.join("\0"),
-                input.as_deref().unwrap_or(""),
+                script.as_deref().unwrap_or(""),
                 &format!("{wanted:?} {:?}", run.network),
                 &shown.iter().map(Shown::digest).collect::<String>(),
             ],
@@ -71,19 +76,23 @@ impl Build {
         }
         let image = self.ground(current).await?;
         let network = self.network(run.network)?;
-        let mounts = self.mounts(&wanted, shown).await?;
+        let mut mounts = self.mounts(&wanted, shown).await?;
+        if let (Some(script), Some(path)) = (script, argv.first()) {
+            mounts.push(Mount::Bind {
+                source: self.script(&script)?,
+                target: path.clone(),
+                access: Access::Ro,
+            });
+        }
         let scratch = self.sandbox(&image, |spec| {
             spec.command.clone_from(&argv);
             spec.env = run_env;
             spec.network = network;
             spec.mounts = mounts;
-            if input.is_some() {
-                spec.stdin = StdinMode::Pipe;
-            }
         })?;
         let id: String = scratch.id.chars().take(12).collect();
         self.output.say(&format!(" ---> Running in {id}\n")).await;
-        let code = self.follow(&scratch, &argv, input.as_deref()).await?;
+        let code = self.follow(&scratch, &argv).await?;
         if code != 0 {
             return Err(Stop::Command(argv.join(" "), code));
         }
@@ -103,30 +112,29 @@ impl Build {
         }
     }
 
+    /// A file of ours with the text of a script.
+    fn script(&self, text: &str) -> Result<String> {
+        let path = self.workspace.fresh()?;
+        let write = || {
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|error| Error::internal(format!("cannot write a script: {error}")))?;
+        Ok(path.display().to_string())
+    }
+
     /// Starts the command and passes on what it writes; its status.
-    async fn follow(&self, scratch: &Scratch, argv: &[String], input: Option<&str>) -> Result<u8> {
+    async fn follow(&self, scratch: &Scratch, argv: &[String]) -> Result<u8> {
         let id = scratch.id.clone();
         let info = now(|| self.docker.engine.start(&id, true))?;
         let (out, their_out) = End::from_sandbox()?;
         let (err, their_err) = End::from_sandbox()?;
-        let mut fds = Vec::new();
-        let mut writer = None;
-        if let Some(text) = input {
-            let (ours, theirs) = End::to_sandbox()?;
-            fds.push(theirs);
-            let text = text.to_owned();
-            writer = Some(tokio::spawn(async move {
-                // A script that ends before its end reads no more.
-                let _ = ours.write_all(text.as_bytes()).await;
-            }));
-        }
-        fds.extend([their_out, their_err]);
         let attach = Attach {
-            stdin: input.is_some(),
             stdout: true,
             stderr: true,
             ..Attach::default()
         };
+        let fds = [their_out, their_err];
         let control = Control::ask(Path::new(&info.socket), &Request::StartMain(attach), &fds)?;
         drop(fds);
         let (mut out, mut err) = (Some(out), Some(err));
@@ -160,9 +168,6 @@ impl Build {
                     .await;
             }
         }
-        if let Some(writer) = writer {
-            writer.abort();
-        }
         if let Ending::NotStarted { code, message } = &result.end {
             let program = argv.first().map_or("", String::as_str);
             return Err(Error::invalid(words::main_not_started(
@@ -186,21 +191,12 @@ async fn read_of(end: &Option<End>, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// The command, and what it reads: a script with an interpreter of its own comes on standard input.
+/// The command, and the text of a script that begins with `#!`: it is shown to the command as a file.
 fn command(run: &Run, shell: &[String]) -> (Vec<String>, Option<String>) {
     match run.script() {
         Script::Exec(argv) => (argv, None),
         Script::Shell(text) => (shell.iter().cloned().chain([text]).collect(), None),
-        Script::File { content, .. } => {
-            let line = content
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("#!");
-            let mut argv: Vec<String> = line.trim().splitn(2, ' ').map(str::to_owned).collect();
-            argv.push("/dev/stdin".to_owned());
-            (argv, Some(content))
-        }
+        Script::File { name, content } => (vec![format!("{SCRIPTS}/{name}")], Some(content)),
     }
 }
 
@@ -221,8 +217,8 @@ mod tests {
         assert_eq!(of("RUN a b").0, ["/bin/sh", "-c", "a b"]);
         assert_eq!(of("RUN [\"a\", \"b\"]").0, ["a", "b"]);
         assert_eq!(of("RUN <<EOF\na\nb\nEOF").0, ["/bin/sh", "-c", "a\nb\n"]);
-        let (argv, input) = of("RUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF");
-        assert_eq!(argv, ["/usr/bin/env", "python3", "/dev/stdin"]);
-        assert!(input.unwrap().contains("print(1)"));
+        let (argv, script) = of("RUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF");
+        assert_eq!(argv, ["/dev/pipes/EOF"]);
+        assert!(script.unwrap().contains("print(1)"));
     }
 }
