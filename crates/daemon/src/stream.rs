@@ -122,6 +122,46 @@ impl Write for FeedWriter {
     }
 }
 
+/// The body of a request. What nobody has read when it is dropped is read then: a client that sends first and listens
+/// then would lose the answer with its connection.
+#[derive(Debug)]
+pub(crate) struct Arriving(Option<Incoming>);
+
+impl Arriving {
+    pub(crate) fn new(body: Incoming) -> Self {
+        Self(Some(body))
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.0 {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let rest = self.0.take().filter(|body| !body.is_end_stream());
+        // Outside of a runtime nobody waits for an answer any more.
+        if let (Some(mut body), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
+        }
+    }
+}
+
 /// Reads the body of a request, for code that wants a [`Read`].
 #[derive(Debug)]
 pub(crate) struct BodyReader {
@@ -131,7 +171,9 @@ pub(crate) struct BodyReader {
 
 impl BodyReader {
     /// Reads `body` on the runtime; the reader itself blocks.
-    pub(crate) fn new(mut body: Incoming) -> Self {
+    pub(crate) fn new(
+        mut body: impl Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    ) -> Self {
         let (sender, chunks) = mpsc::channel(DEPTH);
         tokio::spawn(async move {
             while let Some(frame) = body.frame().await {

@@ -4,9 +4,20 @@ use serde_json::{Value, json};
 use shedbox_spec::api::{ImageDetail, ImageSummary};
 
 use crate::inspect::seconds;
+use crate::version::Version;
 
 /// `GET /images/{name}/json`.
-pub fn inspect(detail: &ImageDetail) -> Value {
+pub fn inspect(detail: &ImageDetail, version: &Version) -> Value {
+    let mut value = inspected(detail);
+    // docker-compose 1.x reads the second one and ends without it. Gone since API 1.45.
+    if *version < Version(1, 45) {
+        value["Container"] = json!("");
+        value["ContainerConfig"] = value["Config"].clone();
+    }
+    value
+}
+
+fn inspected(detail: &ImageDetail) -> Value {
     let summary = &detail.summary;
     let config = config_of(detail);
     let document = |name: &str| {

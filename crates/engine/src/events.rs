@@ -24,6 +24,8 @@ pub enum Happening {
         /// A stop or a kill was asked for.
         stopped: bool,
     },
+    /// A stop that somebody asked for is done; the end itself was told before.
+    Stopped,
     /// It has shed what it had written.
     Reset,
     /// Its processes are stopped where they are.

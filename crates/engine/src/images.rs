@@ -1,5 +1,6 @@
 //! Images as the daemon serves them; what sandboxes use stays.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -140,9 +141,12 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Removes what nothing refers to.
-    pub fn prune_images(&self, all: bool) -> Result<Pruned> {
-        Ok(self.store.prune(all, &self.usage())?)
+    /// Removes what nothing refers to, but for the images of `keep` (ids).
+    pub fn prune_images(&self, all: bool, keep: &HashSet<Digest>) -> Result<Pruned> {
+        let in_use = self.usage();
+        Ok(self
+            .store
+            .prune(all, &|digest| keep.contains(digest) || in_use(digest))?)
     }
 
     /// The image of a spec, which is here or an error.

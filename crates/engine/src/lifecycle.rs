@@ -114,6 +114,16 @@ impl Engine {
     /// Asks the main process to end, kills what does not, and ends the generation. Stopping what does not run is no
     /// error.
     pub fn stop(&self, name: &str, timeout: Option<Duration>) -> Result<()> {
+        self.stop_with(name, None, timeout)
+    }
+
+    /// The same with another signal to begin with.
+    pub fn stop_with(
+        &self,
+        name: &str,
+        signal: Option<i32>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
         let status = sandbox.state().life.status;
@@ -133,14 +143,16 @@ impl Engine {
         };
         if let Some(init) = live {
             self.watcher.forget(&init);
+            let signal = signal.unwrap_or(sandbox.record.resolved.stop_signal);
+            if sandbox.has_main() {
+                self.tell(&sandbox, Happening::Killed { signal });
+            }
             // What is stopped where it is could not react to a signal.
             self.thaw(&sandbox, &init)?;
-            let result = init.stop(
-                sandbox.record.resolved.stop_signal,
-                timeout.unwrap_or(default),
-            );
+            let result = init.stop(signal, timeout.unwrap_or(default));
             init.destroy_and_wait()?;
             self.has_ended(&sandbox, &init, result?);
+            self.tell(&sandbox, Happening::Stopped);
         }
         turn.end_files();
         Ok(())

@@ -170,6 +170,8 @@ impl LogReader {
             None => {
                 self.watch = Some(match DirectoryWatch::new(&self.dir) {
                     Ok(watch) => Watch::Events(watch),
+                    // Removed: what was written is in the files that are open, and nothing comes any more.
+                    Err(error) if error.errno == Errno::ENOENT => return Ok(true),
                     Err(error) if matches!(error.errno, Errno::EMFILE | Errno::ENOSPC) => {
                         tracing::debug!(%error, "no inotify watch left; polling the log");
                         Watch::Polling

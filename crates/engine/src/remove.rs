@@ -8,13 +8,16 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use shedbox_spec::api::{Pruned, Status};
 use shedbox_spec::control::DieReason;
 use shedbox_spec::error::chain;
+use shedbox_spec::exec::{End, Killer};
 
 use crate::Engine;
 use crate::error::Result;
 use crate::events::Happening;
+use crate::life::cut_short;
 use crate::sandbox::{Sandbox, remove_socket};
 
 impl Engine {
@@ -83,7 +86,16 @@ impl Engine {
                 init.destroy_and_wait()?;
             }
         }
-        let ended = sandbox.state().ended(true, sandbox.has_main());
+        let ended = {
+            let mut state = sandbox.state();
+            if live.is_some() {
+                let result = sandbox
+                    .has_main()
+                    .then(|| cut_short(End::Removed { by: Killer::Client }));
+                state.life.end(result, Timestamp::now());
+            }
+            state.ended(true, sandbox.has_main())
+        };
         let result = ended.result().clone();
         ended.notify();
         if live.is_some() {

@@ -104,6 +104,27 @@ impl MainProcess {
         Ok(())
     }
 
+    /// Takes what the client of `connection` has written and nobody has read yet.
+    pub(crate) fn take_rest(&mut self, connection: u32) {
+        let mut chunk = vec![0; CHUNK];
+        let of_client = |follower: &Follower| follower.connection == connection;
+        for follower in self.followers.iter().filter(|one| of_client(one)) {
+            let Some(stdin) = &follower.stdin else {
+                continue;
+            };
+            // No more than the pipe held: the client writes no more.
+            while let Ok(count @ 1..) = fd::read(stdin, &mut chunk) {
+                if self
+                    .input
+                    .as_mut()
+                    .is_some_and(|input| input.push(&chunk[..count]).is_err())
+                {
+                    self.input = None; // the process reads no more
+                }
+            }
+        }
+    }
+
     /// The client of `connection` takes no more part.
     pub(crate) fn forget(&mut self, connection: u32) {
         self.followers

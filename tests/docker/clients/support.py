@@ -57,7 +57,7 @@ class Checks:
                 self._say("xfail", name, f"({expected_failure}) {said}")
                 return None
             self.failed.append(name)
-            where = [f for f in traceback.extract_tb(error.__traceback__) if "/clients/" in f.filename]
+            where = [f for f in traceback.extract_tb(error.__traceback__) if "/clients/" in f.filename and not f.filename.endswith("/support.py")]
             line = f"line {where[-1].lineno}: " if where else ""
             self._say("FAIL", name, line + said)
             if os.environ.get("CLIENTS_TRACE"):

@@ -160,7 +160,7 @@ class Run:
         self.nothing_left()
 
     def nothing_left(self):
-        equal(self.report["unstopped_containers"], [], "unstopped_containers")
+        equal(self.report.get("unstopped_containers", []), [], "unstopped_containers")
         equal(self.containers(), [], "containers left")
 
 
@@ -279,7 +279,7 @@ def killed():
     equal(run.containers(), [], "containers left")
     until(lambda: not processes(MARK), 5, what="no process is left")
     if os.environ.get("SHEDBOX_BIN"):
-        done = subprocess.run([os.environ["SHEDBOX_BIN"], "prune"], capture_output=True, text=True)
+        done = subprocess.run([os.environ["SHEDBOX_BIN"], "prune", "--force"], capture_output=True, text=True)
         equal(done.returncode, 0, f"shedbox prune: {done.stderr}")
         prepare()
 
@@ -324,11 +324,14 @@ if REFERENCE:
 checks.run("gold patches are resolved", gold)
 checks.run("an empty patch, one of no use and one that does not apply", mixed)
 checks.run("16 workers", sixteen)
-checks.run("megabytes of output", big_output) if NEW else None
+if NEW:
+    checks.run("megabytes of output", big_output)
 checks.run("time-out is recorded and leaves no process", hang)
 checks.run("the kill of a time-out hits", hang_ends_in_the_sandbox)
 checks.run("a harness killed leaves nothing after prune and rm", killed)
-checks.run("a harness killed can run again", killed_and_again)
+if NEW:
+    # Before 5 what is left of a killed run is in the way, on dockerd too.
+    checks.run("a harness killed can run again", killed_and_again)
 checks.run("reports equal dockerd's", same_reports)
 checks.run("half of dockerd's time", ratio)
 if os.environ.get("CLIENTS_KEEP"):

@@ -9,6 +9,10 @@ containers are ended by their `with`.
 import os
 
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+# In what it takes for a container (a file /.dockerenv) it goes to the gateway of the bridge, which is no address of this
+# host when a daemon is rootless.
+os.environ["TESTCONTAINERS_HOST_OVERRIDE"] = "127.0.0.1"
+os.environ["TESTCONTAINERS_CONNECTION_MODE"] = "docker_host"
 
 import contextlib
 import io
@@ -70,7 +74,8 @@ def settings():
 
 def waits():
     with DockerContainer(TINY).with_command(SERVE).with_exposed_ports(8000).waiting_for(PortWaitStrategy(8000)) as it:
-        equal(fetch(it), b"served\n")
+        # A published port is open before the server is, with dockerd's proxy as well.
+        until(lambda: quiet(fetch, it) == b"served\n", 5, what="an answer")
     with DockerContainer(TINY).with_command(SERVE).with_exposed_ports(8000).waiting_for(
         HttpWaitStrategy(8000).for_status_code(200)
     ) as it:

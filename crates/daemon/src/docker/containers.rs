@@ -1,6 +1,6 @@
 //! Containers: made, listed, shown, changed, removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -14,7 +14,7 @@ use shedbox_spec::api::{ChangeKind, CreateRequest, PullPolicy, SandboxInfo, Stat
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::{Error, Kind, Result};
 
-use super::{Asked, Docker, later, now, stored};
+use super::{Asked, Docker, later, now, or_null, stored};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 
@@ -57,7 +57,7 @@ fn create_now(
     name: Option<&str>,
     platform: Option<&str>,
 ) -> Result<Made> {
-    let (body, value) = translate::read(bytes)?;
+    let (mut body, value) = translate::read(bytes)?;
     if let Some(name) = name.map(|name| name.trim_start_matches('/')) {
         shedbox_spec::id::validate_name(name).map_err(|_| {
             Error::invalid(format!(
@@ -66,6 +66,7 @@ fn create_now(
         })?;
     }
     require_image(docker, &body.image)?;
+    volumes_of_image(docker, &mut body)?;
     let mut used = BTreeMap::new();
     let mut to_fill = Vec::new();
     let outcome = translate::translate(&body, name, platform, &mut |wanted| {
@@ -121,10 +122,49 @@ fn create_now(
                 .and_then(|name| docker.engine.inspect(name).ok());
             Err(match taken {
                 Some(other) => error::name_taken(&other.name, other.id.as_str()),
+                // The image is there. Clients take any 404 for an image that has to be pulled.
+                None if error.kind == Kind::NotFound => {
+                    let network = error
+                        .message
+                        .strip_prefix("no network `")
+                        .and_then(|rest| rest.split('`').next());
+                    match network {
+                        Some(name) => Error::invalid(format!("network {name} not found")),
+                        None => Error {
+                            kind: Kind::Invalid,
+                            ..error
+                        },
+                    }
+                }
                 None => error,
             })
         }
     }
+}
+
+/// Directories that the image says are volumes (`VOLUME`), where the containers of `VolumesFrom` have nothing.
+fn volumes_of_image(docker: &Docker, body: &mut body::ContainerCreate) -> Result<()> {
+    if body.image.is_empty() {
+        return Ok(());
+    }
+    let detail = now(|| docker.engine.inspect_image(&body.image))?;
+    let Some(targets) = detail.config.pointer("/config/Volumes") else {
+        return Ok(());
+    };
+    let mut inherited = BTreeSet::new();
+    for text in &body.host_config.volumes_from {
+        let name = text.split_once(':').map_or(text.as_str(), |(name, _)| name);
+        let mounts = docker.find(name)?.spec.mounts;
+        inherited.extend(mounts.iter().map(|mount| mount.target().to_owned()));
+    }
+    for target in targets.as_object().into_iter().flat_map(|map| map.keys()) {
+        if !inherited.contains(target) {
+            body.volumes
+                .entry(target.clone())
+                .or_insert_with(|| json!({}));
+        }
+    }
+    Ok(())
 }
 
 /// Mounts of other containers (`ID[:ro]`), where this one has none.
@@ -248,7 +288,10 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     let limit = limit
         .and_then(|limit| usize::try_from(limit).ok())
         .filter(|limit| *limit > 0);
-    let all = query.flag("all")? || filters.implies_all() || limit.is_some();
+    let bounded = ["before", "since"]
+        .iter()
+        .any(|key| query.get(key).is_some_and(|name| !name.is_empty()));
+    let all = query.flag("all")? || filters.implies_all() || limit.is_some() || bounded;
     let size = query.flag("size")?;
     let everything = Filter {
         all: true,
@@ -256,9 +299,10 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     };
     let infos = now(|| Ok(docker.engine.list(&everything)))?;
     let bound = |key: &str| -> Result<Option<String>> {
-        filters
-            .get(key)
-            .first()
+        let filter = filters.get(key).first().map(String::as_str);
+        // As parameters they are older than filters, and docker-py still sends them.
+        filter
+            .or_else(|| query.get(key).filter(|name| !name.is_empty()))
             .map(|name| Ok(docker.find(name)?.created_at))
             .transpose()
     };
@@ -353,7 +397,7 @@ pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
             bytes += size;
         }
     }
-    let answer = json!({"ContainersDeleted": deleted, "SpaceReclaimed": bytes});
+    let answer = json!({"ContainersDeleted": or_null(&deleted), "SpaceReclaimed": bytes});
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
@@ -408,10 +452,5 @@ pub(super) async fn changes(docker: &Arc<Docker>, name: &str) -> Result<Answer> 
             json!({"Path": change.path, "Kind": kind})
         })
         .collect();
-    let value = if list.is_empty() {
-        Value::Null
-    } else {
-        json!(list)
-    };
-    Ok(answer::json(StatusCode::OK, &value))
+    Ok(answer::json(StatusCode::OK, &or_null(&list)))
 }

@@ -28,8 +28,23 @@ pub(super) struct Bus {
     ends: broadcast::Sender<(String, WaitResult)>,
     /// What containers that run are on: one that removes itself cannot be asked when it has ended.
     connected: Mutex<HashMap<String, Connected>>,
+    /// Into the same queue as the engine's own, so that the order is that of what happened.
+    queue: mpsc::UnboundedSender<Queued>,
     /// The engine has only a weak reference.
     _listener: Arc<Listener>,
+}
+
+/// What waits for being told.
+pub(super) enum Queued {
+    /// The engine's.
+    Engine(Event),
+    /// Of a container, and of the API's own making.
+    Container {
+        at: Timestamp,
+        id: String,
+        action: String,
+        attributes: Map<String, Value>,
+    },
 }
 
 /// Networks (id, name) and volumes (name, target) of a container.
@@ -58,15 +73,18 @@ impl Connected {
 }
 
 impl Bus {
-    pub(super) fn new(engine: &Engine) -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let listener: Arc<Listener> = Arc::new(move |event| drop(sender.send(event)));
+    pub(super) fn new(engine: &Engine) -> (Self, mpsc::UnboundedReceiver<Queued>) {
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let sender = queue.clone();
+        let listener: Arc<Listener> =
+            Arc::new(move |event| drop(sender.send(Queued::Engine(event))));
         engine.listen(&listener);
         let bus = Self {
             messages: broadcast::channel(KEPT).0,
             past: Mutex::default(),
             ends: broadcast::channel(KEPT).0,
             connected: Mutex::default(),
+            queue,
             _listener: listener,
         };
         (bus, receiver)
@@ -86,14 +104,16 @@ impl Bus {
             .collect();
         attributes.insert("image".to_owned(), json!(info.spec.source.to_string()));
         attributes.insert("name".to_owned(), json!(info.name));
-        self.tell(
-            Timestamp::now(),
-            "container",
-            action,
-            info.id.as_str(),
+        for (key, value) in more {
+            attributes.insert((*key).to_owned(), json!(value));
+        }
+        // The other end lives as long as the daemon.
+        let _ = self.queue.send(Queued::Container {
+            at: Timestamp::now(),
+            id: info.id.to_string(),
+            action: action.to_owned(),
             attributes,
-            more,
-        );
+        });
     }
 
     /// Tells of something else: an image, a network, a volume.
@@ -171,14 +191,24 @@ impl Bus {
 }
 
 /// Passes on what the engine tells, in order, for as long as it lives.
-pub(super) fn follow(docker: &Arc<Docker>, mut happenings: mpsc::UnboundedReceiver<Event>) {
+pub(super) fn follow(docker: &Arc<Docker>, mut happenings: mpsc::UnboundedReceiver<Queued>) {
     let docker = Arc::downgrade(docker);
     tokio::spawn(async move {
         while let Some(event) = happenings.recv().await {
             let Some(docker) = docker.upgrade() else {
                 return;
             };
-            pass_on(&docker, event);
+            match event {
+                Queued::Engine(event) => pass_on(&docker, event),
+                Queued::Container {
+                    at,
+                    id,
+                    action,
+                    attributes,
+                } => docker
+                    .events
+                    .tell(at, "container", &action, &id, attributes, &[]),
+            }
         }
     });
 }
@@ -192,6 +222,7 @@ fn pass_on(docker: &Arc<Docker>, event: Event) {
             ("die", vec![("exitCode", result.exit_code.to_string())])
         }
         Happening::Reset => ("reset", vec![]),
+        Happening::Stopped => ("stop", vec![]),
         Happening::Paused => ("pause", vec![]),
         Happening::Unpaused => ("unpause", vec![]),
         Happening::Killed { signal } => ("kill", vec![("signal", signal.to_string())]),

@@ -8,16 +8,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::progress::{Progress, failed, pushed};
+use shedbox_docker::version::Version;
 use shedbox_docker::{create, error, image, inspect as show, login};
+use shedbox_engine::Filter;
 use shedbox_image::{Events, Format};
 use shedbox_spec::api::{
-    AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest, PushRequest,
+    AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest, PushRequest, Removed,
+    SandboxInfo,
 };
 use shedbox_spec::reference::Reference;
-use shedbox_spec::{Error, Kind, Result};
+use shedbox_spec::{Digest, Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Asked, Docker, later, now};
+use super::{Asked, Docker, later, now, or_null};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 use crate::stream::{self, BodyReader, FeedWriter};
@@ -35,10 +38,13 @@ pub(super) fn not_found(name: &str, error: Error) -> Error {
     }
 }
 
-pub(super) fn inspect(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+pub(super) fn inspect(docker: &Arc<Docker>, name: &str, version: &Version) -> Result<Answer> {
     let detail =
         now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
-    Ok(answer::json(StatusCode::OK, &image::inspect(&detail)))
+    Ok(answer::json(
+        StatusCode::OK,
+        &image::inspect(&detail, version),
+    ))
 }
 
 pub(super) fn history(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
@@ -121,8 +127,32 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
 pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) -> Result<Answer> {
     let force = query.flag("force")?;
     let asked = name.clone();
-    let removed = later(docker, move |engine| engine.remove_image(&asked, force))
-        .await
+    let user = running_user(docker, &name)?;
+    let removed = match user {
+        Some((image, user)) if force => {
+            // What runs keeps its image, if without a name.
+            let named = Reference::parse(&name)
+                .is_ok_and(|reference| image.references.contains(&reference.familiar()));
+            if !named {
+                return Err(Error::conflict(format!(
+                    "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
+                    image.id.short(),
+                    user.id.short(),
+                )));
+            }
+            later(docker, move |engine| engine.untag_image(&asked))
+                .await
+                .map(|_| Removed {
+                    untagged: Reference::parse(&name)
+                        .iter()
+                        .map(Reference::familiar)
+                        .collect(),
+                    deleted: Vec::new(),
+                })
+        }
+        _ => later(docker, move |engine| engine.remove_image(&asked, force)).await,
+    };
+    let removed = removed
         .map_err(|error| match error.kind {
             Kind::NotFound => not_found(&name, error),
             Kind::Conflict => Error::conflict(format!(
@@ -145,16 +175,41 @@ pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) ->
     Ok(answer::json(StatusCode::OK, &image::removed(&removed)))
 }
 
+/// A container that runs from the image that `name` names, with the image.
+fn running_user(docker: &Docker, name: &str) -> Result<Option<(ImageSummary, SandboxInfo)>> {
+    let detail =
+        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
+    let user = docker
+        .engine
+        .list(&Filter::default())
+        .into_iter()
+        .find(|info| info.image.as_ref() == Some(&detail.summary.id));
+    Ok(user.map(|user| (detail.summary, user)))
+}
+
 pub(super) async fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     let filters = Filters::parse(query.get("filters"), filters::PRUNE)?;
     let all = filters.flag("dangling")? == Some(false);
-    let pruned = later(docker, move |engine| engine.prune_images(all)).await?;
+    let until = filters.until(Timestamp::now())?;
+    let spared = |image: &ImageSummary| {
+        let at = image.created.as_deref().map_or(0, show::seconds);
+        let fits = filters.labels(|key| image.labels.get(key).map(String::as_str));
+        !fits || until.is_some_and(|until| at >= until)
+    };
+    let keep: HashSet<Digest> = docker
+        .engine
+        .list_images()
+        .into_iter()
+        .filter(spared)
+        .map(|image| image.id)
+        .collect();
+    let pruned = later(docker, move |engine| engine.prune_images(all, &keep)).await?;
     let deleted: Vec<Value> = pruned
         .removed
         .iter()
         .map(|name| json!({"Deleted": name}))
         .collect();
-    let answer = json!({"ImagesDeleted": deleted, "SpaceReclaimed": pruned.bytes});
+    let answer = json!({"ImagesDeleted": or_null(&deleted), "SpaceReclaimed": pruned.bytes});
     Ok(answer::json(StatusCode::OK, &answer))
 }
 

@@ -34,7 +34,15 @@ pub(super) async fn start(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
         Status::Created | Status::Exited => {}
     }
     docker.restarts.forget(info.id.as_str());
-    start_it(docker, &info).await?;
+    let started = start_it(docker, &info).await;
+    if started.is_err() && info.spec.auto_remove {
+        // `run --rm` waits for the removal. It may be under way already, when it was the program that did not start.
+        let gone = now(|| docker.engine.remove(info.id.as_str(), true));
+        if gone.is_ok() {
+            docker.forget(info.id.as_str());
+        }
+    }
+    started?;
     Ok(answer::bare(StatusCode::NO_CONTENT))
 }
 
@@ -50,6 +58,10 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
             Err(error) => Err(error),
         }
     };
+    if outcome.is_ok() {
+        // Now, not when the event has come: who looks next sees `starting`.
+        docker.watch_health(id);
+    }
     let mut extras = docker.extras();
     let extra = extras.entry(id.to_owned()).or_default();
     extra.restarting = false;
@@ -62,7 +74,22 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
 }
 
 /// In the words that the command takes its exit status from.
-fn refused(info: &SandboxInfo, error: Error) -> Error {
+fn refused(info: &SandboxInfo, mut error: Error) -> Error {
+    if error.kind == Kind::Conflict && error.message.starts_with("port ") {
+        // Words that clients look for before they try another port.
+        let (what, _) = error
+            .message
+            .split_once(" is in use")
+            .unwrap_or((&error.message, ""));
+        let address = what.trim_start_matches("port ");
+        let address = address
+            .split_once('/')
+            .map_or(address, |(address, _)| address);
+        let by = &error.message;
+        error.message = format!("Bind for {address} failed: port is already allocated: {by}");
+        error.kind = Kind::Internal;
+        return error;
+    }
     let Some((_, reason)) = error
         .message
         .split_once("cannot start the main process of ")
@@ -108,20 +135,36 @@ fn grace(query: &Query) -> Result<Option<Duration>> {
     }))
 }
 
+fn signal_of(text: &str) -> Result<i32> {
+    signal::parse(text).map_err(|_| Error::invalid(format!("Invalid signal: {text}")))
+}
+
+/// The container does not wait for its next start any more; true when it did.
+fn end_of_waiting(docker: &Docker, info: &SandboxInfo) -> bool {
+    docker
+        .extras()
+        .get_mut(info.id.as_str())
+        .is_some_and(|extra| std::mem::take(&mut extra.restarting))
+}
+
 pub(super) async fn stop(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
     let info = docker.find(name)?;
     let grace = grace(query)?;
+    let signal = match query.get("signal").filter(|signal| !signal.is_empty()) {
+        None => None,
+        Some(text) => Some(signal_of(text)?),
+    };
     docker.restarts.forget(info.id.as_str());
     if !matches!(info.status, Status::Running | Status::Paused) {
-        return Ok(answer::bare(StatusCode::NOT_MODIFIED));
-    }
-    if let Some(signal) = query.get("signal").filter(|signal| !signal.is_empty()) {
-        let signal = signal::parse(signal)?;
-        let id = info.id.to_string();
-        later(docker, move |engine| engine.kill(&id, signal)).await?;
+        let waited = end_of_waiting(docker, &info);
+        return Ok(answer::bare(if waited {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::NOT_MODIFIED
+        }));
     }
     let id = info.id.to_string();
-    later(docker, move |engine| engine.stop(&id, grace)).await?;
+    later(docker, move |engine| engine.stop_with(&id, signal, grace)).await?;
     Ok(answer::bare(StatusCode::NO_CONTENT))
 }
 
@@ -143,9 +186,7 @@ pub(super) async fn kill(docker: &Arc<Docker>, name: &str, query: &Query) -> Res
     let info = docker.find(name)?;
     let signal = match query.get("signal").filter(|signal| !signal.is_empty()) {
         None => signal::KILL,
-        Some(text) => {
-            signal::parse(text).map_err(|_| Error::invalid(format!("Invalid signal: {text}")))?
-        }
+        Some(text) => signal_of(text)?,
     };
     if !matches!(info.status, Status::Running | Status::Paused) {
         return Err(Error::conflict(format!(

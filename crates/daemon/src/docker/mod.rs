@@ -44,6 +44,7 @@ use shedbox_spec::{Error, Kind, Result};
 use crate::answer::{self, Answer};
 use crate::hijack::Slot;
 use crate::query::{Query, decode};
+use crate::stream::Arriving;
 
 /// Largest JSON body of a request, in bytes.
 const BODY_MAX: usize = 16 << 20;
@@ -123,7 +124,7 @@ struct Asked {
     method: Method,
     query: Query,
     headers: HeaderMap,
-    body: Incoming,
+    body: Arriving,
     slot: Slot,
 }
 
@@ -134,7 +135,7 @@ impl Asked {
     }
 }
 
-async fn collect(body: Incoming) -> Result<Bytes> {
+async fn collect(body: Arriving) -> Result<Bytes> {
     match Limited::new(body, BODY_MAX).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::invalid(format!(
@@ -176,7 +177,7 @@ pub(crate) async fn answer(
             query: Query::parse(head.uri.query())?,
             method: head.method,
             headers: head.headers,
-            body,
+            body: Arriving::new(body),
             slot,
         };
         routes::dispatch(docker, asked, &segments).await
@@ -231,6 +232,15 @@ fn random_hex() -> Result<String> {
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
         .map_err(|error| Error::internal(format!("cannot read /dev/urandom: {error}")))?;
     Ok(shedbox_spec::SandboxId::from_bytes(&bytes).to_string())
+}
+
+/// A list as Go encodes it: one that nothing was put into is null.
+fn or_null<T: serde::Serialize>(list: &[T]) -> Value {
+    if list.is_empty() {
+        Value::Null
+    } else {
+        serde_json::json!(list)
+    }
 }
 
 /// What was kept with a container.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shedbox_docker::body;
 use shedbox_docker::create::attachment;
 use shedbox_docker::filters::{self, Filters};
+use shedbox_docker::inspect::seconds;
 use shedbox_docker::network::{self, Connect, Create, is_predefined};
 use shedbox_spec::api::network::{NetworkConnect, NetworkDisconnect, NetworkInfo};
 use shedbox_spec::{Error, Kind, Result};
 
-use super::{Asked, Docker, now};
+use super::{Asked, Docker, now, or_null};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 
@@ -128,11 +130,33 @@ pub(super) fn remove(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     Ok(answer::bare(StatusCode::NO_CONTENT))
 }
 
-pub(super) fn prune(docker: &Arc<Docker>) -> Result<Answer> {
-    let removed = now(|| docker.engine.network_prune())?;
+pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
+    let filters = Filters::parse(query.get("filters"), filters::PRUNE)?;
+    let until = filters.until(Timestamp::now())?;
+    let mut removed = Vec::new();
+    for network in now(|| Ok(docker.engine.network_list()))? {
+        let unused = !is_predefined(&network.name) && network.sandboxes.is_empty();
+        let old = until.is_none_or(|until| seconds(&network.created_at) < until);
+        let fits = filters.labels(|key| network.labels.get(key).map(String::as_str));
+        if !(unused && old && fits) {
+            continue;
+        }
+        match now(|| docker.engine.network_remove(&network.id)) {
+            Ok(()) => {
+                let more = [("name", network.name.as_str()), ("type", "bridge")];
+                docker
+                    .events
+                    .thing("network", "destroy", &network.id, &more);
+                removed.push(network.name);
+            }
+            // Used, or removed by somebody else since.
+            Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(answer::json(
         StatusCode::OK,
-        &json!({"NetworksDeleted": removed}),
+        &json!({"NetworksDeleted": or_null(&removed)}),
     ))
 }
 

@@ -115,6 +115,11 @@ pub(super) async fn run(
         gate,
     };
     let keys = streams.detach_keys.map(Matcher::new);
+    // Held until the sandbox has heard that the client leaves: the end of the pipe would be the end of the input.
+    let held = streams
+        .stdin
+        .clone()
+        .filter(|_| streams.at_end_of_input != AtEndOfInput::CloseInput);
     // Moved: the last one who lets go of it closes it.
     let input = tokio::spawn(feed(reader, taken.early, streams.stdin.take(), keys));
     let mut input_ended = false;
@@ -175,7 +180,10 @@ pub(super) async fn run(
     output.close().await;
     if matches!(outcome, Outcome::Detached) {
         control.follow_up(&FollowUp::Detach);
+        // The sandbox hangs up when it has taken what was in the pipe.
+        while control.reply().await.is_ok() {}
     }
+    drop(held);
     outcome
 }
 

@@ -65,7 +65,9 @@ pub(super) async fn dispatch(
         ("GET", ["images", "get"]) => images::save(docker, asked.query.all("names")).await,
         ("POST", ["images", "prune"]) => images::prune(docker, &asked.query).await,
         ("GET", ["images", "search"]) => images::search(),
-        ("GET", ["images", name @ .., "json"]) => images::inspect(docker, &name.join("/")),
+        ("GET", ["images", name @ .., "json"]) => {
+            images::inspect(docker, &name.join("/"), &asked.version)
+        }
         ("GET", ["images", name @ .., "history"]) => images::history(docker, &name.join("/")),
         ("GET", ["images", name @ .., "get"]) => images::save(docker, vec![name.join("/")]).await,
         ("POST", ["images", name @ .., "push"]) => images::push(docker, &name.join("/"), &asked),
@@ -75,7 +77,7 @@ pub(super) async fn dispatch(
         }
         ("GET", ["networks"]) => networks::list(docker, &asked.query),
         ("POST", ["networks", "create"]) => networks::create(docker, asked).await,
-        ("POST", ["networks", "prune"]) => networks::prune(docker),
+        ("POST", ["networks", "prune"]) => networks::prune(docker, &asked.query),
         ("GET", ["networks", name]) => networks::inspect(docker, name),
         ("DELETE", ["networks", name]) => networks::remove(docker, name),
         ("POST", ["networks", name, "connect"]) => networks::connect(docker, name, asked).await,

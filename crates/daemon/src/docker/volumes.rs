@@ -20,7 +20,7 @@ use shedbox_docker::stored::VolumeUse;
 use shedbox_engine::Filter;
 use shedbox_spec::{Error, Kind, Result, id};
 
-use super::{Asked, Docker, containers, lock, now, stored};
+use super::{Asked, Docker, containers, lock, now, or_null, stored};
 use crate::answer::{self, Answer};
 use crate::query::Query;
 
@@ -362,6 +362,6 @@ pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     }
     Ok(answer::json(
         StatusCode::OK,
-        &json!({"VolumesDeleted": deleted, "SpaceReclaimed": bytes}),
+        &json!({"VolumesDeleted": or_null(&deleted), "SpaceReclaimed": bytes}),
     ))
 }

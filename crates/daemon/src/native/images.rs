@@ -1,5 +1,6 @@
 //! Images.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -160,7 +161,12 @@ pub(super) async fn remove(engine: &Arc<Engine>, query: &Query) -> Answer {
 
 pub(super) async fn prune(engine: &Arc<Engine>, query: &Query) -> Answer {
     match query.flag("all") {
-        Ok(all) => answer::ok(call(engine, move |engine| engine.prune_images(all)).await),
+        Ok(all) => answer::ok(
+            call(engine, move |engine| {
+                engine.prune_images(all, &HashSet::new())
+            })
+            .await,
+        ),
         Err(error) => answer::failure(&error),
     }
 }

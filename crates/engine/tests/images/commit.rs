@@ -1,5 +1,7 @@
 //! A sandbox becomes an image, and another sandbox has what it wrote.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use shedbox_engine::{CommitOptions, Step};
 use shedbox_spec::api::Status;
@@ -121,7 +123,7 @@ fn at_once() {
                 engine
                     .commit("busy", named(&format!("made:{number}")))
                     .unwrap();
-                engine.prune_images(false).unwrap();
+                engine.prune_images(false, &HashSet::new()).unwrap();
             });
         }
         for _ in 0..4 {

@@ -306,6 +306,7 @@ impl Init {
                     exec.connection = None;
                 }
                 if let Some(main) = &mut self.main {
+                    main.take_rest(id);
                     main.forget(id);
                 }
                 self.connections.close(id);
