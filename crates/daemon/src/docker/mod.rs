@@ -65,6 +65,7 @@ impl Docker {
     /// Begins to listen to the engine. Called inside the runtime.
     pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
         let volumes = volumes::Volumes::new(engine.paths().root.join("volumes"));
+        build::sweep(&engine.paths().root);
         let (bus, happenings) = events::Bus::new(&engine);
         let docker = Arc::new(Self {
             engine,

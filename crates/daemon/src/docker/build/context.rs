@@ -1,280 +1,160 @@
-//! The files of a build: an archive from a client, unpacked into a directory of ours that nobody else writes to.
-//!
-//! Nothing leads out of it: names are taken apart, no link is followed while writing, and what is no file, directory or
-//! link is refused.
+//! What a client sends: a tar archive, perhaps compressed, or a Dockerfile alone.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::io::{Cursor, Read};
+use std::path::Path;
 
-use shedbox_dockerfile::ignore::Ignore;
+use shedbox_dockerfile::ignore::{Ignore, file_names};
 use shedbox_spec::{Error, Result};
 
-/// Most entries of a context.
-const MAX_ENTRIES: usize = 1_000_000;
+use super::tree::{Others, Tree, clean};
 
-/// A directory that goes with its last user.
+/// A block of a tar archive.
+const BLOCK: usize = 512;
+/// Largest Dockerfile that comes alone.
+const MAX_ALONE: u64 = 16 << 20;
+
+/// The Dockerfile and the files beside it.
 #[derive(Debug)]
-pub(super) struct Workspace(PathBuf);
-
-impl Workspace {
-    pub(super) fn make(dir: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&dir).map_err(|error| failed(&dir, &error))?;
-        Ok(Self(dir))
-    }
-
-    /// A path in it.
-    pub(super) fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
+pub(super) struct Context {
+    pub(super) dockerfile: Vec<u8>,
+    pub(super) files: Tree,
 }
 
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(dir = %self.0.display(), %error, "files of a build stay");
+impl Context {
+    /// Reads a body; `files` is empty.
+    pub(super) fn read(body: impl Read + Send, mut files: Tree, dockerfile: &str) -> Result<Self> {
+        let unreadable =
+            |error: std::io::Error| Error::invalid(format!("unreadable build context: {error}"));
+        let mut stream = shedbox_store::decompress(body).map_err(unreadable)?;
+        let mut head = Vec::with_capacity(BLOCK);
+        (&mut stream)
+            .take(BLOCK as u64)
+            .read_to_end(&mut head)
+            .map_err(unreadable)?;
+        if is_text(&head) {
+            let mut text = head;
+            stream
+                .take(MAX_ALONE)
+                .read_to_end(&mut text)
+                .map_err(unreadable)?;
+            files.add_file("Dockerfile", &text)?;
+            return Self::of(files, "Dockerfile");
         }
+        files.add(
+            Cursor::new(head).chain(stream),
+            Path::new(""),
+            Others::Refuse,
+        )?;
+        Self::of(files, dockerfile)
     }
-}
 
-fn failed(path: &Path, error: &io::Error) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull => shedbox_spec::Kind::Exhausted,
-        _ => shedbox_spec::Kind::Invalid,
-    };
-    Error::new(kind, format!("build context: {}: {error}", path.display()))
-}
-
-/// Unpacks a tar stream into `dir`, which is made.
-pub(super) fn unpack(stream: impl Read, dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
-    let unreadable = |error: io::Error| {
-        Error::invalid(format!(
-            "unexpected EOF or damage in the build context: {error}"
-        ))
-    };
-    let mut archive = tar::Archive::new(stream);
-    for (count, entry) in archive.entries().map_err(unreadable)?.enumerate() {
-        if count >= MAX_ENTRIES {
+    fn of(mut files: Tree, dockerfile: &str) -> Result<Self> {
+        let name = clean(Path::new(dockerfile)).ok_or_else(|| {
+            Error::invalid(format!(
+                "forbidden path outside the build context: {dockerfile}"
+            ))
+        })?;
+        // Docker looks for the name in lower case, too, when it is the usual one.
+        let text = files.text(&name).or_else(|| {
+            (name == Path::new("Dockerfile"))
+                .then(|| files.text(Path::new("dockerfile")))
+                .flatten()
+        });
+        let text = text.ok_or_else(|| {
+            Error::invalid(format!("Cannot locate specified Dockerfile: {dockerfile}"))
+        })?;
+        if text.is_empty() {
             return Err(Error::invalid(format!(
-                "the build context has more than {MAX_ENTRIES} entries"
+                "the Dockerfile ({dockerfile}) cannot be empty"
             )));
         }
-        let mut entry = entry.map_err(unreadable)?;
-        let name = entry.path().map_err(unreadable)?.into_owned();
-        let Some(inside) = clean(&name) else {
-            return Err(Error::invalid(format!(
-                "forbidden path outside the build context: {}",
-                name.display()
-            )));
-        };
-        if inside.as_os_str().is_empty() {
-            continue;
+        let ignore = file_names(&name.to_string_lossy())
+            .iter()
+            .find_map(|name| files.text(Path::new(name)));
+        if let Some(ignore) = ignore {
+            // Clients send the Dockerfile even when it is ignored; as it was read, it needs no exception here.
+            let ignore = Ignore::parse(&String::from_utf8_lossy(&ignore))
+                .map_err(|error| Error::invalid(format!("error reading .dockerignore: {error}")))?;
+            files.apply(&ignore);
         }
-        let path = dir.join(&inside);
-        make_parents(dir, &inside)?;
-        place(&mut entry, dir, &path).map_err(|error| failed(&inside, &error))?;
-    }
-    Ok(())
-}
-
-/// Without `.`, a leading slash, and a name that leads out.
-fn clean(name: &Path) -> Option<PathBuf> {
-    let mut clean = PathBuf::new();
-    for component in name.components() {
-        match component {
-            Component::Normal(part) => clean.push(part),
-            Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(clean)
-}
-
-/// Directories above an entry that the archive did not name; a link in their place is an attempt to lead us elsewhere.
-fn make_parents(dir: &Path, inside: &Path) -> Result<()> {
-    let mut path = dir.to_owned();
-    for part in inside.parent().into_iter().flat_map(Path::components) {
-        path.push(part);
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                return Err(Error::invalid(format!(
-                    "forbidden path outside the build context: {} is below a link or file",
-                    inside.display()
-                )));
-            }
-            Err(_) => fs::create_dir(&path).map_err(|error| failed(inside, &error))?,
-        }
-    }
-    Ok(())
-}
-
-fn place<R: Read>(entry: &mut tar::Entry<'_, R>, dir: &Path, path: &Path) -> io::Result<()> {
-    use tar::EntryType;
-    let kind = entry.header().entry_type();
-    let mode = entry.header().mode().unwrap_or(0o644) & 0o7777;
-    let there = fs::symlink_metadata(path).ok();
-    if let Some(found) = &there
-        && !(found.is_dir() && kind.is_dir())
-    {
-        if found.is_dir() {
-            fs::remove_dir_all(path)?;
-        } else {
-            fs::remove_file(path)?;
-        }
-    }
-    match kind {
-        EntryType::Directory => {
-            if !there.is_some_and(|found| found.is_dir()) {
-                fs::create_dir(path)?;
-            }
-            // We must be able to write into it; what it is to be is noted by the archive that goes on.
-            fs::set_permissions(path, Permissions::from_mode(mode | 0o700))
-        }
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let mut file = File::create_new(path)?;
-            io::copy(entry, &mut file)?;
-            file.set_permissions(Permissions::from_mode(mode | 0o400))?;
-            let mtime = entry.header().mtime().unwrap_or(0);
-            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime))
-        }
-        EntryType::Symlink => {
-            let target = entry.link_name()?.unwrap_or_default();
-            symlink(target, path)
-        }
-        EntryType::Link => {
-            let target = entry.link_name()?.unwrap_or_default();
-            let target = clean(&target)
-                .map(|inside| dir.join(inside))
-                .filter(|target| is_plain(dir, target))
-                .ok_or_else(|| io::Error::other("a hard link leads to nothing in the context"))?;
-            fs::hard_link(target, path)
-        }
-        EntryType::XGlobalHeader => Ok(()),
-        other => Err(io::Error::other(format!(
-            "entries of type {other:?} have no place in a build context"
-        ))),
+        Ok(Self {
+            dockerfile: text,
+            files,
+        })
     }
 }
 
-/// A file, and no link on the way to it.
-fn is_plain(dir: &Path, path: &Path) -> bool {
-    let Ok(inside) = path.strip_prefix(dir) else {
-        return false;
+/// Whether a body begins as a text rather than an archive, whose names are padded with zeros. A text that was cut in the
+/// middle of a character is one all the same.
+fn is_text(head: &[u8]) -> bool {
+    let is_utf8 = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
     };
-    let mut at = dir.to_owned();
-    let parts: Vec<_> = inside.components().collect();
-    for (index, part) in parts.iter().enumerate() {
-        at.push(part);
-        let Ok(found) = fs::symlink_metadata(&at) else {
-            return false;
-        };
-        let last = index + 1 == parts.len();
-        if (last && !found.is_file()) || (!last && !found.is_dir()) {
-            return false;
-        }
-    }
-    !parts.is_empty()
-}
-
-/// Takes away what `.dockerignore` leaves out.
-pub(super) fn apply_ignore(dir: &Path, ignore: &Ignore) -> Result<()> {
-    sweep(dir, Path::new(""), ignore).map_err(|error| failed(dir, &error))
-}
-
-fn sweep(root: &Path, below: &Path, ignore: &Ignore) -> io::Result<()> {
-    for entry in fs::read_dir(root.join(below))? {
-        let entry = entry?;
-        let inside = below.join(entry.file_name());
-        let name = inside.to_string_lossy().into_owned();
-        let excluded = ignore.excludes(&name);
-        if entry.file_type()?.is_dir() {
-            if excluded && !ignore.could_include_below(&name) {
-                fs::remove_dir_all(entry.path())?;
-                continue;
-            }
-            sweep(root, &inside, ignore)?;
-            if excluded {
-                // Stays when something in it is included.
-                let _ = fs::remove_dir(entry.path());
-            }
-        } else if excluded {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    !head.is_empty() && !head.contains(&0) && is_utf8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+    fn read(body: &[u8], dockerfile: &str) -> Result<Context> {
+        Context::read(body, Tree::new(tempfile::tempfile().unwrap()), dockerfile)
+    }
+
+    fn archive(files: &[(&str, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
-        for (name, kind, content) in entries {
+        for (name, content) in files {
             let mut header = tar::Header::new_gnu();
-            header.set_entry_type(*kind);
             header.set_mode(0o644);
-            let is_link = kind.is_symlink() || kind.is_hard_link();
-            if is_link {
-                header.set_link_name_literal(content).unwrap();
-            }
-            let data = if is_link { "" } else { content };
-            header.set_size(data.len() as u64);
-            // Names that the library would refuse are what is tried here.
-            let field = &mut header.as_old_mut().name;
-            field[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_cksum();
-            builder.append(&header, data.as_bytes()).unwrap();
+            header.set_size(content.len() as u64);
+            builder
+                .append_data(&mut header, name, content.as_bytes())
+                .unwrap();
         }
         builder.into_inner().unwrap()
     }
 
     #[test]
-    fn what_leads_out_is_refused() {
-        use tar::EntryType as Type;
-        let outside = tempfile::tempdir().unwrap();
-        let target = outside.path().display().to_string();
-        let hostile: &[&[(&str, Type, &str)]] = &[
-            &[("../x", Type::Regular, "x")],
-            &[("a/../../x", Type::Regular, "x")],
-            &[("l", Type::Symlink, &target), ("l/x", Type::Regular, "x")],
-            &[("l", Type::Symlink, "/etc"), ("h", Type::Link, "l/passwd")],
-            &[("h", Type::Link, "/etc/passwd")],
-            &[("dev", Type::Char, "")],
-            &[("pipe", Type::Fifo, "")],
-        ];
-        for entries in hostile {
-            let dir = tempfile::tempdir().unwrap();
-            let outcome = unpack(&archive(entries)[..], &dir.path().join("c"));
-            assert!(outcome.is_err(), "{entries:?}");
-            assert_eq!(
-                fs::read_dir(outside.path()).unwrap().count(),
-                0,
-                "{entries:?}"
-            );
+    fn archives_and_a_dockerfile_alone() {
+        let text = |body: &[u8], name: &str| read(body, name).map(|context| context.dockerfile);
+        assert_eq!(text(b"FROM x\n", "y").unwrap(), b"FROM x\n");
+        let long = format!("FROM x\n# {}", "ä".repeat(2000));
+        assert_eq!(
+            text(long.as_bytes(), "Dockerfile").unwrap(),
+            long.as_bytes()
+        );
+        let files = archive(&[("Dockerfile", "FROM a"), ("sub/D", "FROM b")]);
+        assert_eq!(text(&files, "Dockerfile").unwrap(), b"FROM a");
+        assert_eq!(text(&files, "./sub/D").unwrap(), b"FROM b");
+        let lower = archive(&[("dockerfile", "FROM l")]);
+        assert_eq!(text(&lower, "Dockerfile").unwrap(), b"FROM l");
+        for (name, expected) in [
+            ("../x", "forbidden path outside the build context: ../x"),
+            ("none", "Cannot locate specified Dockerfile: none"),
+        ] {
+            assert_eq!(text(&files, name).unwrap_err().message, expected);
         }
+        let empty = archive(&[("Dockerfile", "")]);
+        assert_eq!(
+            text(&empty, "Dockerfile").unwrap_err().message,
+            "the Dockerfile (Dockerfile) cannot be empty"
+        );
+        assert!(text(b"", "Dockerfile").is_err());
+        assert!(text(b"BZh91AY", "Dockerfile").is_err());
     }
 
     #[test]
-    fn files_links_and_replacements() {
-        use tar::EntryType as Type;
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("c");
-        let bytes = archive(&[
-            ("a/b", Type::Regular, "one"),
-            ("/abs", Type::Regular, "two"),
-            ("l", Type::Symlink, "/etc/passwd"),
-            ("h", Type::Link, "a/b"),
-            ("l", Type::Regular, "no link any more"),
+    fn the_dockerfile_is_read_even_when_it_is_ignored() {
+        let files = archive(&[
+            ("Dockerfile", "FROM a"),
+            (".dockerignore", "Dockerfile\n.dockerignore\nsecret"),
+            ("secret", "x"),
+            ("open", "x"),
         ]);
-        unpack(&bytes[..], &root).unwrap();
-        assert_eq!(fs::read_to_string(root.join("h")).unwrap(), "one");
-        assert_eq!(fs::read_to_string(root.join("abs")).unwrap(), "two");
-        assert!(fs::symlink_metadata(root.join("l")).unwrap().is_file());
-        apply_ignore(&root, &Ignore::parse("a\n!a/b\nabs").unwrap()).unwrap();
-        assert!(root.join("a/b").exists() && !root.join("abs").exists());
+        let context = read(&files, "Dockerfile").unwrap();
+        assert_eq!(context.dockerfile, b"FROM a");
+        let names: Vec<_> = context.files.names(Path::new("")).collect();
+        assert_eq!(names, ["open"]);
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use hyper::HeaderMap;
 use serde_json::Value;
+use shedbox_docker::login;
 use shedbox_dockerfile::scope::Platform;
-use shedbox_spec::api::AuthSources;
+use shedbox_spec::api::RegistryCredentials;
+use shedbox_spec::reference::Reference;
 use shedbox_spec::{Error, Kind, Result};
 
-use super::super::Asked;
+use crate::query::Query;
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -25,12 +28,11 @@ pub(super) struct Options {
     pub(super) extra_hosts: Vec<String>,
     pub(super) shm_size: Option<u64>,
     pub(super) memory: Option<u64>,
-    pub(super) auth: AuthSources,
+    logins: BTreeMap<String, RegistryCredentials>,
 }
 
 impl Options {
-    pub(super) fn read(asked: &Asked) -> Result<Self> {
-        let query = &asked.query;
+    pub(super) fn read(query: &Query, headers: &HeaderMap) -> Result<Self> {
         let some = |name: &str| {
             query
                 .get(name)
@@ -40,19 +42,21 @@ impl Options {
         if query.get("version") == Some("2") {
             return Err(Error::new(
                 Kind::Unsupported,
-                "BuildKit is not supported by this daemon",
-            )
-            .with_hint("set DOCKER_BUILDKIT=0 for the classic builder"));
+                "BuildKit is not supported by this daemon: set DOCKER_BUILDKIT=0 for the classic builder",
+            ));
         }
         if some("remote").is_some() {
             return Err(Error::new(
                 Kind::Unsupported,
-                "a build context from an address is not supported: the daemon fetches nothing but images",
-            )
-            .with_hint("send the context: `docker build DIRECTORY`"));
+                "a build context from an address (git or http) is not supported: this daemon fetches nothing but images; \
+                 send the context: `docker build DIRECTORY`",
+            ));
         }
         if query.flag("squash")? {
-            return Err(Error::new(Kind::Unsupported, "squash is not supported"));
+            return Err(Error::new(
+                Kind::Unsupported,
+                "squash is not supported: images keep their layers",
+            ));
         }
         let tags = query
             .all("t")
@@ -60,8 +64,14 @@ impl Options {
             .filter(|tag| !tag.is_empty())
             .collect::<Vec<_>>();
         for tag in &tags {
-            shedbox_spec::reference::Reference::parse(tag).map_err(|error| {
-                Error::invalid(format!("invalid reference format: {}", error.message))
+            Reference::parse(tag).map_err(|error| {
+                let said = error.message.starts_with("invalid reference format");
+                let prefix = if said {
+                    ""
+                } else {
+                    "invalid reference format: "
+                };
+                Error::invalid(format!("{prefix}{}", error.message))
             })?;
         }
         let platform = some("platform").map(|text| shedbox_docker::create::platform_of(&text));
@@ -80,8 +90,8 @@ impl Options {
             no_cache: query.flag("nocache")?,
             pull: query.flag("pull")?,
             platform,
-            build_args: map(query.get("buildargs"))?,
-            labels: map(query.get("labels"))?,
+            build_args: map("build args", query.get("buildargs"))?,
+            labels: map("labels", query.get("labels"))?,
             target: some("target"),
             network: some("networkmode"),
             extra_hosts: query
@@ -93,13 +103,17 @@ impl Options {
                 .collect(),
             shm_size: query.number("shmsize")?.filter(|size| *size > 0),
             memory: query.number("memory")?.filter(|size| *size > 0),
-            auth: AuthSources {
-                home: std::env::var("HOME").ok(),
-                docker_config: std::env::var("DOCKER_CONFIG").ok(),
-                path: std::env::var("PATH").ok(),
-                ..AuthSources::default()
-            },
+            logins: login::all(
+                headers
+                    .get(login::CONFIG_HEADER)
+                    .map(|value| value.to_str().unwrap_or("%")),
+            )?,
         })
+    }
+
+    /// The login that came with the build for the registry of an image; without one, files of the user are looked into.
+    pub(super) fn login_for(&self, image: &Reference) -> Option<RegistryCredentials> {
+        login::for_registry(&self.logins, image.registry()).cloned()
     }
 
     /// Of the result.
@@ -119,16 +133,58 @@ impl Options {
 }
 
 /// A JSON object of texts. One that is null has the value of the client's environment, which a daemon has not.
-fn map(text: Option<&str>) -> Result<BTreeMap<String, String>> {
+fn map(what: &str, text: Option<&str>) -> Result<BTreeMap<String, String>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(BTreeMap::new());
     };
     let value: Value = serde_json::from_str(text)
-        .map_err(|error| Error::invalid(format!("error reading build args: {error}")))?;
+        .map_err(|error| Error::invalid(format!("error reading {what}: {error}")))?;
     Ok(value
         .as_object()
         .into_iter()
         .flatten()
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Options> {
+        Options::read(&Query::parse(Some(query))?, &HeaderMap::new())
+    }
+
+    #[test]
+    fn what_docker_sends() {
+        let options = read(
+            "t=a&t=b:1&dockerfile=D&q=1&nocache=1&pull=1&rm=1&platform=linux%2Fx86_64&buildargs=%7B%22A%22:%221%22,%22B%22:null%7D\
+             &labels=%7B%22l%22:%22v%22%7D&cachefrom=%5B%22x%22%5D&target=t&networkmode=none&shmsize=0&memory=1024&version=1\
+             &extrahosts=a:1.2.3.4,b:1.2.3.5",
+        )
+        .unwrap();
+        assert_eq!(options.tags, ["a", "b:1"]);
+        assert_eq!(options.platform().name(), "linux/amd64");
+        assert_eq!(options.build_args.len(), 1);
+        assert_eq!(options.extra_hosts, ["a:1.2.3.4", "b:1.2.3.5"]);
+        assert_eq!((options.shm_size, options.memory), (None, Some(1024)));
+        assert!(options.quiet && options.no_cache && options.pull);
+        assert_eq!(read("").unwrap().dockerfile, "Dockerfile");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (query, words) in [
+            ("version=2", "DOCKER_BUILDKIT=0"),
+            ("remote=https://x/y.git", "git or http"),
+            ("squash=1", "squash"),
+            ("t=UPPER", "invalid reference format"),
+            ("buildargs=x", "error reading build args"),
+            ("labels=x", "error reading labels"),
+            ("platform=windows/amd64", "windows"),
+        ] {
+            let message = read(query).unwrap_err().message;
+            assert!(message.contains(words), "{query}: {message}");
+        }
+    }
 }

@@ -1,21 +1,27 @@
 //! RUN: a command in a sandbox of the image so far.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use serde_json::json;
+use shedbox_docker::exec as words;
 use shedbox_dockerfile::expand::EnvList;
-use shedbox_dockerfile::{Mount as RunMount, MountKind, Run, RunNetwork, Script};
+use shedbox_dockerfile::{Run, RunNetwork, Script};
 use shedbox_spec::control::{Attach, Reply, Request};
-use shedbox_spec::exec::{End as Ending, StdinMode};
+use shedbox_spec::exec::End as Ending;
 use shedbox_spec::limits::{Limits, LimitsMode};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
-use shedbox_spec::{Error, Kind, Result, SandboxSpec};
+use shedbox_spec::{Error, Result, SandboxSpec};
 
 use super::super::ends::{Control, End};
 use super::super::scratch::Scratch;
 use super::super::{later, now};
-use super::{Build, Stage, Stop, cache, copy};
+use super::mounts::Shown;
+use super::output::{Pieces, Stop};
+use super::{Build, Stage, cache};
+
+/// Where scripts are, as in BuildKit; nothing of it gets into the image.
+const SCRIPTS: &str = "/dev/pipes";
 
 impl Build {
     /// A sandbox of a step that does not run yet.
@@ -45,20 +51,23 @@ impl Build {
     ) -> Result<(), Stop> {
         let env = current.config.config().env.clone();
         let shell = current.config.config().shell();
-        let (argv, input) = command(run, &shell);
+        let (argv, script) = command(run, &shell);
         let lookup = EnvList::new(&env);
-        let mounts = run
+        let wanted = run
             .mounts(self.escape, &self.args.for_stage(&lookup))
             .map_err(|error| Error::invalid(error.to_string()))?;
         let words = self.args.cache_command(&lookup, &argv);
+        let run_env = self.args.run_environment(&lookup);
+        let shown = self.shown(index, &wanted).await?;
         let created_by = words.join(" ");
         let key = cache::Key::new(
             current.image.as_ref(),
             &[
                 "RUN",
                 &words.join("\0"),
-                input.as_deref().unwrap_or(""),
-                &format!("{mounts:?} {:?} {:?}", run.network, current.config.config()),
+                script.as_deref().unwrap_or(""),
+                &format!("{wanted:?} {:?}", run.network),
+                &shown.iter().map(Shown::digest).collect::<String>(),
             ],
         );
         if let Some(image) = self.cached(&key).await {
@@ -66,30 +75,31 @@ impl Build {
             return Ok(());
         }
         let image = self.ground(current).await?;
-        let run_env = self.args.run_environment(&EnvList::new(&env));
         let network = self.network(run.network)?;
-        let mounts = self.mounts(index, &mounts).await?;
+        let mut mounts = self.mounts(&wanted, shown).await?;
+        if let (Some(script), Some(path)) = (script, argv.first()) {
+            mounts.push(Mount::Bind {
+                source: self.script(&script)?,
+                target: path.clone(),
+                access: Access::Ro,
+            });
+        }
         let scratch = self.sandbox(&image, |spec| {
             spec.command.clone_from(&argv);
             spec.env = run_env;
             spec.network = network;
             spec.mounts = mounts;
-            if input.is_some() {
-                spec.stdin = StdinMode::Pipe;
-            }
         })?;
-        self.say(&format!(" ---> Running in {}\n", &scratch.id[..12]))
-            .await;
-        let code = self.follow(&scratch, input.as_deref()).await?;
+        let id: String = scratch.id.chars().take(12).collect();
+        self.output.say(&format!(" ---> Running in {id}\n")).await;
+        let code = self.follow(&scratch, &argv).await?;
         if code != 0 {
             return Err(Stop::Command(argv.join(" "), code));
         }
         self.commit(current, &scratch.id, created_by, &key).await?;
-        self.say(&format!(
-            " ---> Removed intermediate container {}\n",
-            &scratch.id[..12]
-        ))
-        .await;
+        self.output
+            .say(&format!(" ---> Removed intermediate container {id}\n"))
+            .await;
         Ok(())
     }
 
@@ -102,131 +112,43 @@ impl Build {
         }
     }
 
-    /// `RUN --mount`.
-    async fn mounts(&self, index: usize, mounts: &[RunMount]) -> Result<Vec<Mount>> {
-        let mut all = Vec::new();
-        for mount in mounts {
-            let target = mount.target.clone().unwrap_or_default();
-            if target.is_empty() {
-                return Err(Error::invalid("a mount of RUN has no target"));
-            }
-            let target = copy::absolute("/", &target)
-                .trim_end_matches('/')
-                .to_owned();
-            match mount.kind {
-                MountKind::Tmpfs => all.push(Mount::Tmpfs {
-                    target,
-                    size: mount.size,
-                    mode: mount.mode,
-                    read_only: false,
-                    exec: true,
-                }),
-                MountKind::Cache => {
-                    let id = mount.id.clone().unwrap_or_else(|| target.clone());
-                    let name: String = id
-                        .chars()
-                        .map(|letter| {
-                            if letter.is_ascii_alphanumeric() {
-                                letter
-                            } else {
-                                '_'
-                            }
-                        })
-                        .collect();
-                    let dir = self
-                        .docker
-                        .engine
-                        .paths()
-                        .root
-                        .join("build")
-                        .join("mounts")
-                        .join(name);
-                    std::fs::create_dir_all(&dir).map_err(|error| {
-                        Error::internal(format!("cannot make {}: {error}", dir.display()))
-                    })?;
-                    all.push(Mount::Bind {
-                        source: dir.display().to_string(),
-                        target,
-                        access: if mount.read_only {
-                            Access::Ro
-                        } else {
-                            Access::Rw
-                        },
-                    });
-                }
-                MountKind::Bind => {
-                    let root = match &mount.from {
-                        Some(from) => {
-                            let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
-                            self.sources_of(index, from, &[source]).await?
-                        }
-                        None => self.workspace.join("context"),
-                    };
-                    let source = copy::absolute("/", mount.source.as_deref().unwrap_or("/"));
-                    let path = root.join(source.trim_matches('/'));
-                    let inside = path.canonicalize().ok().filter(|full| {
-                        root.canonicalize().is_ok_and(|root| full.starts_with(root))
-                    });
-                    let path =
-                        inside.ok_or_else(|| Error::invalid(format!("{source}: not found")))?;
-                    all.push(Mount::Bind {
-                        source: path.display().to_string(),
-                        target,
-                        access: if mount.read_only {
-                            Access::Ro
-                        } else {
-                            Access::Cow
-                        },
-                    });
-                }
-                MountKind::Secret => {
-                    return Err(Error::new(
-                        Kind::Unsupported,
-                        "RUN --mount=type=secret is not supported by this builder",
-                    ));
-                }
-            }
-        }
-        Ok(all)
+    /// A file of ours with the text of a script.
+    fn script(&self, text: &str) -> Result<String> {
+        let path = self.workspace.fresh()?;
+        let write = || {
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|error| Error::internal(format!("cannot write a script: {error}")))?;
+        Ok(path.display().to_string())
     }
 
     /// Starts the command and passes on what it writes; its status.
-    async fn follow(&self, scratch: &Scratch, input: Option<&str>) -> Result<u8> {
+    async fn follow(&self, scratch: &Scratch, argv: &[String]) -> Result<u8> {
         let id = scratch.id.clone();
         let info = now(|| self.docker.engine.start(&id, true))?;
         let (out, their_out) = End::from_sandbox()?;
         let (err, their_err) = End::from_sandbox()?;
-        let mut fds = Vec::new();
-        let mut writer = None;
-        if let Some(text) = input {
-            let (ours, theirs) = End::to_sandbox()?;
-            fds.push(theirs);
-            let text = text.to_owned();
-            writer = Some(tokio::spawn(async move {
-                // A script that ends before its end reads no more.
-                let _ = ours.write_all(text.as_bytes()).await;
-            }));
-        }
-        fds.extend([their_out, their_err]);
         let attach = Attach {
-            stdin: input.is_some(),
             stdout: true,
             stderr: true,
             ..Attach::default()
         };
+        let fds = [their_out, their_err];
         let control = Control::ask(Path::new(&info.socket), &Request::StartMain(attach), &fds)?;
         drop(fds);
         let (mut out, mut err) = (Some(out), Some(err));
         let (mut first, mut second) = (vec![0; 8 << 10], vec![0; 8 << 10]);
+        let mut pieces = [Pieces::default(), Pieces::default()];
         let result = loop {
             tokio::select! {
                 read = read_of(&out, &mut first) => match read {
                     0 => out = None,
-                    count => self.pass(1, &first[..count]).await,
+                    count => self.output.pass(false, &mut pieces[0], &first[..count]).await,
                 },
                 read = read_of(&err, &mut second) => match read {
                     0 => err = None,
-                    count => self.pass(2, &second[..count]).await,
+                    count => self.output.pass(true, &mut pieces[1], &second[..count]).await,
                 },
                 reply = control.reply() => match reply? {
                     (Reply::Exited(result), _) => break result,
@@ -235,16 +157,22 @@ impl Build {
                 },
             }
         };
-        for (number, end) in [(1, out), (2, err)] {
+        for (is_error, end) in [(false, out), (true, err)] {
             while let Some(count @ 1..) = end.as_ref().and_then(|end| end.read_now(&mut first)) {
-                self.pass(number, &first[..count]).await;
+                self.output
+                    .pass(
+                        is_error,
+                        &mut pieces[usize::from(is_error)],
+                        &first[..count],
+                    )
+                    .await;
             }
         }
-        if let Some(writer) = writer {
-            writer.abort();
-        }
-        if let Ending::NotStarted { message, .. } = &result.end {
-            self.pass(2, format!("{message}\n").as_bytes()).await;
+        if let Ending::NotStarted { code, message } = &result.end {
+            let program = argv.first().map_or("", String::as_str);
+            return Err(Error::invalid(words::main_not_started(
+                *code, message, program,
+            )));
         }
         // What it has left running goes before its files are read.
         let id = scratch.id.clone();
@@ -253,20 +181,6 @@ impl Build {
         })
         .await?;
         Ok(result.end.status())
-    }
-
-    /// Standard error is shown in red, as the classic builder does.
-    async fn pass(&self, stream: u8, bytes: &[u8]) {
-        if self.options.quiet {
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        let text = if stream == 2 {
-            format!("\u{1b}[91m{text}\u{1b}[0m")
-        } else {
-            text.into_owned()
-        };
-        self.feed.line(&json!({"stream": text})).await;
     }
 }
 
@@ -277,21 +191,12 @@ async fn read_of(end: &Option<End>, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// The command, and what it reads: a script with an interpreter of its own comes on standard input.
+/// The command, and the text of a script that begins with `#!`: it is shown to the command as a file.
 fn command(run: &Run, shell: &[String]) -> (Vec<String>, Option<String>) {
     match run.script() {
         Script::Exec(argv) => (argv, None),
         Script::Shell(text) => (shell.iter().cloned().chain([text]).collect(), None),
-        Script::File { content, .. } => {
-            let line = content
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("#!");
-            let mut argv: Vec<String> = line.trim().splitn(2, ' ').map(str::to_owned).collect();
-            argv.push("/dev/stdin".to_owned());
-            (argv, Some(content))
-        }
+        Script::File { name, content } => (vec![format!("{SCRIPTS}/{name}")], Some(content)),
     }
 }
 
@@ -312,8 +217,8 @@ mod tests {
         assert_eq!(of("RUN a b").0, ["/bin/sh", "-c", "a b"]);
         assert_eq!(of("RUN [\"a\", \"b\"]").0, ["a", "b"]);
         assert_eq!(of("RUN <<EOF\na\nb\nEOF").0, ["/bin/sh", "-c", "a\nb\n"]);
-        let (argv, input) = of("RUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF");
-        assert_eq!(argv, ["/usr/bin/env", "python3", "/dev/stdin"]);
-        assert!(input.unwrap().contains("print(1)"));
+        let (argv, script) = of("RUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF");
+        assert_eq!(argv, ["/dev/pipes/EOF"]);
+        assert!(script.unwrap().contains("print(1)"));
     }
 }

@@ -1,9 +1,12 @@
-//! COPY and ADD against an image: owners by name, what is there, and where files of other images come from.
+//! COPY, ADD and WORKDIR against an image: owners by name, what is there, and where files of other images come from.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use shedbox_dockerfile::glob::has_wildcards;
 use shedbox_dockerfile::stages::Origin;
 use shedbox_dockerfile::{Source, Transfer};
 use shedbox_spec::control::{FileRequest, Reply};
@@ -11,8 +14,20 @@ use shedbox_spec::user::{UserSpec, resolve};
 use shedbox_spec::{Error, Kind, Result};
 
 use super::super::archive::Files;
-use super::copy::{self, Image, Plan};
-use super::{Build, Stage, cache, context};
+use super::super::scratch::Scratch;
+use super::copy::{self, Plan};
+use super::layer::{self, Archive, Image, There};
+use super::tree::{Others, Sort, Tree};
+use super::{Build, Stage, cache};
+
+/// An image whose files are read.
+pub(super) struct Opened {
+    files: Files,
+    _sandbox: Scratch,
+}
+
+/// Images that files came from, by id: the next COPY is likely to want more of them.
+pub(super) type Open = HashMap<String, Arc<Opened>>;
 
 /// The files of a sandbox, asked from a thread that may block.
 struct Looker<'f> {
@@ -21,17 +36,20 @@ struct Looker<'f> {
 }
 
 impl Image for Looker<'_> {
-    fn is_dir(&mut self, path: &str) -> Result<Option<bool>> {
-        let below = format!("{}/.", path.trim_end_matches('/'));
-        match self.runtime.block_on(self.files.stat(&below)) {
-            Ok(_) => return Ok(Some(true)),
-            Err(error) if error.kind == Kind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        match self.runtime.block_on(self.files.stat(path)) {
-            Ok(_) => Ok(Some(false)),
+    fn look(&mut self, path: &str) -> Result<There> {
+        let stat = |path: &str| match self.runtime.block_on(self.files.stat(path)) {
+            Ok(stat) => Ok(Some(stat)),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
+        };
+        let Some(found) = stat(path)? else {
+            return Ok(There::Nothing);
+        };
+        match found.mode & 0o170_000 {
+            0o040_000 => Ok(There::Directory),
+            0o120_000 if stat(&format!("{path}/."))?.is_some() => Ok(There::Directory),
+            0o120_000 => Ok(There::Link(found.link_target.unwrap_or_default())),
+            _ => Ok(There::Other),
         }
     }
 }
@@ -41,10 +59,9 @@ impl Build {
         &mut self,
         index: usize,
         current: &mut Stage,
-        word: &str,
+        word: &'static str,
         transfer: &Transfer,
         from: Option<&str>,
-        extract: bool,
     ) -> Result<()> {
         let sources: Vec<String> = transfer
             .sources
@@ -54,91 +71,186 @@ impl Build {
                 Source::Inline(_) => None,
             })
             .collect();
-        let root = match from {
-            Some(from) => self.sources_of(index, from, &sources).await?,
-            None => self.workspace.join("context"),
-        };
         let workdir = current.config.config().working_dir.clone();
-        let plan = Plan::make(word, transfer, &root, &workdir, extract)?;
-        let (plan, digest) = blocking(move || plan.digest().map(|digest| (plan, digest))).await?;
+        let keep_owner = from.is_some() && transfer.chown.is_none();
+        let tree = match from {
+            Some(from) => self.files_of(index, from, &sources).await?,
+            None => Arc::clone(&self.context),
+        };
+        let wanted = transfer.clone();
+        let (plan, digest) = blocking(move || {
+            let plan = Plan::make(word, &wanted, tree, &workdir, keep_owner)?;
+            let digest = plan.digest()?;
+            Ok((plan, digest))
+        })
+        .await?;
         let created_by = format!(
-            "/bin/sh -c #(nop) {word} {digest} in {} ",
+            "/bin/sh -c #(nop) {word} {} in {} ",
+            digest.replace("sha256:", "file:"),
             transfer.destination
         );
+        let chown = transfer.chown.as_deref().filter(|text| !text.is_empty());
         let key = cache::Key::new(
             current.image.as_ref(),
-            &[word, &digest, transfer.chown.as_deref().unwrap_or("")],
+            &[word, &digest, chown.unwrap_or(""), &transfer.destination],
         );
         if let Some(image) = self.cached(&key).await {
             current.image = Some(image);
             return Ok(());
         }
-        let image = self.ground(current).await?;
-        let scratch = self.sandbox(&image, |spec| spec.idle = true)?;
-        let info = self.docker.find(&scratch.id)?;
-        let files = Files::open(&self.docker, &info)?;
-        let owner = owner(&files, transfer.chown.as_deref()).await?;
-        let archives = write(&files, plan, owner).await?;
-        for (dir, archive) in archives {
-            extract_archive(&files, &dir, &archive).await?;
+        let (scratch, files) = self.opened(current).await?;
+        let owner = match chown {
+            Some(chown) => Some(owner(&files, chown).await?),
+            None => None,
+        };
+        let archives = unpack(&files, "/", |image, out| {
+            layer::write(&plan, image, owner, out)
+        })
+        .await?;
+        for archive in archives {
+            extract(&files, archive).await?;
         }
         drop(files);
         self.commit(current, &scratch.id, created_by, &key).await
     }
 
-    /// Files of a stage or an image, unpacked into a directory of this build as they are there.
-    pub(super) async fn sources_of(
-        &self,
+    /// WORKDIR and VOLUME: directories that the image may not have yet.
+    pub(super) async fn directories(
+        &mut self,
+        current: &mut Stage,
+        paths: &[String],
+        text: &str,
+    ) -> Result<()> {
+        let created_by = format!("/bin/sh -c #(nop) {text}");
+        let config = super::to_value(current.config.config())?.to_string();
+        let mut parts = vec!["directories", &created_by, &config];
+        parts.extend(paths.iter().map(String::as_str));
+        let key = cache::Key::new(current.image.as_ref(), &parts);
+        if let Some(image) = self.cached(&key).await {
+            current.image = Some(image);
+            return Ok(());
+        }
+        let (scratch, files) = self.opened(current).await?;
+        let mut made = false;
+        for path in paths {
+            made |= unpack(&files, "/", |image, out| {
+                layer::write_directory(image, path, out)
+            })
+            .await?;
+        }
+        drop(files);
+        if made {
+            return self.commit(current, &scratch.id, created_by, &key).await;
+        }
+        self.commit_config(current, created_by, &key).await
+    }
+
+    /// A sandbox of the image so far that does not run, and its files.
+    async fn opened(&self, current: &mut Stage) -> Result<(Scratch, Files)> {
+        let image = self.ground(current).await?;
+        let scratch = self.sandbox(&image, |spec| spec.idle = true)?;
+        let info = self.docker.find(&scratch.id)?;
+        let files = Files::open(&self.docker, &info)?;
+        Ok((scratch, files))
+    }
+
+    /// Files of a stage or an image, with owners and modes as they are there.
+    pub(super) async fn files_of(
+        &mut self,
         index: usize,
         from: &str,
         sources: &[String],
-    ) -> Result<PathBuf> {
+    ) -> Result<Arc<Tree>> {
         let origin = self
             .stages
             .origin(index, from)
             .map_err(|error| Error::invalid(error.to_string()))?;
         if origin == Origin::Scratch {
-            return Err(Error::invalid("there are no files in `scratch`"));
+            return Err(Error::invalid(format!(
+                "invalid from flag value {from}: there are no files in it"
+            )));
         }
         let mut stage = self.base(&origin, None).await?;
         let image = self.ground(&mut stage).await?;
-        let scratch = self.sandbox(&image, |spec| spec.idle = true)?;
-        let info = self.docker.find(&scratch.id)?;
-        let files = Files::open(&self.docker, &info)?;
-        let root = self
-            .workspace
-            .join(&format!("from-{}", super::random_hex()?));
-        std::fs::create_dir_all(&root).map_err(|error| Error::internal(error.to_string()))?;
+        let opened = match self.open.get(&image) {
+            Some(opened) => Arc::clone(opened),
+            None => {
+                let (sandbox, files) = self.opened(&mut stage).await?;
+                let opened = Arc::new(Opened {
+                    files,
+                    _sandbox: sandbox,
+                });
+                self.open.insert(image, Arc::clone(&opened));
+                opened
+            }
+        };
+        let mut tree = Tree::new(self.workspace.file()?);
         for source in sources {
             // Everything below the last directory without a wildcard.
-            let path = copy::absolute("/", source);
-            let plain: Vec<&str> = path
+            let whole = copy::absolute("/", source);
+            let plain: Vec<&str> = whole
                 .split('/')
-                .take_while(|part| !part.contains(['*', '?', '[']))
+                .filter(|part| !part.is_empty())
+                .take_while(|part| !has_wildcards(part))
                 .collect();
-            let path = plain.join("/");
-            let path = if path.is_empty() {
-                "/"
-            } else {
-                path.trim_end_matches('/')
-            };
-            let path = if path.is_empty() { "/" } else { path };
-            let parent = Path::new(path).parent().unwrap_or(Path::new(""));
-            let dir = root.join(parent.strip_prefix("/").unwrap_or(parent));
-            unpack_into(&files, path, dir)
+            let top = format!("/{}", plain.join("/"));
+            tree = self
+                .packed(&opened.files, tree, &top)
                 .await
                 .map_err(|error| match error.kind {
-                    Kind::NotFound => Error::invalid(format!(
-                        "COPY failed: stat {source}: file does not exist in {from}"
-                    )),
+                    Kind::NotFound => {
+                        Error::invalid(format!("COPY failed: stat {source}: file does not exist"))
+                    }
                     _ => error,
                 })?;
+            if !has_wildcards(source) {
+                continue;
+            }
+            // A link that was found by its name may lead to something that was not read yet.
+            for path in copy::matching(&tree, source)? {
+                let is_link = |node: &super::tree::Node| matches!(node.sort, Sort::Symlink(_));
+                if tree.resolve(&path).is_none() && tree.get(&path).as_ref().is_some_and(is_link) {
+                    let top = format!("/{}", path.display());
+                    tree = match self.packed(&opened.files, tree.clone(), &top).await {
+                        Err(error) if error.kind == Kind::NotFound => tree,
+                        other => other?,
+                    };
+                }
+            }
         }
-        Ok(root)
+        Ok(Arc::new(tree))
+    }
+
+    /// Adds what is at `path` of an image, a link there followed.
+    async fn packed(&self, files: &Files, mut tree: Tree, path: &str) -> Result<Tree> {
+        let (read, write) = pipe()?;
+        let request = FileRequest::Pack {
+            path: path.to_owned(),
+            follow: true,
+        };
+        let control = files.ask(request, &[write])?;
+        let path = Path::new(path);
+        let below = path.parent().unwrap_or(Path::new("/"));
+        let below = below.strip_prefix("/").unwrap_or(below).to_owned();
+        let space = Arc::clone(&self.workspace);
+        let added = blocking(move || {
+            let _space = space;
+            let mut stream = File::from(read);
+            let added = tree.add(&mut stream, &below, Others::LeaveOut);
+            // To the end, so that the packer is not stopped by us and can say what was wrong.
+            let _ = io::copy(&mut stream, &mut io::sink());
+            added.map(|()| tree)
+        })
+        .await;
+        match control.reply().await? {
+            (Reply::Failed(error), _) => Err(error),
+            _ => added,
+        }
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs what blocks. It goes on when the build is cancelled, so it has to hold what it uses.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
@@ -146,18 +258,21 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| Error::internal(format!("a build has failed: {error}")))?
 }
 
-fn pipe() -> Result<(File, std::os::fd::OwnedFd, bool)> {
-    let (read, write) = shedbox_linux::fd::pipe()
-        .map_err(|error| Error::internal(format!("cannot make a pipe: {error}")))?;
-    Ok((File::from(write), read, true))
+fn pipe() -> Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
+    shedbox_linux::fd::pipe()
+        .map_err(|error| Error::internal(format!("cannot make a pipe: {error}")))
 }
 
-/// Writes the planned files at the root of the image.
-async fn write(files: &Files, plan: Plan, owner: (u64, u64)) -> Result<Vec<(String, PathBuf)>> {
-    let (out, theirs, _) = pipe()?;
+/// Has `fill` write an archive that is unpacked at `top` of the sandbox.
+async fn unpack<T>(
+    files: &Files,
+    top: &str,
+    fill: impl FnOnce(&mut dyn Image, io::BufWriter<File>) -> Result<T> + Send,
+) -> Result<T> {
+    let (theirs, ours) = pipe()?;
     let control = files.ask(
         FileRequest::Unpack {
-            path: "/".to_owned(),
+            path: top.to_owned(),
             no_overwrite_kind: false,
             keep_owner: true,
         },
@@ -166,81 +281,44 @@ async fn write(files: &Files, plan: Plan, owner: (u64, u64)) -> Result<Vec<(Stri
     let runtime = tokio::runtime::Handle::current();
     let written = tokio::task::block_in_place(|| {
         let mut looker = Looker { files, runtime };
-        plan.write(&mut looker, owner, io::BufWriter::new(out))
+        fill(&mut looker, io::BufWriter::new(File::from(ours)))
     });
     match control.reply().await? {
-        (Reply::Failed(error), _) => Err(error),
+        (Reply::Failed(error), _) => match written {
+            // What we refused to write comes before its unexpected end; what it could not unpack before our broken pipe.
+            Err(refused) if refused.kind != Kind::Internal => Err(refused),
+            _ => Err(error),
+        },
         _ => written,
     }
 }
 
 /// ADD of an archive.
-async fn extract_archive(files: &Files, dir: &str, archive: &Path) -> Result<()> {
-    let (mut out, theirs, _) = pipe()?;
-    let control = files.ask(
-        FileRequest::Unpack {
-            path: dir.to_owned(),
-            no_overwrite_kind: false,
-            keep_owner: true,
-        },
-        &[theirs],
-    )?;
-    let archive = archive.to_owned();
-    let copied = blocking(move || {
-        let failed = |error: io::Error| {
-            Error::invalid(format!("ADD failed: {}: {error}", archive.display()))
-        };
-        let mut reader =
-            shedbox_store::decompress(File::open(&archive).map_err(failed)?).map_err(failed)?;
+async fn extract(files: &Files, archive: Archive) -> Result<()> {
+    let Archive {
+        name,
+        directory,
+        content,
+    } = archive;
+    unpack(files, &directory, |_, mut out| {
+        let failed = |error: io::Error| Error::invalid(format!("ADD failed: {name}: {error}"));
+        let mut reader = shedbox_store::decompress(content).map_err(failed)?;
         match io::copy(&mut reader, &mut out).and_then(|_| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
             _ => Ok(()),
         }
     })
-    .await;
-    match control.reply().await? {
-        (Reply::Failed(error), _) => Err(error),
-        _ => copied,
-    }
-}
-
-/// A tree of the image, below `dir` of ours.
-async fn unpack_into(files: &Files, path: &str, dir: PathBuf) -> Result<()> {
-    let (read, write) = shedbox_linux::fd::pipe()
-        .map_err(|error| Error::internal(format!("cannot make a pipe: {error}")))?;
-    let request = FileRequest::Pack {
-        path: path.to_owned(),
-        follow: true,
-    };
-    let control = files.ask(request, &[write])?;
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let mut stream = File::from(read);
-        let outcome = context::unpack(&mut stream, &dir);
-        // Read to the end, so that the packer is not stopped by us and can say what was wrong.
-        let _ = io::copy(&mut stream, &mut io::sink());
-        outcome
-    });
-    let reply = control.reply().await?;
-    let unpacked = unpacked
-        .await
-        .map_err(|error| Error::internal(format!("a build has failed: {error}")))?;
-    match reply {
-        (Reply::Failed(error), _) => Err(error),
-        _ => unpacked,
-    }
+    .await
 }
 
 /// `--chown`: numbers, or names of the image.
-async fn owner(files: &Files, chown: Option<&str>) -> Result<(u64, u64)> {
-    let Some(text) = chown.filter(|text| !text.is_empty()) else {
-        return Ok((0, 0));
-    };
-    let spec = UserSpec::parse(text)?;
+async fn owner(files: &Files, chown: &str) -> Result<(u64, u64)> {
+    let spec = UserSpec::parse(chown)?;
     let passwd = read_file(files, "/etc/passwd").await?;
     let group = read_file(files, "/etc/group").await?;
     let user = resolve(&spec, &passwd, &group)?;
     // A user alone gives its number to the group, too, unlike that of a process. Source: Dockerfile reference, COPY.
-    let gid = if text.contains(':') || passwd_has(&passwd, text) {
+    let gid = if chown.contains(':') || !chown.bytes().all(|byte| byte.is_ascii_digit()) {
         user.gid
     } else {
         user.uid
@@ -248,16 +326,9 @@ async fn owner(files: &Files, chown: Option<&str>) -> Result<(u64, u64)> {
     Ok((u64::from(user.uid), u64::from(gid)))
 }
 
-fn passwd_has(passwd: &[u8], name: &str) -> bool {
-    String::from_utf8_lossy(passwd)
-        .lines()
-        .any(|line| line.split(':').next() == Some(name))
-}
-
 /// A small file of the image; empty when it is not there.
 async fn read_file(files: &Files, path: &str) -> Result<Vec<u8>> {
-    let (read, write) = shedbox_linux::fd::pipe()
-        .map_err(|error| Error::internal(format!("cannot make a pipe: {error}")))?;
+    let (read, write) = pipe()?;
     let request = FileRequest::Pack {
         path: path.to_owned(),
         follow: true,
