@@ -6,7 +6,7 @@
 //! RFC 9110 section 7.8, Docker Engine API, "Hijacking".
 
 use std::future::{Future, poll_fn};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,32 +68,9 @@ type Takeover = Box<dyn FnOnce(Taken) -> Pin<Box<dyn Future<Output = ()> + Send>
 
 /// Where a handler leaves what is to become of its connection.
 #[derive(Clone, Default)]
-pub(crate) struct Slot {
-    takeover: Arc<Mutex<Option<Takeover>>>,
-    /// The connection once more, to be watched.
-    watched: Option<Arc<OwnedFd>>,
-}
+pub(crate) struct Slot(Arc<Mutex<Option<Takeover>>>);
 
 impl Slot {
-    /// For a connection that is about to be served.
-    pub(crate) fn of(wire: &dyn Wire) -> Self {
-        Self {
-            takeover: Arc::default(),
-            watched: wire.as_fd().try_clone_to_owned().ok().map(Arc::new),
-        }
-    }
-
-    /// Resolves when the client has closed its connection, see [`hung_up`].
-    pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
-        let watched = self.watched.clone();
-        async move {
-            match watched {
-                Some(connection) => hung_up(connection).await,
-                None => std::future::pending().await,
-            }
-        }
-    }
-
     /// Has `takeover` run with the connection when the answer, which this gives, has gone out.
     pub(crate) fn take_over<F, T>(
         &self,
@@ -109,7 +86,7 @@ impl Slot {
             .get(UPGRADE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        *self.takeover.lock().unwrap_or_else(PoisonError::into_inner) =
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Box::new(|taken| Box::pin(takeover(taken))));
         let mut answer: Answer = Response::new(answer::nothing());
         let fields = answer.headers_mut();
@@ -130,10 +107,7 @@ impl Slot {
     }
 
     fn take(&self) -> Option<Takeover> {
-        self.takeover
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -146,7 +120,12 @@ const PATIENCE: Duration = Duration::from_millis(50);
     deprecated,
     reason = "its successor is unsafe; what that one asks for holds here: the descriptor is owned and stays the same one"
 )]
-pub(crate) async fn hung_up(connection: impl AsRawFd) {
+///
+/// `connection` is a descriptor of its own, because epoll takes each but once; without one, nothing is ever seen.
+pub(crate) async fn hung_up(connection: Option<OwnedFd>) {
+    let Some(connection) = connection else {
+        return std::future::pending().await;
+    };
     // Nothing that a stream has is asked for, so what wakes is what epoll tells unasked: EPOLLHUP. Source: epoll_ctl(2).
     let outcome = match AsyncFd::with_interest(connection, Interest::PRIORITY) {
         Ok(watched) => watched.ready(Interest::PRIORITY).await.map(drop),
@@ -173,9 +152,10 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     // Half of a connection may be closed, see above, so hyper does not look whether all of it is.
+    let twin = wire.as_fd().try_clone_to_owned().ok();
     let mut gone = Box::pin(async {
         tokio::time::sleep(PATIENCE).await;
-        slot.left().await;
+        hung_up(twin).await;
     });
     let mut connection = http1::Builder::new()
         .half_close(true)
@@ -228,7 +208,7 @@ mod tests {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let twin = OwnedFd::from(ours.try_clone().unwrap());
         runtime.block_on(async move {
-            let mut gone = std::pin::pin!(hung_up(twin));
+            let mut gone = std::pin::pin!(hung_up(Some(twin)));
             theirs.write_all(b"x").unwrap();
             theirs.shutdown(std::net::Shutdown::Write).unwrap();
             let early = tokio::time::timeout(Duration::from_millis(50), gone.as_mut()).await;

@@ -87,7 +87,13 @@ async fn dispatch(
         Route::Egress(name) => networks::egress(engine, name, body).await,
         Route::NetworkCreate => networks::create(engine, body).await,
         Route::NetworkList => answer::ok(call_now(engine, |engine| Ok(engine.network_list()))),
-        Route::NetworkPrune => answer::ok(call_now(engine, Engine::network_prune)),
+        Route::NetworkPrune => answer::ok(call_now(engine, |engine| {
+            let pruned = engine.network_prune(|_| true)?;
+            Ok(pruned
+                .into_iter()
+                .map(|network| network.name)
+                .collect::<Vec<_>>())
+        })),
         Route::NetworkInspect(name) => {
             answer::ok(call_now(engine, |engine| engine.network_inspect(&name)))
         }

@@ -172,7 +172,7 @@ fn serve_one(
     let (docker, traffic) = (Arc::clone(docker), Arc::clone(traffic));
     traffic.connections.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
-        let slot = Slot::of(stream.as_ref());
+        let slot = Slot::default();
         let service = service_fn(|request: Request<Incoming>| {
             let (docker, traffic) = (Arc::clone(&docker), Arc::clone(&traffic));
             let slot = slot.clone();

@@ -122,6 +122,34 @@ impl Write for FeedWriter {
     }
 }
 
+/// A body that code which blocks writes: an archive. `what` names it for the log, where an error goes that the client, in the
+/// middle of the body, cannot be told.
+pub(crate) fn written<W>(what: &'static str, write: W) -> ChannelBody
+where
+    W: FnOnce(&mut FeedWriter) -> shedbox_spec::Result<()> + Send + 'static,
+{
+    let (feed, body) = channel();
+    tokio::task::spawn_blocking(move || {
+        let mut writer = FeedWriter::new(feed.clone());
+        let outcome = write(&mut writer).and_then(|()| {
+            writer
+                .flush()
+                .map_err(|error| shedbox_spec::Error::internal(error.to_string()))
+        });
+        if let Err(error) = outcome
+            && !feed.is_closed()
+        {
+            tracing::error!(
+                hint = error.hint.as_deref(),
+                "cannot send {what}: {}",
+                error.message
+            );
+            feed.fail(io::Error::other(error.message));
+        }
+    });
+    body
+}
+
 /// The body of a request. What nobody has read when it is dropped is read then: a client that sends first and listens
 /// then would lose the answer with its connection.
 #[derive(Debug)]

@@ -114,13 +114,7 @@ impl MainProcess {
             };
             // No more than the pipe held: the client writes no more.
             while let Ok(count @ 1..) = fd::read(stdin, &mut chunk) {
-                if self
-                    .input
-                    .as_mut()
-                    .is_some_and(|input| input.push(&chunk[..count]).is_err())
-                {
-                    self.input = None; // the process reads no more
-                }
+                push(&mut self.input, &chunk[..count]);
             }
         }
     }
@@ -291,13 +285,7 @@ impl MainProcess {
                 self.end_input_when_taken();
             }
             Ok(count) => {
-                if self
-                    .input
-                    .as_mut()
-                    .is_some_and(|input| input.push(&chunk[..count]).is_err())
-                {
-                    self.input = None;
-                }
+                push(&mut self.input, &chunk[..count]);
             }
             Err(error) if error.errno == shedbox_linux::errno::Errno::EAGAIN => {}
             Err(_) => follower.stdin = None,
@@ -328,4 +316,14 @@ enum Flow {
     More,
     Later,
     Ended,
+}
+
+/// Passes bytes on to the process; its input is given up when it reads no more.
+fn push(input: &mut Option<Sink>, bytes: &[u8]) {
+    if input
+        .as_mut()
+        .is_some_and(|input| input.push(bytes).is_err())
+    {
+        *input = None;
+    }
 }

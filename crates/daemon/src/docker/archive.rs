@@ -15,7 +15,7 @@ use shedbox_spec::{Error, Kind, Result};
 use super::ends::{Control, End};
 use super::{Asked, Docker, now};
 use crate::answer::{self, Answer};
-use crate::stream::{self, BodyReader, Feed, FeedWriter};
+use crate::stream::{self, BodyReader, Feed};
 
 /// Bytes moved at once.
 const CHUNK: usize = 256 << 10;
@@ -106,24 +106,9 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
 pub(super) fn export(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let info = docker.find(name)?;
     let id = info.id.to_string();
-    let (feed, body) = stream::channel();
     let engine = Arc::clone(&docker.engine);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = FeedWriter::new(feed.clone());
-        let written = engine
-            .export(&id, &mut writer)
-            .map_err(Error::from)
-            .and_then(|()| {
-                writer
-                    .flush()
-                    .map_err(|error| Error::internal(error.to_string()))
-            });
-        if let Err(error) = written
-            && !feed.is_closed()
-        {
-            tracing::warn!("an export is not whole: {}", error.message);
-            feed.fail(std::io::Error::other(error.message));
-        }
+    let body = stream::written("an export", move |writer| {
+        engine.export(&id, writer).map_err(Error::from)
     });
     Ok(answer::stream("application/x-tar", body))
 }

@@ -10,7 +10,7 @@ use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::stored::{Stored, VolumeUse};
 use shedbox_docker::{body, create as translate, error, inspect as show, status};
 use shedbox_engine::Filter;
-use shedbox_spec::api::{ChangeKind, CreateRequest, PullPolicy, SandboxInfo, Status};
+use shedbox_spec::api::{ChangeKind, CreateRequest, ImageDetail, PullPolicy, SandboxInfo, Status};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::{Error, Kind, Result};
 
@@ -65,8 +65,13 @@ fn create_now(
             ))
         })?;
     }
-    require_image(docker, &body.image)?;
-    volumes_of_image(docker, &mut body)?;
+    // Without a name, the translation says what is wrong.
+    if !body.image.is_empty() {
+        // One that is not here is not pulled: the client does that.
+        let image = now(|| docker.engine.inspect_image(&body.image))
+            .map_err(|error| super::images::not_found(&body.image, error))?;
+        volumes_of_image(docker, &image, &mut body)?;
+    }
     let mut used = BTreeMap::new();
     let mut to_fill = Vec::new();
     let outcome = translate::translate(&body, name, platform, &mut |wanted| {
@@ -143,12 +148,12 @@ fn create_now(
 }
 
 /// Directories that the image says are volumes (`VOLUME`), where the containers of `VolumesFrom` have nothing.
-fn volumes_of_image(docker: &Docker, body: &mut body::ContainerCreate) -> Result<()> {
-    if body.image.is_empty() {
-        return Ok(());
-    }
-    let detail = now(|| docker.engine.inspect_image(&body.image))?;
-    let Some(targets) = detail.config.pointer("/config/Volumes") else {
+fn volumes_of_image(
+    docker: &Docker,
+    image: &ImageDetail,
+    body: &mut body::ContainerCreate,
+) -> Result<()> {
+    let Some(targets) = image.config.pointer("/config/Volumes") else {
         return Ok(());
     };
     let mut inherited = BTreeSet::new();
@@ -226,17 +231,6 @@ fn make_sources(body: &body::ContainerCreate, mounts: &[Mount]) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// An image that is not here is not pulled: the client does that.
-fn require_image(docker: &Docker, name: &str) -> Result<()> {
-    if name.is_empty() {
-        return Ok(()); // the translation says what is wrong
-    }
-    match docker.engine.inspect_image(name) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(super::images::not_found(name, error.into())),
-    }
 }
 
 pub(super) fn inspect(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {

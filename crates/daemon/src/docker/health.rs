@@ -24,16 +24,39 @@ const RETRIES: u64 = 3;
 const KEPT: usize = 5;
 const OUTPUT: usize = 4096;
 
-/// Checks under way, by container.
+/// Containers that run, with what checks them.
 #[derive(Debug, Default)]
-pub(super) struct Checks(Mutex<HashMap<String, AbortHandle>>);
+pub(super) struct Checks(Mutex<HashMap<String, Watch>>);
+
+/// Of one start.
+#[derive(Debug)]
+struct Watch {
+    started_at: Option<String>,
+    /// None of a container without a check.
+    task: Option<AbortHandle>,
+}
 
 impl Checks {
     /// No more of them.
     pub(super) fn end(&self, id: &str) {
-        if let Some(task) = lock(&self.0).remove(id) {
+        self.put(id, None);
+    }
+
+    fn put(&self, id: &str, watch: Option<Watch>) {
+        let mut all = lock(&self.0);
+        let before = match watch {
+            Some(watch) => all.insert(id.to_owned(), watch),
+            None => all.remove(id),
+        };
+        if let Some(task) = before.and_then(|before| before.task) {
             task.abort();
         }
+    }
+
+    fn knows(&self, info: &SandboxInfo) -> bool {
+        lock(&self.0)
+            .get(info.id.as_str())
+            .is_some_and(|watch| watch.started_at == info.started_at)
     }
 }
 
@@ -49,13 +72,22 @@ struct Plan {
 }
 
 impl Docker {
-    /// Begins to check a container that has started, when it has a check.
+    /// Begins to check a container that has started, when it has a check. A start that is told twice, by who asked for it and
+    /// by its event, is one.
     pub(super) fn watch_health(self: &Arc<Self>, id: &str) {
-        self.health.end(id);
         let Ok(info) = self.engine.inspect(id) else {
             return;
         };
-        let Some(plan) = self.plan(&info) else { return };
+        if self.health.knows(&info) {
+            return;
+        }
+        let watch = |task| Watch {
+            started_at: info.started_at.clone(),
+            task,
+        };
+        let Some(plan) = self.plan(&info) else {
+            return self.health.put(id, Some(watch(None)));
+        };
         self.extras().entry(id.to_owned()).or_default().health = Some(Health {
             status: "starting",
             ..Health::default()
@@ -84,7 +116,7 @@ impl Docker {
                 }
             }
         });
-        lock(&self.health.0).insert(id.to_owned(), task.abort_handle());
+        self.health.put(id, Some(watch(Some(task.abort_handle()))));
     }
 
     fn plan(&self, info: &SandboxInfo) -> Option<Plan> {

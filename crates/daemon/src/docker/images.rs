@@ -22,7 +22,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::{Asked, Docker, later, now, or_null};
 use crate::answer::{self, Answer};
 use crate::query::Query;
-use crate::stream::{self, BodyReader, FeedWriter};
+use crate::stream::{self, BodyReader};
 
 /// An image that is not here, in Docker's words: a name gets its tag.
 pub(super) fn not_found(name: &str, error: Error) -> Error {
@@ -123,9 +123,13 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
 pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) -> Result<Answer> {
     let force = query.flag("force")?;
     let asked = name.clone();
-    let user = running_user(docker, &name)?;
+    let user = if force {
+        running_user(docker, &name)?
+    } else {
+        None // in the way whether it runs or not
+    };
     let removed = match user {
-        Some((image, user)) if force => {
+        Some((image, user)) => {
             // What runs keeps its image, if without a name.
             let named = Reference::parse(&name)
                 .is_ok_and(|reference| image.references.contains(&reference.familiar()));
@@ -146,7 +150,7 @@ pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) ->
                     deleted: Vec::new(),
                 })
         }
-        _ => later(docker, move |engine| engine.remove_image(&asked, force)).await,
+        None => later(docker, move |engine| engine.remove_image(&asked, force)).await,
     };
     let removed = removed
         .map_err(|error| match error.kind {
@@ -459,24 +463,12 @@ pub(super) async fn save(docker: &Arc<Docker>, names: Vec<String>) -> Result<Ans
     for name in &names {
         now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
     }
-    let (feed, body) = stream::channel();
     let engine = Arc::clone(&docker.engine);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = FeedWriter::new(feed.clone());
-        let saved = engine
-            .images()
-            .save(&names, Format::Docker, &mut writer)
+    let body = stream::written("an archive of images", move |writer| {
+        let images = engine.images();
+        images
+            .save(&names, Format::Docker, writer)
             .map_err(Error::from)
-            .and_then(|()| {
-                std::io::Write::flush(&mut writer)
-                    .map_err(|error| Error::internal(error.to_string()))
-            });
-        if let Err(error) = saved
-            && !feed.is_closed()
-        {
-            tracing::error!("cannot save: {}", error.message);
-            feed.fail(std::io::Error::other(error.message));
-        }
     });
     Ok(answer::stream("application/x-tar", body))
 }

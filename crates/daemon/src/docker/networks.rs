@@ -121,43 +121,36 @@ pub(super) fn remove(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
         ),
         _ => error,
     })?;
-    docker.events.thing(
-        "network",
-        "destroy",
-        &network.id,
-        &[("name", &network.name), ("type", "bridge")],
-    );
+    destroyed(docker, &network);
     Ok(answer::bare(StatusCode::NO_CONTENT))
 }
 
 pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     let filters = Filters::parse(query.get("filters"), filters::PRUNE)?;
     let until = filters.until(Timestamp::now())?;
-    let mut removed = Vec::new();
-    for network in now(|| Ok(docker.engine.network_list()))? {
-        let unused = !is_predefined(&network.name) && network.sandboxes.is_empty();
-        let old = until.is_none_or(|until| seconds(&network.created_at) < until);
-        let fits = filters.labels(|key| network.labels.get(key).map(String::as_str));
-        if !(unused && old && fits) {
-            continue;
-        }
-        match now(|| docker.engine.network_remove(&network.id)) {
-            Ok(()) => {
-                let more = [("name", network.name.as_str()), ("type", "bridge")];
-                docker
-                    .events
-                    .thing("network", "destroy", &network.id, &more);
-                removed.push(network.name);
-            }
-            // Used, or removed by somebody else since.
-            Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {}
-            Err(error) => return Err(error),
-        }
+    let wanted = |network: &NetworkInfo| {
+        until.is_none_or(|until| seconds(&network.created_at) < until)
+            && filters.labels(|key| network.labels.get(key).map(String::as_str))
+    };
+    let removed = now(|| docker.engine.network_prune(wanted))?;
+    for network in &removed {
+        destroyed(docker, network);
     }
+    let names: Vec<&str> = removed
+        .iter()
+        .map(|network| network.name.as_str())
+        .collect();
     Ok(answer::json(
         StatusCode::OK,
-        &json!({"NetworksDeleted": or_null(&removed)}),
+        &json!({"NetworksDeleted": or_null(&names)}),
     ))
+}
+
+fn destroyed(docker: &Docker, network: &NetworkInfo) {
+    let more = [("name", network.name.as_str()), ("type", "bridge")];
+    docker
+        .events
+        .thing("network", "destroy", &network.id, &more);
 }
 
 pub(super) async fn connect(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {

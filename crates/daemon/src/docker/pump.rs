@@ -106,12 +106,7 @@ pub(super) async fn run(
         .kill_on_disconnect
         .then(|| taken.wire.as_fd().try_clone_to_owned().ok())
         .flatten();
-    let mut gone = std::pin::pin!(async {
-        match twin {
-            Some(twin) => hung_up(twin).await,
-            None => std::future::pending().await,
-        }
-    });
+    let mut gone = std::pin::pin!(hung_up(twin));
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),

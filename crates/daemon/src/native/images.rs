@@ -1,7 +1,6 @@
 //! Images.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::{call, read_json};
 use crate::answer::{self, Answer, LINES};
 use crate::query::Query;
-use crate::stream::{self, BodyReader, FeedWriter};
+use crate::stream::{self, BodyReader};
 
 /// Lines of events; the last one is `done` or `failed`. A client that leaves ends the pull.
 pub(super) async fn pull(engine: &Arc<Engine>, body: Incoming) -> Answer {
@@ -112,30 +111,10 @@ pub(super) async fn save(engine: &Arc<Engine>, query: &Query) -> Answer {
     if let Err(error) = known.await {
         return answer::failure(&error);
     }
-    let (feed, body) = stream::channel();
     let engine = Arc::clone(engine);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = FeedWriter::new(feed.clone());
-        let saved = engine
-            .images()
-            .save(&names, format, &mut writer)
-            .map_err(Error::from);
-        match saved.and_then(|()| {
-            writer
-                .flush()
-                .map_err(|error| Error::internal(error.to_string()))
-        }) {
-            Ok(()) => {}
-            Err(_) if feed.is_closed() => {}
-            Err(error) => {
-                tracing::error!(
-                    hint = error.hint.as_deref(),
-                    "cannot save: {}",
-                    error.message
-                );
-                feed.fail(std::io::Error::other(error.message));
-            }
-        }
+    let body = stream::written("an archive of images", move |writer| {
+        let images = engine.images();
+        images.save(&names, format, writer).map_err(Error::from)
     });
     answer::stream("application/x-tar", body)
 }

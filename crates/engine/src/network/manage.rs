@@ -160,13 +160,17 @@ impl Engine {
         self.tell_gateway(&Request::RemoveNetwork(record.group))
     }
 
-    /// Removes all networks that nobody is on; gives their names.
-    pub fn network_prune(&self) -> Result<Vec<String>> {
+    /// Removes all networks that nobody is on and that are `wanted` gone; gives them.
+    pub fn network_prune(&self, wanted: impl Fn(&NetworkInfo) -> bool) -> Result<Vec<NetworkInfo>> {
         let records = self.networks.state().book.networks.clone();
         let mut pruned = Vec::new();
-        for record in records.into_iter().filter(|record| !record.builtin) {
-            match self.network_remove(&record.id) {
-                Ok(()) => pruned.push(record.name),
+        for record in records.iter().filter(|record| !record.builtin) {
+            let network = self.network_info(record);
+            if !wanted(&network) {
+                continue;
+            }
+            match self.network_remove(&network.id) {
+                Ok(()) => pruned.push(network),
                 Err(error) => {
                     let error = Error::from(error);
                     // In use, or removed by somebody else since.
