@@ -16,15 +16,7 @@ pub(crate) fn make(paths: &Paths) -> Result<()> {
         make_one(top)?;
         close(top)?;
     }
-    // Outer ones first.
-    for dir in [
-        paths.store(),
-        paths.sandboxes(),
-        paths.trash(),
-        paths.sandbox_sockets(),
-        paths.names(),
-        paths.mountpoint(),
-    ] {
+    for dir in paths.directories() {
         make_one(&dir)?;
     }
     Ok(())

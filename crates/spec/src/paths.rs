@@ -99,6 +99,18 @@ impl Paths {
         self.runtime.join("sandboxes/names")
     }
 
+    /// What has to be there before an engine starts, below the two directories; outer ones first.
+    pub fn directories(&self) -> [PathBuf; 6] {
+        [
+            self.store(),
+            self.sandboxes(),
+            self.trash(),
+            self.sandbox_sockets(),
+            self.names(),
+            self.mountpoint(),
+        ]
+    }
+
     /// An empty directory on which inits mount their root before they pivot into it.
     pub fn mountpoint(&self) -> PathBuf {
         self.runtime.join("mnt")

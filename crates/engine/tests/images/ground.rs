@@ -28,14 +28,7 @@ impl Ground {
             runtime: dir.path().join("run"),
             config: dir.path().join("config.toml"),
         };
-        for place in [
-            paths.store(),
-            paths.sandboxes(),
-            paths.trash(),
-            paths.sandbox_sockets(),
-            paths.names(),
-            paths.mountpoint(),
-        ] {
+        for place in paths.directories() {
             std::fs::create_dir_all(place).unwrap();
         }
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
