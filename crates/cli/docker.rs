@@ -8,7 +8,9 @@ mod create;
 mod image;
 mod inspect;
 mod lifecycle;
+mod limits;
 mod list;
+mod login;
 mod network;
 mod output;
 mod shim;
@@ -111,9 +113,9 @@ enum Command {
     /// Show what happens
     Events(system::EventsArgs),
     /// Keep credentials for a registry
-    Login(system::LoginArgs),
+    Login(login::LoginArgs),
     /// Forget them
-    Logout(system::LogoutArgs),
+    Logout(login::LogoutArgs),
     /// There is one context
     #[command(subcommand)]
     Context(system::Context),
@@ -216,7 +218,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if let Some(dir) = docker.config {
-        system::use_config(dir);
+        login::use_config(dir);
     }
     let (failed, prefix) = docker.command.failure();
     match docker.command.run() {
@@ -267,8 +269,8 @@ impl Command {
             Self::Version(args) => system::version(&args),
             Self::Info(args) => system::info(&args),
             Self::Events(args) => system::events(&args),
-            Self::Login(args) => system::login(&args),
-            Self::Logout(args) => system::logout(&args),
+            Self::Login(args) => login::login(&args),
+            Self::Logout(args) => login::logout(&args),
             Self::Context(command) => system::context(&command),
             Self::Compose { words } => system::compose(&words),
         }

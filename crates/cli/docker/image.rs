@@ -9,7 +9,7 @@ use shedbox_client::{Client, Target};
 use shedbox_spec::size::format_bytes;
 
 use super::output::{self, Listing, post, progress, short};
-use super::{build, inspect, list, system};
+use super::{build, inspect, list, login, system};
 use crate::render;
 
 #[derive(Debug, Subcommand)]
@@ -213,7 +213,7 @@ fn request(image: &str, platform: Option<&str>, quiet: bool, out: &mut dyn Write
     if let Some(platform) = platform {
         target = target.query("platform", platform);
     }
-    if let Some(auth) = system::registry_auth(reference.registry()) {
+    if let Some(auth) = login::registry_auth(reference.registry()) {
         target = target.field("X-Registry-Auth", &auth);
     }
     progress(Client::shared().docker("POST", &target, None)?, quiet, out)
@@ -237,7 +237,7 @@ pub(super) fn push(args: &PushArgs) -> Result<u8> {
         target = target.query("tag", tag);
     }
     // Docker insists on the field.
-    let auth = system::registry_auth(reference.registry()).unwrap_or_else(|| "e30=".to_owned());
+    let auth = login::registry_auth(reference.registry()).unwrap_or_else(|| "e30=".to_owned());
     target = target.field("X-Registry-Auth", &auth);
     progress(
         Client::shared().docker("POST", &target, None)?,

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use shedbox_client::{Client, Target};
 
+use super::limits::Limits;
 use super::output::{self, for_each, post};
 use crate::{commands, render, report};
 
@@ -171,24 +172,8 @@ pub(super) fn rename(args: &RenameArgs) -> Result<u8> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UpdateArgs {
-    #[arg(short, long)]
-    memory: Option<String>,
-    #[arg(long, allow_hyphen_values = true)]
-    memory_swap: Option<String>,
-    #[arg(long)]
-    memory_reservation: Option<String>,
-    #[arg(long)]
-    cpus: Option<String>,
-    #[arg(short = 'c', long)]
-    cpu_shares: Option<i64>,
-    #[arg(long)]
-    cpu_period: Option<i64>,
-    #[arg(long, allow_hyphen_values = true)]
-    cpu_quota: Option<i64>,
-    #[arg(long)]
-    cpuset_cpus: Option<String>,
-    #[arg(long, allow_hyphen_values = true)]
-    pids_limit: Option<i64>,
+    #[command(flatten)]
+    limits: Limits,
     #[arg(long)]
     restart: Option<String>,
     #[arg(required = true, value_name = "CONTAINER")]
@@ -196,24 +181,12 @@ pub(super) struct UpdateArgs {
 }
 
 pub(super) fn update(args: &UpdateArgs) -> Result<u8> {
-    let bytes = |text: &Option<String>| -> Result<Option<i64>> {
-        Ok(match text.as_deref() {
-            None => None,
-            Some("-1") => Some(-1),
-            Some(text) => Some(i64::try_from(shedbox_spec::size::parse_bytes(text)?)?),
-        })
-    };
     let policy = args.restart.as_deref().map(|text| {
         let (name, count) = text.split_once(':').unwrap_or((text, "0"));
         json!({"Name": name, "MaximumRetryCount": count.parse::<i64>().unwrap_or(0)})
     });
-    let body = json!({
-        "Memory": bytes(&args.memory)?, "MemorySwap": bytes(&args.memory_swap)?,
-        "MemoryReservation": bytes(&args.memory_reservation)?,
-        "NanoCpus": args.cpus.as_deref().map(shedbox_spec::limits::cpus).transpose()?,
-        "CpuShares": args.cpu_shares, "CpuPeriod": args.cpu_period, "CpuQuota": args.cpu_quota,
-        "CpusetCpus": args.cpuset_cpus, "PidsLimit": args.pids_limit, "RestartPolicy": policy,
-    });
+    let mut body = args.limits.host_config()?;
+    body["RestartPolicy"] = json!(policy);
     for_each(&args.names, |name| {
         let answer = post(&of(name, "update"), Some(&body))?;
         for warning in answer["Warnings"].as_array().into_iter().flatten() {
