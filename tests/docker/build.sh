@@ -12,17 +12,18 @@ BASE=${BASE:-tiny:latest} ENGINE=${ENGINE:-ours} ONLY=${ONLY:-}
 here=$(mktemp -d)
 export HOME=$here DOCKER_CONFIG=$here/config
 trap 'cd /; chmod -R u+rwX "$here"; rm -rf "$here"' EXIT
-socket=${DOCKER_HOST#unix://}
+socket=${DOCKER_HOST#unix://} once=$$.$RANDOM
 checks=0 failures=0 cases=0 name= out= status=0
 
-# A case begins: an empty directory, and the Dockerfile from standard input. `$BASE` in it is the image.
+# A case begins: an empty directory, and the Dockerfile from standard input. `$BASE` in it is the image, `$ONCE` a text
+# that no build before had.
 case_of() {
   name=$1
   [[ $name == *$ONLY* ]] || { skipped=1; cat >/dev/null; return; }
   skipped=
   cases=$((cases + 1))
   mkdir "$here/$name" && cd "$here/$name" || exit 2
-  sed "s|\$BASE|$BASE|" >Dockerfile
+  sed "s|\$BASE|$BASE|; s|\$ONCE|$once|" >Dockerfile
 }
 # The same for what dockerd's classic builder has not.
 ours() {
@@ -38,7 +39,7 @@ check() {
 # Builds; flags may follow. What it printed is looked at by the others.
 build() {
   [ -n "$skipped" ] && return
-  out=$(timeout 60 docker build -t "build-test-$name" "$@" . 2>&1 | grep -v -e '^DEPRECATED' -e '^  *\(BuildKit is\|environment-var\|Install the\|https:\)')
+  out=$(timeout 60 docker build -t "build-test-$name" "$@" . 2>&1 | grep -v -e '^$' -e '^DEPRECATED' -e '^  *\(BuildKit is\|environment-var\|Install the\|https:\)')
   status=${PIPESTATUS[0]}
   # The status of a pipeline in a substitution is that of grep.
   grep -q -e '^Successfully built' -e '^sha256:[0-9a-f]\{64\}$' <<<"$out" && status=0 || status=1
@@ -105,12 +106,12 @@ RUN ["echo", "exec form", "$HOME"]
 E
 build --no-cache; works
 says 'Step 1/3 : FROM '; says 'Step 2/3 : RUN echo to stdout; echo to stderr >&2'; says 'to stdout'; says 'to stderr'
-says 'exec form $HOME'; says ' ---> Running in '; says 'emoved intermediate container '; says 'Successfully built '
+says 'exec form $HOME'; says ' ---> Running in '; says ' intermediate container '; says 'Successfully built '
 says 'Successfully tagged build-test-run-and-output:latest'
 
 case_of cache <<'E'
 FROM $BASE
-ENV A=1
+ENV A=$ONCE
 RUN echo once >/file
 COPY f /f
 E
@@ -142,7 +143,8 @@ RUN ["/nonexistent"]
 E
 build; fails 'no such file or directory'
 
-case_of killed-command <<'E'
+# dockerd's shell is process 1, which cannot kill itself.
+ours killed-command <<'E'
 FROM $BASE
 RUN kill -9 $$
 E
@@ -224,7 +226,7 @@ E
 build; works; has '{{json .Config.Cmd}}' null
 
 case_of labels-of-the-command-line <<<'FROM $BASE'
-build --label x=y --label z='$HOME'; works; has '{{.Config.Labels.x}} {{.Config.Labels.z}}' 'y $HOME'; says 'Step 2/2 : LABEL'
+build --label x=y --label z='$HOME'; works; has '{{.Config.Labels.x}} {{.Config.Labels.z}}' 'y $HOME'; says 'Step 2/3 : LABEL x=y'
 
 case_of wrong-signal <<'E'
 FROM $BASE
@@ -376,7 +378,7 @@ COPY . /all/
 E
 sh_ eval 'mkdir d; echo F >f; echo X >d/x; ln -s f link; ln -s d dirlink; ln -s nowhere dangling; ln -s ../../etc/passwd up'
 build; works; shows F cat /as-file; shows X cat /as-dir/x; shows F cat /etc/real; shows F cat /usr/f
-shows $'f\nnowhere\n../../etc/passwd' readlink /all/link /all/dangling /all/up; shows /etc/real readlink /etc/dest
+shows 'f nowhere ../../etc/passwd' sh -c 'cd /all; echo $(for l in link dangling up; do readlink $l; done)'; shows /etc/real readlink /etc/dest
 
 case_of copy-link-to-outside <<'E'
 FROM $BASE
@@ -432,12 +434,12 @@ ADD http://127.0.0.1:1/file /
 E
 build; fails 'fetches nothing'
 
-case_of hostile-archive-in-add <<'E'
+ours hostile-archive-in-add <<'E'
 FROM $BASE
 ADD h.tar /in/
 E
 sh_ eval 'echo evil >f; tar --transform "s|f|../../evil|" -Pcf h.tar f'
-build; [ "$ENGINE" = ours ] && { shows '' sh -c 'ls /evil 2>/dev/null'; }
+build; fails 'leads out of the archive'
 
 case_of stages <<'E'
 FROM $BASE AS first
@@ -452,7 +454,7 @@ RUN cat /d/f >/inherited
 E
 build; works; shows '1 7 8' sh -c 'echo $(cat /from-second; stat -c "%u %g" /from-second)'; shows 1 cat /inherited; shows 1 cat /followed
 build --target second; works; says 'Step 5/5'; shows 2 cat /t; shows '7 8' stat -c '%u %g' /e/f
-build --target 0; works; shows 2 cat /top
+[ "$ENGINE" != ours ] || { build --target 0; works; shows 2 cat /top; }
 build --target nosuch; fails nosuch
 
 case_of copy-of-an-image <<'E'
@@ -491,7 +493,7 @@ ENV A=1
 E
 sh_ touch f; build; works; says 'Step 1/3 : FROM scratch'
 if [ -z "$skipped" ]; then
-  check; files=$(docker create --name build-test-scratch build-test-scratch x >/dev/null && docker export build-test-scratch | tar -t | grep -v -e / -e '^\.dockerenv$'; docker rm build-test-scratch >/dev/null)
+  check; files=$(docker create --name build-test-scratch build-test-scratch x >/dev/null && docker export build-test-scratch | tar -t | grep -v -e /. -e '^\.dockerenv$' -e '^\(dev\|etc\|proc\|sys\)/\?$'; docker rm build-test-scratch >/dev/null)
   [ "$files" = f ] || bad "an image of one file has [$files]"
 fi
 
@@ -503,7 +505,7 @@ FROM $BASE
 ONBUILD COPY f /triggered
 ONBUILD RUN echo ran >/ran
 E
-build; works; has '{{json .Config.OnBuild}}' '["COPY f /triggered","RUN echo ran \u003e/ran"]'; lacks ran$
+build; works; has '{{range .Config.OnBuild}}{{.}}|{{end}}' 'COPY f /triggered|RUN echo ran >/ran|'; lacks '# Executing'
 sh_ eval 'printf "FROM build-test-onbuild\nENV A=1\n" >Dockerfile; echo F >f; name=onbuild-child'
 build; works; says '# Executing 2 build triggers'; shows F cat /triggered; shows ran cat /ran; has '{{len .Config.OnBuild}}' 0
 

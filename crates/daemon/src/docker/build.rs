@@ -110,7 +110,7 @@ pub(super) async fn build(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> 
         context: Arc::new(context.files),
         args,
         results: vec![None; stages.stages.len()],
-        steps: stages.step_count(target) + usize::from(!options.labels.is_empty()),
+        steps: stages.step_count(target) + options.labels.len(),
         options,
         stages,
         escape,
