@@ -561,7 +561,7 @@ sh_ eval 'echo G >f'; build; works; shows $'G\nG\nmore\nfrom' cat /seen /seen2 /
 ours run-mount-cache-stays <<'E'
 FROM $BASE
 ARG TURN
-RUN --mount=type=cache,target=/c,id=build-test echo "$TURN" >>/c/turns && cat /c/turns >/turns
+RUN --mount=type=cache,target=/c,id=build-test-$ONCE echo "$TURN" >>/c/turns && cat /c/turns >/turns
 E
 build --build-arg TURN=1; works; build --build-arg TURN=2; works; shows $'1\n2' tail -n2 /turns
 

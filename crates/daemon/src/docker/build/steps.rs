@@ -255,10 +255,7 @@ impl Build {
 
     /// The image of a step that was done before, unless the cache is not to be used.
     pub(super) async fn cached(&self, key: &cache::Key) -> Option<Digest> {
-        if self.options.no_cache {
-            return None;
-        }
-        let found = key.find(&self.cache_dir())?;
+        let found = self.noted(key)?;
         let image = now(|| self.docker.engine.inspect_image(&found))
             .ok()?
             .summary
@@ -267,11 +264,19 @@ impl Build {
         Some(image)
     }
 
+    /// What was noted under a key, unless the cache is not to be used.
+    pub(super) fn noted(&self, key: &cache::Key) -> Option<String> {
+        if self.options.no_cache {
+            return None;
+        }
+        key.find(&self.cache_dir())
+    }
+
     fn remember(&self, key: &cache::Key, image: &Digest) {
         key.note(&self.cache_dir(), image.as_str());
     }
 
-    fn cache_dir(&self) -> PathBuf {
+    pub(super) fn cache_dir(&self) -> PathBuf {
         self.root().join("cache")
     }
 }
