@@ -6,26 +6,33 @@ use std::process::Command;
 use crate::engine::Engine;
 use crate::require;
 
-/// Runs one suite; its lines are shown when it fails.
+/// Runs one suite of `clients/run.sh`; its lines are shown when it fails.
 fn suite(name: &str) {
     // An ordinary user's business: in the other lanes it would prove the same again.
-    require!(userns, many_ids, ordinary, program "docker", program "busybox", clients);
+    require!(
+        userns,
+        many_ids,
+        ordinary,
+        program "docker",
+        program "docker-compose",
+        program "busybox",
+        clients
+    );
     let engine = Engine::ours();
-    let venv = std::env::var("SHEDBOX_TEST_CLIENTS").unwrap();
     let link = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(
         std::env::var("SHEDBOX_BIN").unwrap(),
         link.path().join("docker"),
     )
     .unwrap();
-    let file = format!(
-        "{}/tests/docker/clients/{name}.py",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let output = Command::new(format!("{venv}/clients/bin/python"))
-        .arg(file)
+    let script = format!("{}/tests/docker/clients/run.sh", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new("bash")
+        .args([&script, name])
         .envs(engine.variables())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env(
+            "CLIENTS_VENV",
+            std::env::var("SHEDBOX_TEST_CLIENTS").unwrap(),
+        )
         .env("DOCKER_LINK", link.path().join("docker"))
         .output()
         .unwrap();
@@ -41,20 +48,25 @@ fn suite(name: &str) {
 
 #[test]
 fn docker_py() {
-    suite("docker_py");
+    suite("docker-py");
 }
 
 #[test]
 fn the_swe_bench_harness() {
-    suite("swebench_harness");
+    suite("swebench");
 }
 
 #[test]
 fn mini_swe_agent() {
-    suite("mini_swe_agent");
+    suite("mini-swe-agent");
 }
 
 #[test]
 fn testcontainers() {
-    suite("testcontainers_py");
+    suite("testcontainers");
+}
+
+#[test]
+fn compose() {
+    suite("compose");
 }

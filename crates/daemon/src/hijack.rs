@@ -6,7 +6,7 @@
 //! RFC 9110 section 7.8, Docker Engine API, "Hijacking".
 
 use std::future::{Future, poll_fn};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -83,20 +83,13 @@ impl Slot {
         }
     }
 
-    /// Resolves when the client has closed its connection. One that has only said that it sends no more is still there,
-    /// so the end of what it sends, which is all that HTTP looks at, does not tell. Of a TCP client, this is seen only
-    /// when it was sent something after it left.
+    /// Resolves when the client has closed its connection, see [`hung_up`].
     pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
         let watched = self.watched.clone();
         async move {
-            let Some(Ok(watched)) = watched.map(watch) else {
-                return std::future::pending().await;
-            };
-            loop {
-                match watched.ready(Interest::WRITABLE).await {
-                    Ok(mut ready) if !ready.ready().is_write_closed() => ready.clear_ready(),
-                    _ => return,
-                }
+            match watched {
+                Some(connection) => hung_up(connection).await,
+                None => std::future::pending().await,
             }
         }
     }
@@ -144,12 +137,25 @@ impl Slot {
     }
 }
 
+/// A request that takes so long may be one that its client gives up. Most are over before.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Resolves when the other side has closed the connection, not only its own direction. A TCP connection tells of the latter
+/// alone until something is written to it.
 #[expect(
     deprecated,
     reason = "its successor is unsafe; what that one asks for holds here: the descriptor is owned and stays the same one"
 )]
-fn watch(fd: Arc<OwnedFd>) -> std::io::Result<AsyncFd<Arc<OwnedFd>>> {
-    AsyncFd::new(fd)
+pub(crate) async fn hung_up(connection: impl AsRawFd) {
+    // Nothing that a stream has is asked for, so what wakes is what epoll tells unasked: EPOLLHUP. Source: epoll_ctl(2).
+    let outcome = match AsyncFd::with_interest(connection, Interest::PRIORITY) {
+        Ok(watched) => watched.ready(Interest::PRIORITY).await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "cannot watch a connection");
+        std::future::pending().await
+    }
 }
 
 /// Serves a connection to its end, whoever speaks on it. `leaving` resolves when no further request is to be begun.
@@ -166,6 +172,11 @@ where
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // Half of a connection may be closed, see above, so hyper does not look whether all of it is.
+    let mut gone = Box::pin(async {
+        tokio::time::sleep(PATIENCE).await;
+        slot.left().await;
+    });
     let mut connection = http1::Builder::new()
         .half_close(true)
         .serve_connection(TokioIo::new(wire), service);
@@ -177,12 +188,15 @@ where
                 ended?;
                 break;
             }
+            // Whatever is under way for it is dropped with the connection.
+            () = gone.as_mut() => return Ok(()),
             () = leaving.as_mut(), if !told => {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
+    drop(gone);
     let parts = connection.into_parts();
     let mut wire = parts.io.into_inner();
     match slot.take() {
@@ -197,4 +211,33 @@ where
         None => drop(tokio::io::AsyncWriteExt::shutdown(&mut wire).await),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn half_of_a_connection_is_no_end_of_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let twin = OwnedFd::from(ours.try_clone().unwrap());
+        runtime.block_on(async move {
+            let mut gone = std::pin::pin!(hung_up(twin));
+            theirs.write_all(b"x").unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let early = tokio::time::timeout(Duration::from_millis(50), gone.as_mut()).await;
+            assert!(early.is_err(), "the other half is open");
+            ours.read_exact(&mut [0]).unwrap();
+            drop(theirs);
+            tokio::time::timeout(Duration::from_secs(10), gone)
+                .await
+                .unwrap();
+        });
+    }
 }

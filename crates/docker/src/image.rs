@@ -4,20 +4,9 @@ use serde_json::{Value, json};
 use shedbox_spec::api::{ImageDetail, ImageSummary};
 
 use crate::inspect::seconds;
-use crate::version::Version;
 
 /// `GET /images/{name}/json`.
-pub fn inspect(detail: &ImageDetail, version: &Version) -> Value {
-    let mut value = inspected(detail);
-    // docker-compose 1.x reads the second one and ends without it. Gone since API 1.45.
-    if *version < Version(1, 45) {
-        value["Container"] = json!("");
-        value["ContainerConfig"] = value["Config"].clone();
-    }
-    value
-}
-
-fn inspected(detail: &ImageDetail) -> Value {
+pub fn inspect(detail: &ImageDetail) -> Value {
     let summary = &detail.summary;
     let config = config_of(detail);
     let document = |name: &str| {
@@ -36,6 +25,9 @@ fn inspected(detail: &ImageDetail) -> Value {
         "Created": summary.created.clone().unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned()),
         "DockerVersion": document("docker_version"),
         "Author": document("author"),
+        // The two of before API 1.45: docker-compose 1.x asks in the newest version and ends when they are not there.
+        "Container": "",
+        "ContainerConfig": config,
         "Config": config,
         "Architecture": detail.architecture,
         "Variant": document("variant"),

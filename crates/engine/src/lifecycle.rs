@@ -124,6 +124,22 @@ impl Engine {
         signal: Option<i32>,
         timeout: Option<Duration>,
     ) -> Result<()> {
+        self.end_main(name, signal, timeout, true)
+    }
+
+    /// What comes after a SIGKILL: waits until nothing of it runs.
+    pub fn finish_kill(&self, name: &str) -> Result<()> {
+        self.end_main(name, Some(signal::KILL), Some(Duration::ZERO), false)
+    }
+
+    /// `told`: it is a stop, which is an event of its own.
+    fn end_main(
+        &self,
+        name: &str,
+        signal: Option<i32>,
+        timeout: Option<Duration>,
+        told: bool,
+    ) -> Result<()> {
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
         let status = sandbox.state().life.status;
@@ -144,7 +160,7 @@ impl Engine {
         if let Some(init) = live {
             self.watcher.forget(&init);
             let signal = signal.unwrap_or(sandbox.record.resolved.stop_signal);
-            if sandbox.has_main() {
+            if told && sandbox.has_main() {
                 self.tell(&sandbox, Happening::Killed { signal });
             }
             // What is stopped where it is could not react to a signal.
@@ -152,7 +168,9 @@ impl Engine {
             let result = init.stop(signal, timeout.unwrap_or(default));
             init.destroy_and_wait()?;
             self.has_ended(&sandbox, &init, result?);
-            self.tell(&sandbox, Happening::Stopped);
+            if told {
+                self.tell(&sandbox, Happening::Stopped);
+            }
         }
         turn.end_files();
         Ok(())
@@ -178,7 +196,7 @@ impl Engine {
                 .with_hint("signal a command with the client that runs it")
                 .into());
             }
-            return self.stop(name, Some(Duration::ZERO));
+            return self.finish_kill(name);
         }
         match init::ask(&sandbox.socket, &Request::Kill { signal }) {
             Ok(Reply::Done) => Ok(()),

@@ -99,8 +99,8 @@ mod tests {
             .query("n", 3);
         assert_eq!(
             target.to_string(),
-            "/sandboxes/a%20b%2F..%2Fc/logs?ref=r%3A5000%2Fx%40sha256%3A1&n=3"
+            "/shedbox/v1/sandboxes/a%20b%2F..%2Fc/logs?ref=r%3A5000%2Fx%40sha256%3A1&n=3"
         );
-        assert_eq!(Target::new(["é"]).to_string(), "/%C3%A9");
+        assert_eq!(Target::new(["é"]).to_string(), "/shedbox/v1/%C3%A9");
     }
 }

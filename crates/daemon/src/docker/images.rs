@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::progress::{Progress, failed, pushed};
-use shedbox_docker::version::Version;
 use shedbox_docker::{create, error, image, inspect as show, login};
 use shedbox_engine::Filter;
 use shedbox_image::{Events, Format};
@@ -38,13 +37,10 @@ pub(super) fn not_found(name: &str, error: Error) -> Error {
     }
 }
 
-pub(super) fn inspect(docker: &Arc<Docker>, name: &str, version: &Version) -> Result<Answer> {
+pub(super) fn inspect(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let detail =
         now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
-    Ok(answer::json(
-        StatusCode::OK,
-        &image::inspect(&detail, version),
-    ))
+    Ok(answer::json(StatusCode::OK, &image::inspect(&detail)))
 }
 
 pub(super) fn history(docker: &Arc<Docker>, name: &str) -> Result<Answer> {

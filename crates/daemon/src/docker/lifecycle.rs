@@ -202,7 +202,7 @@ pub(super) async fn kill(docker: &Arc<Docker>, name: &str, query: &Query) -> Res
         // As docker's: when the answer comes, it does not run any more.
         later(docker, move |engine| {
             engine.kill(&id, signal)?;
-            engine.stop(&id, Some(Duration::ZERO))
+            engine.finish_kill(&id)
         })
         .await?;
     } else {

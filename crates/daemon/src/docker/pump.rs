@@ -5,19 +5,17 @@
 //! the process has ended, what is in the pipes at that moment is sent and the connection is closed; a background process
 //! that keeps a pipe open is not waited for.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use shedbox_linux::poll::{Interest, poll};
 use shedbox_spec::control::{FollowUp, Reply};
 use shedbox_spec::detach_keys::Matcher;
 use shedbox_spec::exec::{End as Ending, ExecResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::ends::{Control, End};
-use crate::hijack::{Gate, Taken, Wire};
+use crate::hijack::{Gate, Taken, Wire, hung_up};
 
 /// Bytes read at once.
 const CHUNK: usize = 32 << 10;
@@ -104,10 +102,16 @@ pub(super) async fn run(
     at_end: impl FnOnce(&Outcome),
 ) -> Outcome {
     let gate = Gate::of(&taken);
-    let gate_fd = streams
+    let twin = streams
         .kill_on_disconnect
         .then(|| taken.wire.as_fd().try_clone_to_owned().ok())
         .flatten();
+    let mut gone = std::pin::pin!(async {
+        match twin {
+            Some(twin) => hung_up(twin).await,
+            None => std::future::pending().await,
+        }
+    });
     let (reader, writer) = tokio::io::split(taken.wire);
     let mut output = Output {
         wire: Some(writer),
@@ -146,7 +150,7 @@ pub(super) async fn run(
                 Ok(_) => {}
                 Err(_) => break Outcome::Lost,
             },
-            () = gone(gate_fd.as_ref()), if streams.kill_on_disconnect => {
+            () = gone.as_mut() => {
                 // The conversation ends without a word, which ends the command.
                 break Outcome::Lost;
             }
@@ -185,28 +189,6 @@ pub(super) async fn run(
     }
     drop(held);
     outcome
-}
-
-/// How often it is looked whether a client is there.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Resolves when the client has closed its connection, not only its input.
-async fn gone(connection: Option<&OwnedFd>) {
-    let Some(connection) = connection else {
-        return std::future::pending().await;
-    };
-    loop {
-        let interest = Interest {
-            fd: connection.as_fd(),
-            read: false,
-            write: false,
-        };
-        let found = poll(&[interest], Some(Duration::ZERO));
-        if found.is_ok_and(|all| all.iter().any(|one| one.hangup)) {
-            return;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// Reads the output at `index`, or waits for ever when there is none. Errors are ends.

@@ -65,9 +65,7 @@ pub(super) async fn dispatch(
         ("GET", ["images", "get"]) => images::save(docker, asked.query.all("names")).await,
         ("POST", ["images", "prune"]) => images::prune(docker, &asked.query).await,
         ("GET", ["images", "search"]) => images::search(),
-        ("GET", ["images", name @ .., "json"]) => {
-            images::inspect(docker, &name.join("/"), &asked.version)
-        }
+        ("GET", ["images", name @ .., "json"]) => images::inspect(docker, &name.join("/")),
         ("GET", ["images", name @ .., "history"]) => images::history(docker, &name.join("/")),
         ("GET", ["images", name @ .., "get"]) => images::save(docker, vec![name.join("/")]).await,
         ("POST", ["images", name @ .., "push"]) => images::push(docker, &name.join("/"), &asked),
