@@ -83,8 +83,8 @@ impl Slot {
         }
     }
 
-    /// Resolves when the client has closed its connection, see [`hung_up`].
-    pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Resolves when the client has closed its connection, see [`hung_up`]. For one at a time: epoll takes a descriptor once.
+    fn left(&self) -> impl Future<Output = ()> + Send + 'static {
         let watched = self.watched.clone();
         async move {
             match watched {

@@ -89,7 +89,6 @@ fn root(docker: &Docker) -> PathBuf {
 /// Answers with lines while the build goes on; what is wrong with the request is found before.
 pub(super) async fn build(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
     let options = Options::read(&asked.query, &asked.headers)?;
-    let left = asked.slot.left();
     let workspace = Arc::new(Workspace::make(&root(docker))?);
     let reader = BodyReader::new(asked.body);
     let (space, name) = (Arc::clone(&workspace), options.dockerfile.clone());
@@ -130,7 +129,6 @@ pub(super) async fn build(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> 
         let outcome = tokio::select! {
             outcome = build.all(&wanted) => outcome,
             () = feed.closed() => return tracing::info!("a client has left a build"),
-            () = left => return tracing::info!("a client has left a build"),
         };
         if let Err(stop) = outcome {
             build.output.failed(&stop).await;
