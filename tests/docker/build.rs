@@ -1,4 +1,4 @@
-//! Dockerfiles and what has to come of them: `build.sh`, with our daemon, and as root also with a real dockerd, whose classic
+//! Dockerfiles and what has to come of them: `build.sh` and what it reads, with our daemon, and as root also with a real dockerd, whose classic
 //! builder has to agree wherever the script does not say that it cannot do something.
 
 use std::process::Command;
