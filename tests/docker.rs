@@ -22,6 +22,8 @@ mod support;
 
 #[path = "docker/archives.rs"]
 mod archives;
+#[path = "docker/build.rs"]
+mod build;
 #[path = "docker/clients.rs"]
 mod clients;
 #[path = "docker/engine.rs"]

@@ -233,11 +233,13 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         if let Some(found) = line["aux"]["ID"].as_str() {
             id = Some(found.to_owned());
         }
-        if let Some(text) = line["stream"].as_str()
-            && !args.quiet
-        {
+        let text = line["stream"].as_str().unwrap_or_default();
+        if !args.quiet {
             out.write_all(text.as_bytes())?;
             out.flush()?;
+        } else if text.starts_with("sha256:") {
+            // A quiet build says its id and nothing else, when it has not failed.
+            id = Some(text.trim_end().to_owned());
         }
         Ok(())
     })?;

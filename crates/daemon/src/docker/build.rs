@@ -12,8 +12,11 @@
 
 mod base;
 mod cache;
+mod content;
 mod context;
 mod copy;
+mod inside;
+mod lay_out;
 mod layer;
 mod mounts;
 mod options;
@@ -24,6 +27,7 @@ mod transfer;
 mod tree;
 mod workspace;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +62,8 @@ struct Build {
     /// Results of stages so far, by number.
     results: Vec<Option<Stage>>,
     open: transfer::Open,
+    /// Names that were pulled for this build.
+    pulled: HashSet<String>,
     author: Option<String>,
     step: usize,
     steps: usize,
@@ -87,7 +93,7 @@ pub(super) async fn build(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> 
     let reader = BodyReader::new(asked.body);
     let (space, name) = (Arc::clone(&workspace), options.dockerfile.clone());
     let context =
-        transfer::blocking(move || Context::read(reader, Tree::new(space.file()?), &name)).await?;
+        inside::blocking(move || Context::read(reader, Tree::new(space.file()?), &name)).await?;
     let file = parse(&context.dockerfile).map_err(|error| invalid(&error))?;
     let escape = file.directives.escape;
     let mut stages = Stages::split(file).map_err(|error| invalid(&error))?;
@@ -109,11 +115,12 @@ pub(super) async fn build(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> 
         context: Arc::new(context.files),
         args,
         results: vec![None; stages.stages.len()],
-        steps: stages.step_count(target) + usize::from(!options.labels.is_empty()),
+        steps: stages.step_count(target) + options.labels.len(),
         options,
         stages,
         escape,
         open: transfer::Open::default(),
+        pulled: HashSet::new(),
         author: None,
         step: 0,
     };

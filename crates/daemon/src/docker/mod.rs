@@ -78,6 +78,7 @@ impl Docker {
             health: health::Checks::default(),
         });
         events::follow(&docker, happenings);
+        scratch::sweep(&docker);
         docker.resume();
         docker
     }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use shedbox_engine::Filter;
 use shedbox_spec::api::{AuthSources, CreateRequest, PullPolicy};
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::{Result, SandboxSpec};
 
 use super::{Docker, now};
+
+/// Tells them apart from those of users when the daemon that made them has died.
+const LABEL: &str = "shedbox.scratch";
 
 /// One that was created and not started; removed when it is dropped.
 pub(super) struct Scratch {
@@ -27,6 +31,7 @@ impl Scratch {
             ..SandboxSpec::default()
         };
         change(&mut spec);
+        spec.labels.insert(LABEL.to_owned(), String::new());
         let request = CreateRequest {
             spec,
             start: false,
@@ -54,6 +59,22 @@ impl Drop for Scratch {
                     "a sandbox that was made for a moment stays"
                 );
             }
+        });
+    }
+}
+
+/// Removes what a daemon has left that had no time to do so.
+pub(super) fn sweep(docker: &Arc<Docker>) {
+    let left = docker.engine.list(&Filter {
+        all: true,
+        labels: vec![LABEL.to_owned()],
+        ..Filter::default()
+    });
+    for info in left {
+        // As one of ours that is no longer used.
+        drop(Scratch {
+            docker: Arc::clone(docker),
+            id: info.id.to_string(),
         });
     }
 }

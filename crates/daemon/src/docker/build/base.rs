@@ -15,7 +15,7 @@ use super::{Build, Stage};
 
 impl Build {
     /// Where a stage starts from.
-    pub(super) async fn base(&self, origin: &Origin, platform: Option<&str>) -> Result<Stage> {
+    pub(super) async fn base(&mut self, origin: &Origin, platform: Option<&str>) -> Result<Stage> {
         match origin {
             Origin::Scratch => Ok(Stage {
                 image: None,
@@ -36,16 +36,19 @@ impl Build {
     }
 
     /// An image, pulled when it is missing, of another platform, or when that was asked for.
-    async fn image(&self, name: &str, platform: Option<&str>) -> Result<Stage> {
+    async fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage> {
         let platform = platform
             .map(shedbox_docker::create::platform_of)
             .or_else(|| self.options.platform.clone());
+        // Stages that start from the same image start from the same image.
+        let pull = self.options.pull && !self.pulled.contains(name);
         let known = now(|| self.docker.engine.inspect_image(name));
         let detail = match known {
-            Ok(detail) if !self.options.pull && fits(&detail, platform.as_deref()) => detail,
+            Ok(detail) if !pull && fits(&detail, platform.as_deref()) => detail,
             Err(error) if error.kind != Kind::NotFound => return Err(error),
             _ => {
                 self.fetch(name, platform).await?;
+                self.pulled.insert(name.to_owned());
                 now(|| self.docker.engine.inspect_image(name))
                     .map_err(|error| images::not_found(name, error))?
             }

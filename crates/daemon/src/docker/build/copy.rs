@@ -10,7 +10,8 @@ use shedbox_dockerfile::ignore::Ignore;
 use shedbox_dockerfile::{Source, Transfer};
 use shedbox_spec::{Error, Result};
 
-use super::tree::{Content, Node, Sort, Tree};
+use super::content::Content;
+use super::tree::{Node, Sort, Tree};
 
 /// One source that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +271,9 @@ pub(super) fn matching(tree: &Tree, source: &str) -> Result<Vec<PathBuf>> {
     for part in clean.components() {
         let part = part.as_os_str().to_string_lossy().into_owned();
         if !has_wildcards(&part) {
-            found.iter_mut().for_each(|dir| dir.push(&part));
+            for dir in &mut found {
+                dir.push(&part);
+            }
             continue;
         }
         let glob = Glob::new(&part)

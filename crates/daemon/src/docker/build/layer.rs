@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use shedbox_spec::{Error, Result};
 
+use super::content::Content;
 use super::copy::{Found, Plan, absolute, is_archive};
-use super::tree::{Content, Node, Sort};
+use super::tree::{Node, Sort};
 
 /// Most links that are followed from a destination. Source: path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -70,9 +71,12 @@ pub(super) fn write(
     let mut is_dir = plan.destination.ends_with('/') || there == There::Directory;
     let mut archives = Vec::new();
     for found in &plan.found {
-        let in_directory = |name: &str| match is_dir {
-            true => format!("{target}/{name}"),
-            false => target.clone(),
+        let in_directory = |name: &str| {
+            if is_dir {
+                format!("{target}/{name}")
+            } else {
+                target.clone()
+            }
         };
         let (path, name) = match found {
             Found::Inline { name, content } => {
@@ -176,7 +180,7 @@ impl<'i, W: Write> Writer<'i, W> {
             match self.look(&path)? {
                 There::Link(target) => {
                     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-                    path = absolute(parent, &target).trim_end_matches('/').to_owned();
+                    path = absolute(parent, target.trim_end_matches('/'));
                 }
                 there => return Ok((path, there)),
             }

@@ -10,7 +10,8 @@ use shedbox_dockerfile::{Mount as RunMount, MountKind};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::{Error, Kind, Result};
 
-use super::transfer::blocking;
+use super::inside::blocking;
+use super::lay_out::lay_out;
 use super::tree::Tree;
 use super::{Build, copy};
 
@@ -145,13 +146,9 @@ impl Build {
         let (space, place) = (Arc::clone(&self.workspace), self.workspace.fresh()?);
         blocking(move || {
             let _space = space;
-            let node = shown.tree.get(&shown.path);
-            match node {
-                Some(node) if !node.is_dir() => shown.tree.unpack_file(&node, &place),
-                _ => shown.tree.unpack(&shown.path, &place),
-            }
-            .map(|()| place)
-            .map_err(|error| Error::internal(format!("RUN --mount: {error}")))
+            lay_out(&shown.tree, &shown.path, &place)
+                .map(|()| place)
+                .map_err(|error| Error::internal(format!("RUN --mount: {error}")))
         })
         .await
     }

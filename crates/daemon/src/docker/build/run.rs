@@ -142,11 +142,11 @@ impl Build {
         let mut pieces = [Pieces::default(), Pieces::default()];
         let result = loop {
             tokio::select! {
-                read = read_of(&out, &mut first) => match read {
+                read = read_of(out.as_ref(), &mut first) => match read {
                     0 => out = None,
                     count => self.output.pass(false, &mut pieces[0], &first[..count]).await,
                 },
-                read = read_of(&err, &mut second) => match read {
+                read = read_of(err.as_ref(), &mut second) => match read {
                     0 => err = None,
                     count => self.output.pass(true, &mut pieces[1], &second[..count]).await,
                 },
@@ -184,7 +184,7 @@ impl Build {
     }
 }
 
-async fn read_of(end: &Option<End>, buffer: &mut [u8]) -> usize {
+async fn read_of(end: Option<&End>, buffer: &mut [u8]) -> usize {
     match end {
         Some(end) => end.read(buffer).await.unwrap_or(0),
         None => std::future::pending().await,

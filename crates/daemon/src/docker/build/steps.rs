@@ -106,28 +106,22 @@ impl Build {
         Ok(())
     }
 
-    /// `--label`: one more instruction of the target.
+    /// `--label`: one more instruction of the target for each.
     async fn labels(&mut self, index: usize, current: &mut Stage) -> Result<(), Stop> {
-        let pairs: Vec<Pair> = std::mem::take(&mut self.options.labels)
-            .into_iter()
-            .map(|(key, value)| Pair { key, value })
-            .collect();
-        let words: Vec<String> = pairs
-            .iter()
-            .map(|pair| format!("{}={}", pair.key, pair.value))
-            .collect();
-        let original = format!("LABEL {}", words.join(" "));
-        self.begin(&original).await;
-        let located = Located {
-            line: 0,
-            end_line: 0,
-            original,
-            instruction: Instruction::Label(pairs),
-        };
-        // Values from the command line have no variables in them.
-        self.settled(index, current, &located, located.instruction.clone())
-            .await?;
-        self.show(current).await;
+        for (key, value) in std::mem::take(&mut self.options.labels) {
+            let original = format!("LABEL {key}={value}");
+            self.begin(&original).await;
+            let instruction = Instruction::Label(vec![Pair { key, value }]);
+            let located = Located {
+                line: 0,
+                end_line: 0,
+                original,
+                instruction: instruction.clone(),
+            };
+            // Values from the command line have no variables in them.
+            self.settled(index, current, &located, instruction).await?;
+            self.show(current).await;
+        }
         Ok(())
     }
 
@@ -261,10 +255,7 @@ impl Build {
 
     /// The image of a step that was done before, unless the cache is not to be used.
     pub(super) async fn cached(&self, key: &cache::Key) -> Option<Digest> {
-        if self.options.no_cache {
-            return None;
-        }
-        let found = key.find(&self.cache_dir())?;
+        let found = self.noted(key)?;
         let image = now(|| self.docker.engine.inspect_image(&found))
             .ok()?
             .summary
@@ -273,11 +264,19 @@ impl Build {
         Some(image)
     }
 
+    /// What was noted under a key, unless the cache is not to be used.
+    pub(super) fn noted(&self, key: &cache::Key) -> Option<String> {
+        if self.options.no_cache {
+            return None;
+        }
+        key.find(&self.cache_dir())
+    }
+
     fn remember(&self, key: &cache::Key, image: &Digest) {
         key.note(&self.cache_dir(), image.as_str());
     }
 
-    fn cache_dir(&self) -> PathBuf {
+    pub(super) fn cache_dir(&self) -> PathBuf {
         self.root().join("cache")
     }
 }

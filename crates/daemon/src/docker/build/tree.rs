@@ -4,10 +4,11 @@
 //! Nothing is made under a name that the archive gives, so there is nothing it could lead out of: `..`, absolute names,
 //! links and device nodes are matters of the index alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
@@ -17,6 +18,8 @@ use shedbox_dockerfile::ignore::Ignore;
 use shedbox_linux::disk;
 use shedbox_spec::{Error, Kind, Result};
 
+use super::content::Content;
+
 /// Most entries of an archive.
 const MAX_ENTRIES: usize = 1_000_000;
 /// Most bytes of all names and link targets.
@@ -25,10 +28,12 @@ const MAX_NAMES: usize = 256 << 20;
 const MAX_NAME: usize = 4096;
 /// Most links that are followed on one way. Source: path_resolution(7).
 const MAX_LINKS: usize = 40;
-/// What stays free on the disk, in bytes.
-const LEFT_FREE: u64 = 512 << 20;
-/// Bytes between two looks at the disk.
-const LOOK_EVERY: u64 = 32 << 20;
+/// Most bytes of all files.
+const MAX_BYTES: u64 = 32 << 30;
+/// The part of the disk's room that the files of one build may take: an archive of a few bytes can stand for any number.
+const SHARE: u64 = 2;
+/// Bytes that are read at once.
+const CHUNK: usize = 64 << 10;
 
 /// What something in an archive is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +84,9 @@ pub(super) enum Others {
 pub(super) struct Tree {
     contents: Arc<File>,
     end: u64,
+    /// Bytes that were really written, and the most that may be.
+    written: u64,
+    most: u64,
     names: usize,
     nodes: BTreeMap<PathBuf, Node>,
 }
@@ -104,9 +112,13 @@ fn outside(name: &Path) -> Error {
 impl Tree {
     /// An empty one. `contents` is an empty file that nobody else writes to.
     pub(super) fn new(contents: File) -> Self {
+        // A disk that does not tell is taken for one with room; writing finds out.
+        let most = disk::room(&contents).map_or(MAX_BYTES, |room| room.free_bytes / SHARE);
         Self {
             contents: Arc::new(contents),
             end: 0,
+            written: 0,
+            most,
             names: 0,
             nodes: BTreeMap::new(),
         }
@@ -126,7 +138,7 @@ impl Tree {
                 return Err(Error::invalid("a name in the build context is too long"));
             }
             let link = entry.link_name().map_err(|error| unreadable(&error))?;
-            let link = link.map(|link| link.into_owned()).unwrap_or_default();
+            let link = link.map(Cow::into_owned).unwrap_or_default();
             self.names += link.as_os_str().len();
             let kind = entry.header().entry_type();
             let sort = match kind {
@@ -171,26 +183,39 @@ impl Tree {
         self.insert(PathBuf::from(name), node)
     }
 
-    /// Appends to the contents; a sparse file may say to be larger than any disk.
+    /// Appends to the contents. Zeros are left out, so that a sparse file takes no more here than in the archive.
     fn store(&mut self, content: &mut impl Read) -> Result<Sort> {
         let offset = self.end;
-        let mut file: &File = &self.contents;
+        let mut buffer = vec![0; CHUNK];
         loop {
-            let room = disk::room(file)
-                .map_err(|error| Error::internal(format!("look at the disk: {error}")))?;
-            if room.free_bytes < LEFT_FREE {
-                return Err(Error::new(
-                    Kind::Exhausted,
-                    "no space left on the disk for the files of a build",
-                ));
-            }
-            let count = io::copy(&mut content.take(LOOK_EVERY), &mut file)
+            let count = content
+                .read(&mut buffer)
                 .map_err(|error| unreadable(&error))?;
-            self.end += count;
-            if count < LOOK_EVERY {
+            if count == 0 {
                 break;
             }
+            let chunk = buffer.get(..count).unwrap_or_default();
+            let is_empty = chunk.iter().all(|byte| *byte == 0);
+            if !is_empty {
+                self.contents
+                    .write_all_at(chunk, self.end)
+                    .map_err(|error| unreadable(&error))?;
+                self.written += count as u64;
+            }
+            self.end += count as u64;
+            if self.end > MAX_BYTES || self.written > self.most {
+                return Err(Error::new(
+                    Kind::Exhausted,
+                    format!(
+                        "the files of this build take more than {MAX_BYTES} bytes, or more than half of what the disk has left"
+                    ),
+                ));
+            }
         }
+        // What was left out at the end is a part of it, too.
+        self.contents
+            .set_len(self.end)
+            .map_err(|error| unreadable(&error))?;
         Ok(Sort::File {
             offset,
             length: self.end - offset,
@@ -311,11 +336,7 @@ impl Tree {
             Sort::File { offset, length } => (*offset, *length),
             _ => (0, 0),
         };
-        Content {
-            file: Arc::clone(&self.contents),
-            offset,
-            end: offset + length,
-        }
+        Content::new(Arc::clone(&self.contents), offset, length)
     }
 
     /// The content of a small file, links followed.
@@ -343,54 +364,6 @@ impl Tree {
             .collect();
         let kept: std::collections::BTreeSet<PathBuf> = kept.into_iter().collect();
         self.nodes.retain(|path, _| kept.contains(path));
-    }
-
-    /// Makes real files of what is at `path`, below `dir`, which is made. Owners are ours.
-    pub(super) fn unpack(&self, path: &Path, dir: &Path) -> io::Result<()> {
-        use std::fs::{Permissions, create_dir_all, set_permissions};
-        use std::os::unix::fs::{PermissionsExt, symlink};
-        create_dir_all(dir)?;
-        for (inside, node) in self.below(path) {
-            // Every parent is a directory of the index, and comes before: no link of the archive is on the way.
-            let place = dir.join(inside.strip_prefix(path).unwrap_or(inside));
-            match &node.sort {
-                Sort::Directory => {
-                    std::fs::create_dir(&place)?;
-                    // We have to be able to fill it, and to take it away.
-                    set_permissions(&place, Permissions::from_mode(node.mode | 0o700))?;
-                }
-                Sort::Symlink(target) => symlink(target, &place)?,
-                Sort::File { .. } => self.unpack_file(node, &place)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// One file of it.
-    pub(super) fn unpack_file(&self, node: &Node, place: &Path) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let mut file = File::create_new(place)?;
-        io::copy(&mut self.open(&node.sort), &mut file)?;
-        file.flush()?;
-        file.set_permissions(std::fs::Permissions::from_mode(node.mode | 0o400))
-    }
-}
-
-/// A part of the file of contents.
-#[derive(Debug)]
-pub(super) struct Content {
-    file: Arc<File>,
-    offset: u64,
-    end: u64,
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
-        let wanted = left.min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..wanted], self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
     }
 }
 

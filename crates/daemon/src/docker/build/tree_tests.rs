@@ -2,6 +2,7 @@
 
 use tar::EntryType as Type;
 
+use super::super::lay_out::lay_out;
 use super::*;
 
 fn archive(entries: &[(&str, Type, &str)]) -> Vec<u8> {
@@ -134,7 +135,7 @@ fn unpacked_files_stay_below_the_directory() {
         ("t", Type::Regular, "y"),
     ])
     .unwrap();
-    tree.unpack(Path::new("s"), &place).unwrap();
+    lay_out(&tree, Path::new("s"), &place).unwrap();
     assert_eq!(std::fs::read_to_string(place.join("d/x")).unwrap(), "x");
     assert!(
         std::fs::symlink_metadata(place.join("l"))
@@ -142,4 +143,39 @@ fn unpacked_files_stay_below_the_directory() {
             .is_symlink()
     );
     assert!(!place.join("t").exists());
+}
+
+#[test]
+fn zeros_take_no_room_and_no_archive_takes_all() {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("zeros").unwrap();
+    header.set_mode(0o644);
+    header.set_size(64 << 20);
+    header.set_cksum();
+    let bytes = header
+        .as_bytes()
+        .chain(io::repeat(0).take((64 << 20) + 1024));
+    let mut tree = Tree::new(tempfile::tempfile().unwrap());
+    tree.add(bytes, Path::new(""), Others::Refuse).unwrap();
+    assert_eq!((tree.written, tree.end), (0, 64 << 20));
+    assert_eq!(text(&tree, "zeros").unwrap().len(), 64 << 20);
+
+    let small = archive(&[("a", Type::Regular, "12345")]);
+    for (end, most) in [(MAX_BYTES - 4, 5), (0, 4)] {
+        let mut tree = Tree::new(tempfile::tempfile().unwrap());
+        (tree.end, tree.most) = (end, most);
+        let error = tree
+            .add(&small[..], Path::new(""), Others::Refuse)
+            .unwrap_err();
+        assert_eq!(error.kind, Kind::Exhausted);
+    }
+
+    // A short archive can stand for very many directories.
+    let deep = "a/".repeat(1900);
+    let mut tree = Tree::new(tempfile::tempfile().unwrap());
+    let outcome = (0..2000).try_for_each(|number| {
+        let node = Node::directory();
+        tree.insert(PathBuf::from(format!("{number}/{deep}")), node)
+    });
+    assert!(outcome.is_err() && tree.nodes.len() < MAX_ENTRIES);
 }
