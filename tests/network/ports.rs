@@ -241,6 +241,27 @@ fn a_killed_gateway_comes_back_with_everything() {
     home.run(["network", "rm", "shop"]);
 }
 
+/// Without sandboxes nothing but the gateway holds the user namespace of a daemon and a keeper that have ended. The next daemon
+/// makes another one, whose sandboxes that gateway could not connect.
+#[test]
+fn a_gateway_that_is_left_alone_in_its_user_namespace_is_replaced() {
+    require!(userns, program "python3");
+    let kin = Kinship::begin();
+    let home = Home::new();
+    drop(Peer::idle(&home, &["--network=bridge"]));
+    let before = gateway::of(&kin);
+    // Or it would go by itself some seconds after the daemon has.
+    let _held =
+        shedbox_linux::seqpacket::SeqPacket::connect(&home.runtime().join("gateway.sock")).unwrap();
+    let servants = || kin.daemon(&home).into_iter().chain(kin.keepers());
+    servants().for_each(|servant| servant.kill());
+    eventually("daemon and keeper are gone", || servants().next().is_none());
+    assert_eq!(gateway::of(&kin).pid, before.pid);
+    let server = Peer::server(&home, &["--network=bridge", "-p", "127.0.0.1::8000"]);
+    assert_ne!(gateway::of(&kin).pid, before.pid);
+    reached(server.host_port("8000/tcp"), &server);
+}
+
 #[test]
 fn a_port_of_each_address_that_the_host_lacks() {
     require!(userns);

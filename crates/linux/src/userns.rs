@@ -249,6 +249,14 @@ pub fn own() -> Result<OwnedFd> {
     open_ns("/proc/self/ns/user")
 }
 
+/// The number of this process's own user namespace: no two that live at the same time have the same. Source: namespaces(7),
+/// "The /proc/pid/ns/ directory".
+pub fn own_id() -> Result<u64> {
+    rustix::fs::stat("/proc/self/ns/user")
+        .map(|stat| stat.st_ino)
+        .call("stat", || "/proc/self/ns/user".into())
+}
+
 fn open_ns(path: &str) -> Result<OwnedFd> {
     rustix::fs::open(
         path,

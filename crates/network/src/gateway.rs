@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::served::Served;
-use shedbox_linux::{net, process};
+use shedbox_linux::{net, process, userns};
 use shedbox_spec::gateway::{GATEWAY_VERSION, Reply, Request};
 use shedbox_spec::{Error, Kind};
 
@@ -67,6 +67,8 @@ fn start(options: Options) -> Result<(), Error> {
     net::unshare().map_err(|error| kernel("make a network namespace", &error))?;
     let namespace =
         net::own_namespace().map_err(|error| kernel("open a network namespace", &error))?;
+    let user_namespace =
+        userns::own_id().map_err(|error| kernel("look at the user namespace", &error))?;
     let links = Links::new().map_err(|error| kernel("set up a network namespace", &error))?;
     let firewall = Arc::new(Firewall::new().map_err(|error| {
         kernel("make firewall rules", &error).with_hint(
@@ -105,6 +107,7 @@ fn start(options: Options) -> Result<(), Error> {
         .map_err(|error| broken("start a thread", &error))?;
     let members = Members {
         namespace,
+        user_namespace,
         links,
         firewall,
         directory,
@@ -262,6 +265,7 @@ fn answer(request: Request, mut fds: Vec<OwnedFd>, members: &mut Members) -> Rep
         Request::Hello => Ok(Reply::Hello {
             version: GATEWAY_VERSION,
             pid: std::process::id() as i32,
+            user_namespace: members.user_namespace,
             outbound: members.uplink.outbound(),
         }),
         Request::AddNetwork(network) => done(members.add_network(network)),

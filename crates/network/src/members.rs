@@ -26,6 +26,8 @@ use crate::uplink::Uplink;
 pub(crate) struct Members {
     /// The gateway's own network namespace.
     pub(crate) namespace: OwnedFd,
+    /// Number of the user namespace that owns it.
+    pub(crate) user_namespace: u64,
     pub(crate) links: Links,
     pub(crate) firewall: Arc<Firewall>,
     pub(crate) directory: Arc<Directory>,

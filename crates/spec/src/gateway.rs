@@ -13,7 +13,7 @@ use crate::network::port::{PortSpec, PublishedPort};
 use crate::network::subnet::Subnet;
 
 /// Changes whenever these messages do.
-pub const GATEWAY_VERSION: u32 = 2;
+pub const GATEWAY_VERSION: u32 = 3;
 /// Device group of the default network.
 pub const BRIDGE_GROUP: u32 = 16;
 
@@ -73,6 +73,9 @@ pub enum Reply {
         version: u32,
         /// Pid.
         pid: i32,
+        /// Number of its user namespace, the inode: sandboxes of another one are out of its reach.
+        #[serde(default)]
+        user_namespace: u64,
         /// The way to the world.
         outbound: Outbound,
     },

@@ -12,6 +12,7 @@ use shedbox_linux::errno::Errno;
 use shedbox_linux::pidfd;
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::spawn::{self, Program};
+use shedbox_linux::userns;
 use shedbox_spec::gateway::{GATEWAY_VERSION, NetworkSetup, Outbound, Reply, Request};
 
 use crate::companion::{ANSWER_TIMEOUT, Companion, Trouble};
@@ -160,26 +161,29 @@ impl Client {
         let Some(connection) = GATEWAY.reach(&self.socket)? else {
             return Ok(None);
         };
+        let own = userns::own_id().doing(|| "look at the user namespace".to_owned())?;
         match GATEWAY.converse(&connection, &Request::Hello, &[]) {
             Ok((
                 Reply::Hello {
-                    version,
+                    version: GATEWAY_VERSION,
                     pid,
+                    user_namespace,
                     outbound,
                 },
                 _,
-            )) if version == GATEWAY_VERSION => {
+            )) if user_namespace == own => {
                 if let Outbound::Absent(error) = outbound {
                     tracing::warn!(hint = error.hint.as_deref(), "{}", error.message);
                 }
                 Ok(Some((connection, pid)))
             }
-            // An update has left it behind. What it had connected is connected again by its successor.
+            // An update has left it behind, or daemon and keeper have ended with nothing to hold their user namespace but it.
+            // What it had connected is connected again by its successor.
             Ok((Reply::Hello { version, pid, .. }, _)) => {
                 tracing::info!(
                     pid,
                     version,
-                    "the gateway is of another release and is replaced"
+                    "the gateway is of another release or user namespace and is replaced"
                 );
                 end(pid)?;
                 Ok(None)

@@ -69,6 +69,7 @@ fn serve(listener: &OwnedFd, version: u32, script: Vec<Act>, asked: &mpsc::Sende
                 Request::Hello => Reply::Hello {
                     version,
                     pid: i32::try_from(std::process::id()).unwrap(),
+                    user_namespace: userns::own_id().unwrap(),
                     outbound: Outbound::Pasta,
                 },
                 Request::AddNetwork(_) => Reply::Done,
