@@ -183,6 +183,7 @@ enum Container {
 
 /// What is below `container` alone.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once")]
 enum ContainerOnly {
     #[command(flatten)]
     Shared(Container),

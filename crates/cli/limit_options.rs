@@ -91,7 +91,8 @@ impl ResourceOptions {
     pub(crate) fn spec(&self) -> Result<Limits> {
         let bytes = |text: &Option<String>| text.as_deref().map(size::parse_bytes).transpose();
         let mut io = Vec::new();
-        let rates: [(&[String], bool, fn(&mut IoLimit) -> &mut Option<u64>); 4] = [
+        type Field = fn(&mut IoLimit) -> &mut Option<u64>;
+        let rates: [(&[String], bool, Field); 4] = [
             (&self.device_read_bps, true, |limit| &mut limit.read_bps),
             (&self.device_write_bps, true, |limit| &mut limit.write_bps),
             (&self.device_read_iops, false, |limit| &mut limit.read_iops),

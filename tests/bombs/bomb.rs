@@ -100,7 +100,7 @@ impl Bomb {
             self.explode(&ground);
             ground.answers_as_before();
             let reset = ground.reset();
-            self.check_clean(&ground);
+            Self::check_clean(&ground);
             if self.repeat {
                 self.explode(&ground);
             }
@@ -119,7 +119,7 @@ impl Bomb {
     }
 
     /// The next generation answers, and has nothing of what went off.
-    fn check_clean(&self, ground: &Ground) {
+    fn check_clean(ground: &Ground) {
         let left = ground.home().run([
             "exec",
             "victim",
@@ -155,7 +155,7 @@ impl Bomb {
         let output = output.join().expect("read the output");
         let errors = errors.join().expect("read the errors");
         println!("{status}: {output}{errors}");
-        ground.answered_under_fire(&looks);
+        Ground::answered_under_fire(&looks);
         assert!(
             status
                 .code()

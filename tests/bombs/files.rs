@@ -18,7 +18,7 @@ open('bottom', 'w').close()
 print('dug')
 ",
     )
-    .within(Duration::from_secs(60))
+    .within(Duration::from_mins(1))
     .says("dug")
     .go_off();
 }
@@ -52,7 +52,7 @@ fn count() -> usize {
 fn a_million_files() {
     require!(userns);
     Bomb::python(&many_files(count()))
-        .within(Duration::from_secs(240))
+        .within(Duration::from_mins(4))
         .says("made")
         .once()
         .go_off();
@@ -70,7 +70,7 @@ for n in range(20000): os.link('one', 'x' * 200 + str(n))
 print('linked')
 ",
     )
-    .within(Duration::from_secs(60))
+    .within(Duration::from_mins(1))
     .says("linked")
     .go_off();
 }

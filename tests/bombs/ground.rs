@@ -23,7 +23,7 @@ const AFTERWARDS: u32 = 5;
 const RECOVERY: Duration = Duration::from_secs(20);
 
 /// The trash is empty after this time; a million files take a part of it.
-const TRASH: Duration = Duration::from_secs(120);
+const TRASH: Duration = Duration::from_mins(2);
 
 /// Times of a quiet machine.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Ground {
     }
 
     /// What was seen while it went off is bounded by what is usual here.
-    pub(crate) fn answered_under_fire(&self, looks: &[(Duration, Duration)]) {
+    pub(crate) fn answered_under_fire(looks: &[(Duration, Duration)]) {
         let usual = USUAL.get().expect("measured");
         let hosts = looks.iter().map(|look| look.0);
         let execs = looks.iter().map(|look| look.1);

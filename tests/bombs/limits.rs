@@ -231,7 +231,7 @@ print('made')
 ",
     )
     .option("--disk=1g,inodes=2000")
-    .within(Duration::from_secs(60))
+    .within(Duration::from_mins(1))
     .status(&[7, 137])
     .explained("disk limit")
     .go_off();

@@ -106,7 +106,7 @@ for n in range(2000):
 print('reaped by others')
 ",
     )
-    .within(Duration::from_secs(60))
+    .within(Duration::from_mins(1))
     .says("reaped by others")
     .go_off();
 }

@@ -68,7 +68,7 @@ fn what_is_no_request_is_refused_and_others_are_served() {
         "{\"HostConfig\":[]}",
     ] {
         let answer = ask(socket, "POST", "/containers/create", Some(body));
-        assert_eq!(answer.status, 400, "{:.60}", body);
+        assert_eq!(answer.status, 400, "{body:.60}");
         assert!(answer.json()["message"].is_string());
     }
     // More than a request's body may have: refused, whether all of it is sent or not.

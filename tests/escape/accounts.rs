@@ -27,7 +27,7 @@ fn traps_in_the_image_hold_nobody_up() {
             std::fs::File::create(path)
                 .unwrap()
                 .set_len(1 << 42)
-                .unwrap()
+                .unwrap();
         }),
         ("directory", |path| std::fs::create_dir(path).unwrap()),
         ("link to a fifo", |path| {
@@ -35,7 +35,7 @@ fn traps_in_the_image_hold_nobody_up() {
             symlink(path.with_extension("fifo").file_name().unwrap(), path).unwrap();
         }),
         ("link to the host's", |path| {
-            symlink("../../../../../../etc/passwd", path).unwrap()
+            symlink("../../../../../../etc/passwd", path).unwrap();
         }),
         ("endless device", |path| symlink("/dev/zero", path).unwrap()),
         ("loop", |path| symlink("passwd", path).unwrap()),

@@ -39,7 +39,7 @@ fn a_source_that_was_replaced_by_a_link_is_refused() {
                     .shedbox(["reset", case.name()])
                     .output()
                     .unwrap();
-                let (said, _) = (String::from_utf8_lossy(&output.stderr), ());
+                let (said, ()) = (String::from_utf8_lossy(&output.stderr), ());
                 if !output.status.success() {
                     assert!(
                         said.contains("volume") || said.contains("symbolic"),

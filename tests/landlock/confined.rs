@@ -217,11 +217,7 @@ fn volumes_are_paths_where_they_are() {
             &["sh", "-c", &script.replace("touch", "truncate -s 0")]
         )
         .replace(" ro", ""),
-        if abi() >= 3 {
-            "rorw rw closed"
-        } else {
-            "rorw rw closed"
-        }
+        "rorw rw closed"
     );
 }
 

@@ -82,8 +82,7 @@ fn a_limit_on_processes_that_was_asked_for_holds_for_all_users_together() {
     if version < vec![6, 14] {
         return;
     }
-    let script = format!(
-        "for uid in 1 2 3 4 5 6 7 8; do setpriv --reuid=$uid --clear-groups python3 -c '
+    let script = "for uid in 1 2 3 4 5 6 7 8; do setpriv --reuid=$uid --clear-groups python3 -c '
 import os, signal
 n = 0
 while n < 1000:
@@ -92,7 +91,7 @@ while n < 1000:
     if child == 0: signal.pause()
     n += 1
 ' & done; wait; ls -d /proc/[0-9]* | wc -l"
-    );
+        .to_string();
     let (_case, output) = Case::host().sh(&script).output();
     let text = String::from_utf8_lossy(&output.stdout);
     // 2048, and the pids that the kernel gives out only once.

@@ -87,7 +87,7 @@ const ALWAYS: &[(&str, i64, &[u64], i32)] = &[
     (
         "socket ALG, high bits",
         41,
-        &[HIGH | 38, 5, 0],
+        &[HIGH | 0x26, 5, 0],
         EAFNOSUPPORT,
     ),
     ("socket VSOCK", 41, &[40, 1, 0], EAFNOSUPPORT),

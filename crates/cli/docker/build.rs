@@ -80,6 +80,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once")]
 pub(super) enum Buildx {
     /// Build an image
     #[command(visible_alias = "b")]
@@ -102,6 +103,7 @@ pub(super) enum Buildx {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once")]
 pub(super) enum Builder {
     /// Build an image
     Build(Args),

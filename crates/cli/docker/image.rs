@@ -13,6 +13,7 @@ use super::{build, inspect, list, login, system};
 use crate::render;
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once")]
 pub(super) enum Command {
     /// List images
     #[command(visible_alias = "list")]

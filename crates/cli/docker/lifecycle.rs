@@ -322,6 +322,10 @@ pub(super) fn stats(args: &StatsArgs) -> Result<u8> {
         if args.no_stream {
             return Ok(0);
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the display is renewed by the clock"
+        )]
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
 }

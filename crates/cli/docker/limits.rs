@@ -32,9 +32,9 @@ impl Limits {
     pub(super) fn host_config(&self) -> Result<Value> {
         let cpus = self.cpus.as_deref().map(shedbox_spec::limits::cpus);
         Ok(json!({
-            "Memory": bytes(&self.memory)?,
-            "MemorySwap": bytes(&self.memory_swap)?,
-            "MemoryReservation": bytes(&self.memory_reservation)?,
+            "Memory": bytes(self.memory.as_deref())?,
+            "MemorySwap": bytes(self.memory_swap.as_deref())?,
+            "MemoryReservation": bytes(self.memory_reservation.as_deref())?,
             "NanoCpus": cpus.transpose()?.unwrap_or(0),
             "CpuShares": self.cpu_shares.unwrap_or(0),
             "CpuPeriod": self.cpu_period.unwrap_or(0),
@@ -46,8 +46,8 @@ impl Limits {
 }
 
 /// -1 is no limit; nothing is 0.
-pub(super) fn bytes(text: &Option<String>) -> Result<i64> {
-    match text.as_deref() {
+pub(super) fn bytes(text: Option<&str>) -> Result<i64> {
+    match text {
         None => Ok(0),
         Some("-1") => Ok(-1),
         Some(text) => Ok(i64::try_from(size::parse_bytes(text)?)?),

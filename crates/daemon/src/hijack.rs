@@ -56,6 +56,10 @@ impl Gate {
             while shedbox_linux::net::unsent(&self.0).is_ok_and(|bytes| bytes > 0)
                 && began.elapsed() < HEAD_IS_READ
             {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the kernel tells nobody that the other side has read"
+                )]
                 std::thread::sleep(LOOK);
             }
         };
@@ -133,7 +137,7 @@ pub(crate) async fn hung_up(connection: Option<OwnedFd>) {
     };
     if let Err(error) = outcome {
         tracing::warn!(%error, "cannot watch a connection");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

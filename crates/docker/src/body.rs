@@ -125,6 +125,7 @@ pub struct Healthcheck {
     pub start_interval: i64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

@@ -166,8 +166,7 @@ fn config(info: &SandboxInfo, stored: &Stored, image: &Value) -> Value {
         let signal = spec
             .stop_signal
             .clone()
-            .map(Value::from)
-            .unwrap_or_else(|| of_image("StopSignal"));
+            .map_or_else(|| of_image("StopSignal"), Value::from);
         for (name, value) in [
             ("StopSignal", signal),
             ("Shell", of_image("Shell")),

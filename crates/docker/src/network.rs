@@ -82,7 +82,7 @@ impl Create {
                 subnets.push(Subnet::parse(&config.subnet)?);
             }
             if !config.ip_range.is_empty() {
-                warning = "IPRange is not supported and was ignored".to_owned();
+                "IPRange is not supported and was ignored".clone_into(&mut warning);
             }
             if let Ok(address) = config.gateway.parse() {
                 gateway = Some(address);

@@ -161,11 +161,7 @@ fn short(digest: &Digest) -> String {
 
 /// Docker's bar of 50 characters. Source: moby `jsonmessage`, `JSONProgress.String`.
 fn bar(status: &str, current: u64, total: u64, id: &str) -> Value {
-    let filled = if total == 0 {
-        0
-    } else {
-        (current * 50 / total).min(50) as usize
-    };
+    let filled = (current * 50).checked_div(total).unwrap_or(0).min(50) as usize;
     let head = if filled < 50 { ">" } else { "" };
     let text = format!(
         "[{}{head}{}] {:>8}/{}",

@@ -118,7 +118,7 @@ impl Engine {
             Ok(self.store.copy_upper(&upper, &lowers, &hidden)?)
         });
         if let Some(init) = &halted
-            && let Err(error) = self.thaw(sandbox, init)
+            && let Err(error) = Self::thaw(sandbox, init)
         {
             // One that has ended meanwhile is no reason to give up what was read.
             if !init.has_ended() {

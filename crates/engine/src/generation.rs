@@ -155,7 +155,7 @@ impl Engine {
         let fds = [theirs.as_fd(), listener, log.as_fd()];
         let cloned = match self.clone_into(&lent, spec.clone(), fds, join) {
             Err(EngineError::Generation { failure, .. })
-                if failure.stage == "cgroup" && self.cgroups.may_do_without(&limits) =>
+                if failure.stage == "cgroup" && crate::cgroup::Cgroups::may_do_without(&limits) =>
             {
                 self.cgroups.give_up(&format!(
                     "the keeper may not clone into a group of its user ({} => {})",

@@ -164,7 +164,7 @@ impl Engine {
                 self.tell(&sandbox, Happening::Killed { signal });
             }
             // What is stopped where it is could not react to a signal.
-            self.thaw(&sandbox, &init)?;
+            Self::thaw(&sandbox, &init)?;
             let result = init.stop(signal, timeout.unwrap_or(default));
             init.destroy_and_wait()?;
             self.has_ended(&sandbox, &init, result?);

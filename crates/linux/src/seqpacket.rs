@@ -289,7 +289,7 @@ impl RaisedFileLimit {
 
 impl Drop for RaisedFileLimit {
     fn drop(&mut self) {
-        let _ = setrlimit(Resource::Nofile, self.0.clone()); // lowering one's own limit is always allowed
+        let _ = setrlimit(Resource::Nofile, self.0); // lowering one's own limit is always allowed
     }
 }
 

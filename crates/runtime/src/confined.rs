@@ -88,15 +88,11 @@ impl Running {
         loop {
             let seen = poll(&[read(self.socket.as_fd()), read(watched)], None)?;
             if seen[0].any() {
-                return match self.socket.recv() {
-                    Ok(Some(frame)) => {
-                        Ok(serde_json::from_slice(&frame.bytes)
-                            .map_or(Seen::RunnerLost, Seen::Ended))
-                    }
-                    _ => {
-                        self.clean_up();
-                        Ok(Seen::RunnerLost)
-                    }
+                return if let Ok(Some(frame)) = self.socket.recv() {
+                    Ok(serde_json::from_slice(&frame.bytes).map_or(Seen::RunnerLost, Seen::Ended))
+                } else {
+                    self.clean_up();
+                    Ok(Seen::RunnerLost)
                 };
             }
             if seen[1].any() {

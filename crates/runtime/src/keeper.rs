@@ -252,20 +252,20 @@ impl Order {
         } else {
             let mut parts = Some((spec, handed));
             let mut outcome = Err(failure("namespaces", "clone".to_owned(), 0));
+            let mut within = || {
+                if let Some((_, namespace)) = &cgroup {
+                    cgroupns::join(namespace.as_fd()).stage(CGROUP)?;
+                }
+                if let Some(live) = &live {
+                    userns::join_user_and_network(live.as_fd(), network).stage("namespaces")?;
+                }
+                if let Some(neighbour) = &neighbour {
+                    userns::join_network(neighbour.as_fd()).stage(NETWORK)?;
+                }
+                fork_init(flags | clone::PARENT, &mut parts)
+            };
             let mut first = || {
-                let mut go = || {
-                    if let Some((_, namespace)) = &cgroup {
-                        cgroupns::join(namespace.as_fd()).stage(CGROUP)?;
-                    }
-                    if let Some(live) = &live {
-                        userns::join_user_and_network(live.as_fd(), network).stage("namespaces")?;
-                    }
-                    if let Some(neighbour) = &neighbour {
-                        userns::join_network(neighbour.as_fd()).stage(NETWORK)?;
-                    }
-                    fork_init(flags | clone::PARENT, &mut parts)
-                };
-                outcome = go();
+                outcome = within();
                 0
             };
             let leaf = cgroup.as_ref().map(|(leaf, _)| leaf.as_fd());

@@ -47,6 +47,7 @@ fn ports() {
 }
 
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "a table, for one test at a time")]
 fn what_cannot_be_had_is_named() {
     let refused = [
         (SandboxSpec::image("debian").command(["true"]), "no images"),

@@ -225,6 +225,10 @@ pub enum FileRequest {
 /// From init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reply")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and a box on the exec path costs more than the bytes"
+)]
 pub enum Reply {
     /// The command runs. Descriptor with a terminal: its master side.
     Started {

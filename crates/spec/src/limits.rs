@@ -128,6 +128,7 @@ pub enum LimitsMode {
 }
 
 impl LimitsMode {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -93,7 +93,7 @@ fn host_config(options: &Options, binds: Vec<String>) -> Result<Value> {
         "ReadonlyRootfs": options.read_only,
         "AutoRemove": options.rm,
         "Init": options.init,
-        "ShmSize": bytes(&options.shm_size)?,
+        "ShmSize": bytes(options.shm_size.as_deref())?,
         "Ulimits": ulimits,
         "PortBindings": network::bindings(options)?,
         "PublishAllPorts": options.publish_all,

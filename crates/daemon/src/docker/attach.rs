@@ -101,7 +101,7 @@ pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> R
         Vec::new()
     };
     let (what, streams, fds) = wiring(&info, query)?;
-    let content_type = content_type(&asked.version, info.spec.tty);
+    let content_type = content_type(asked.version, info.spec.tty);
     docker.events.container(&info, "attach", &[]);
     let (begun, begins) = oneshot::channel();
     if !stream {
@@ -137,8 +137,8 @@ pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> R
 }
 
 /// Streams with two outputs have another name from API 1.42 on.
-pub(super) fn content_type(version: &Version, tty: bool) -> &'static str {
-    if !tty && *version >= Version(1, 42) {
+pub(super) fn content_type(version: Version, tty: bool) -> &'static str {
+    if !tty && version >= Version(1, 42) {
         frame::MULTIPLEXED
     } else {
         frame::RAW

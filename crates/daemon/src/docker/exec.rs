@@ -23,7 +23,7 @@ use crate::hijack::Gate;
 use crate::query::Query;
 
 /// How long a command that has ended can be asked about.
-const REMEMBERED: Duration = Duration::from_secs(300);
+const REMEMBERED: Duration = Duration::from_mins(5);
 /// Above this number, those that have ended are looked through.
 const SWEEP_AT: usize = 256;
 
@@ -206,7 +206,7 @@ pub(super) async fn start(docker: &Arc<Docker>, id: &str, asked: Asked) -> Resul
         exec.end(&docker, &info, code);
         return Err(Error::invalid(text));
     }
-    let content_type = attach::content_type(&version, exec.body.tty);
+    let content_type = attach::content_type(version, exec.body.tty);
     let framed = !exec.body.tty;
     Ok(
         slot.take_over(&headers, content_type, move |mut taken| async move {
@@ -348,11 +348,11 @@ pub(super) async fn run(
     let (mut out, mut err) = (Some(out), Some(err));
     let code = loop {
         tokio::select! {
-            read = read_of(&out, &mut first) => match read {
+            read = read_of(out.as_ref(), &mut first) => match read {
                 0 => out = None,
                 count => keep(&mut written, &first[..count], most),
             },
-            read = read_of(&err, &mut second) => match read {
+            read = read_of(err.as_ref(), &mut second) => match read {
                 0 => err = None,
                 count => keep(&mut written, &second[..count], most),
             },
@@ -371,7 +371,7 @@ pub(super) async fn run(
     Ok((code, written))
 }
 
-async fn read_of(end: &Option<End>, buffer: &mut [u8]) -> usize {
+async fn read_of(end: Option<&End>, buffer: &mut [u8]) -> usize {
     match end {
         Some(end) => end.read(buffer).await.unwrap_or(0),
         None => std::future::pending().await,

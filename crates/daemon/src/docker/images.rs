@@ -443,14 +443,14 @@ pub(super) fn load(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
             Ok(Err(error)) => feed.line(&failed(&error.message)).await,
             Err(error) => {
                 feed.line(&failed(&format!("a load has failed: {error}")))
-                    .await
+                    .await;
             }
         }
     });
     Ok(answer::stream("application/json", body))
 }
 
-pub(super) async fn save(docker: &Arc<Docker>, names: Vec<String>) -> Result<Answer> {
+pub(super) fn save(docker: &Arc<Docker>, names: Vec<String>) -> Result<Answer> {
     let names: Vec<String> = names
         .iter()
         .flat_map(|name| name.split(','))

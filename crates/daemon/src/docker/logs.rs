@@ -72,7 +72,7 @@ pub(super) fn logs(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<An
         }
     });
     Ok(answer::stream(
-        super::attach::content_type(&shedbox_docker::version::MAX, info.spec.tty),
+        super::attach::content_type(shedbox_docker::version::MAX, info.spec.tty),
         body,
     ))
 }

@@ -120,7 +120,7 @@ pub(super) fn import(docker: &Arc<Docker>, asked: Asked) -> Result<Answer> {
             Ok(Err(error)) => feed.line(&failed(&Error::from(error).message)).await,
             Err(error) => {
                 feed.line(&failed(&format!("an import has failed: {error}")))
-                    .await
+                    .await;
             }
         }
     });

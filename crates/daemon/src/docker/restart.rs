@@ -14,7 +14,7 @@ use super::{Docker, lifecycle, lock, stored};
 /// The first wait; each further one is twice as long. Source: moby `restartmanager`.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest one.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// A container that has run so long begins with the first wait again.
 const STEADY: Duration = Duration::from_secs(10);
 

@@ -44,7 +44,7 @@ impl Engine {
         if !init.is_paused() {
             return Err(Error::conflict(format!("sandbox `{name}` is not paused")).into());
         }
-        self.thaw(&sandbox, &init)?;
+        Self::thaw(&sandbox, &init)?;
         self.tell(&sandbox, Happening::Unpaused);
         Ok(())
     }
@@ -56,14 +56,14 @@ impl Engine {
         tell(sandbox, true)?;
         init.set_paused(true);
         if let Err(error) = lease.group().freeze(true) {
-            self.thaw(sandbox, init)?;
+            Self::thaw(sandbox, init)?;
             return Err(error);
         }
         Ok(())
     }
 
     /// Undoes it without a question, for whoever is about to ask processes to end. Preconditions: the turn.
-    pub(crate) fn thaw(&self, sandbox: &Sandbox, init: &Init) -> Result<()> {
+    pub(crate) fn thaw(sandbox: &Sandbox, init: &Init) -> Result<()> {
         if !init.is_paused() {
             return Ok(());
         }
@@ -162,7 +162,7 @@ impl Engine {
         if let Some(live) = &live {
             let asked = change.needing_cgroup();
             if live.cgroup.is_none() && !asked.is_empty() {
-                if !self.cgroups.may_do_without(&limits) {
+                if !super::Cgroups::may_do_without(&limits) {
                     return Err(self.without_group(&sandbox, &asked.join(" and ")).into());
                 }
                 warnings.push("the limits hold from the next reset or start on".to_owned());

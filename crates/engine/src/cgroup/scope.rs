@@ -96,7 +96,8 @@ pub(super) fn is_ours(group: &str) -> bool {
         .rsplit('/')
         .find(|part| *part != SERVANTS)
         .unwrap_or_default();
-    name.starts_with("shedbox-") && name.ends_with(".scope")
+    name.strip_suffix(".scope")
+        .is_some_and(|name| name.starts_with("shedbox-"))
 }
 
 fn arguments(pid: i32) -> Vec<String> {

@@ -178,7 +178,7 @@ impl Cgroups {
                 lease: Some(lease),
                 warnings,
             }),
-            Err(error) if self.may_do_without(limits) => {
+            Err(error) if Self::may_do_without(limits) => {
                 tracing::warn!(error = chain(&error), "no cgroup for a sandbox");
                 warnings.extend(
                     limits
@@ -196,7 +196,7 @@ impl Cgroups {
     }
 
     /// Nothing was asked for that needs a group, or it is to be tried only.
-    pub(crate) fn may_do_without(&self, limits: &Limits) -> bool {
+    pub(crate) fn may_do_without(limits: &Limits) -> bool {
         limits.mode == LimitsMode::BestEffort || limits.needing_cgroup().is_empty()
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use shedbox_linux::process::{self, Errno};
+use shedbox_linux::process;
 use shedbox_linux::{inroot, path, pidfd};
 
 use crate::tree;
@@ -25,10 +25,14 @@ pub(crate) fn end_all() {
             match process::reap(false) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(Errno::ECHILD) => return,
+                // ECHILD: none is left.
                 Err(_) => return,
             }
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no event tells of a process that is between its fork and its end"
+        )]
         std::thread::sleep(PAUSE);
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(order: &Order, caller: SeqPacket) -> i32 {
         return 1;
     };
     let end = set_up().map_or_else(
-        |message| not_started(&message),
+        |message| Some(not_started(&message)),
         |children| follow(order, &caller, &children),
     );
     descendants::end_all();
@@ -33,11 +33,11 @@ pub(super) fn run(order: &Order, caller: SeqPacket) -> i32 {
     i32::from(!told)
 }
 
-fn not_started(message: &str) -> Option<End> {
-    Some(End::NotStarted {
+fn not_started(message: &str) -> End {
+    End::NotStarted {
         code: 126,
         message: message.to_owned(),
-    })
+    }
 }
 
 fn set_up() -> Result<ChildSignals, String> {
