@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `SHEDBOX_TEST_DOCKER_CASES` | only cases whose name has this in it |
 //! | `SHEDBOX_TEST_DOCKER_SEEN` | a directory in which each engine's answers are written in the form of the table |
+//! | `SHEDBOX_TEST_DOCKER_LOAD` | containers of the load test (2,000 are the design's) |
+//! | `SHEDBOX_TEST_DOCKER_SOAK` | seconds of the soak test (600 are the design's) |
 //! | `SHEDBOX_TEST_DOCKERD` | 0: dockerd is not started, even as root |
 
 #![allow(

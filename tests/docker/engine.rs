@@ -162,6 +162,14 @@ impl Engine {
         variables
     }
 
+    /// Data directory of our daemon.
+    pub(crate) fn root(&self) -> PathBuf {
+        match &self.who {
+            Who::Ours { home, .. } => home.root(),
+            Who::Dockerd { .. } => panic!("dockerd is not ours"),
+        }
+    }
+
     /// Pid of our daemon.
     pub(crate) fn daemon_pid(&self) -> i32 {
         match &self.who {

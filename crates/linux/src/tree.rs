@@ -129,7 +129,10 @@ pub fn remove(
                     stack.push((entries, entry.name));
                     continue;
                 }
-                Err(error) => fail(error),
+                Err(error) => {
+                    fail(error);
+                    continue;
+                }
             }
         } else if let Some((_, name)) = stack.pop() {
             // Whatever has appeared since, or could not be removed, makes this fail with ENOTEMPTY.
@@ -139,6 +142,7 @@ pub fn remove(
             };
             if let Err(error) = with_access(dir, || path::rmdir_at(dir, &name)) {
                 fail(error);
+                continue;
             }
         }
         if progress().is_break() {

@@ -21,6 +21,12 @@ use crate::Result;
 use crate::error::Doing;
 use crate::name::fresh;
 
+/// More things than this are not left to the background thread alone, which gets what nobody else wants and on a machine that
+/// is always busy would fall behind for ever.
+const CROWDED: u64 = 128;
+/// So few are.
+const CALM: u64 = 32;
+
 /// A directory whose content a background thread deletes. The thread ends with the last handle, leaving the rest to the
 /// next [`Trash::open`].
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub struct Trash {
     path: PathBuf,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Works at the usual priority while it is crowded.
+    helper: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the trash has done and has to do.
@@ -62,12 +70,24 @@ struct Progress {
     waiting: u64,
     /// Things there that could not be deleted.
     failed: u64,
+    /// Things that one of the threads is at.
+    claimed: HashSet<OsString>,
+    /// There is a helper.
+    helped: bool,
+}
+
+/// What a sweep has left behind.
+#[derive(Debug, Default)]
+struct Left {
+    failed: HashSet<OsString>,
+    /// Some of it is the other thread's.
+    claimed: bool,
 }
 
 impl Shared {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // Plain counters: a panic elsewhere leaves nothing half-done.
-        self.discards.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.discards)
     }
 }
 
@@ -93,6 +113,7 @@ impl Trash {
             path: dir.to_owned(),
             shared,
             thread: Mutex::new(Some(thread)),
+            helper: Mutex::default(),
         }))
     }
 
@@ -109,9 +130,29 @@ impl Trash {
         let mut progress = self.shared.progress();
         progress.discarded += 1;
         progress.waiting += 1;
+        let crowded = progress.waiting > CROWDED + progress.failed && !progress.helped;
+        progress.helped |= crowded;
         drop(progress);
         self.shared.wake.notify_one();
+        if crowded {
+            self.start_helper();
+        }
         Ok(self.path.join(new))
+    }
+
+    fn start_helper(&self) {
+        let shared = Arc::clone(&self.shared);
+        let started = std::thread::Builder::new()
+            .name("trash-helper".to_owned())
+            .spawn(move || help(&shared));
+        match started {
+            // The one before has said that it is done.
+            Ok(helper) => *lock(&self.helper) = Some(helper),
+            Err(error) => {
+                self.shared.progress().helped = false;
+                tracing::warn!(%error, "nobody helps with the trash");
+            }
+        }
     }
 
     /// Moves a file or directory of the same file system here and deletes it in this thread, at its priority: for a
@@ -120,7 +161,7 @@ impl Trash {
         let new = self.discard(path)?;
         let name = new.file_name().unwrap_or_default();
         // The background thread may be at it as well: who comes second finds less.
-        match remove(&self.shared, name) {
+        match remove(&self.shared, name, &mut 0) {
             Err(error) if error.errno == Errno::ENOTEMPTY => Ok(()),
             other => other
                 .map(drop)
@@ -158,17 +199,19 @@ impl Drop for Trash {
         self.shared.stop.store(true, Ordering::Relaxed);
         drop(self.shared.progress()); // the thread is either before its check of `stop` or in its wait
         self.shared.wake.notify_all();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the trash thread had panicked");
+        for thread in [&self.thread, &self.helper] {
+            let thread = lock(thread).take();
+            if let Some(thread) = thread
+                && thread.join().is_err()
+            {
+                tracing::error!("a trash thread had panicked");
+            }
         }
     }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn work(shared: &Shared) {
@@ -177,8 +220,18 @@ fn work(shared: &Shared) {
     }
     while !shared.stop.load(Ordering::Relaxed) {
         let seen = shared.progress().discarded;
-        let failed = sweep(shared);
+        let left = sweep(shared, 0);
         let mut progress = shared.progress();
+        if left.claimed {
+            while !progress.claimed.is_empty() && !shared.stop.load(Ordering::Relaxed) {
+                progress = shared
+                    .wake
+                    .wait(progress)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            continue;
+        }
+        let failed = left.failed.len() as u64;
         progress.failed = failed;
         if progress.discarded == seen {
             progress.waiting = failed;
@@ -195,17 +248,25 @@ fn work(shared: &Shared) {
     shared.idle.notify_all();
 }
 
-/// Deletes what is in the directory until nothing is left but failures; gives their number.
-fn sweep(shared: &Shared) -> u64 {
-    let mut failed: HashSet<OsString> = HashSet::new();
+/// The helper: until there is little left, or only what the background thread is at or nobody can delete.
+fn help(shared: &Shared) {
+    sweep(shared, CALM);
+    shared.progress().helped = false;
+    shared.wake.notify_all();
+}
+
+/// Deletes what is in the directory until no more than `enough` are left, failures and what the other thread is at excepted.
+fn sweep(shared: &Shared, enough: u64) -> Left {
+    let mut left = Left::default();
     loop {
         let mut found = false;
+        left.claimed = false;
         let entries = path::open_dir_at(&shared.dir, ".").and_then(Entries::new);
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
                 tracing::warn!(%error, "cannot read the trash");
-                return failed.len() as u64;
+                return left;
             }
         };
         for entry in entries {
@@ -213,32 +274,45 @@ fn sweep(shared: &Shared) -> u64 {
                 Ok(entry) => entry.name,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the trash");
-                    return failed.len() as u64;
+                    return left;
                 }
             };
-            if failed.contains(&name) {
+            if left.failed.contains(&name) {
+                continue;
+            }
+            if !shared.progress().claimed.insert(name.clone()) {
+                left.claimed = true;
                 continue;
             }
             found = true;
-            match remove(shared, &name) {
+            let mut names = 0;
+            let removal = remove(shared, &name, &mut names);
+            let mut progress = shared.progress();
+            progress.claimed.remove(&name);
+            match removal {
+                // Without a name it was the other thread's.
                 Ok(Removal::Done) => {
-                    let mut progress = shared.progress();
-                    progress.waiting = progress.waiting.saturating_sub(1);
+                    progress.waiting = progress.waiting.saturating_sub(names.min(1));
+                    if progress.waiting < enough + progress.failed {
+                        return left;
+                    }
                 }
-                Ok(Removal::Stopped) => return failed.len() as u64,
+                Ok(Removal::Stopped) => return left,
                 Err(error) => {
+                    drop(progress);
                     tracing::warn!(%error, name = %name.to_string_lossy(), "cannot empty the trash");
-                    failed.insert(name);
+                    left.failed.insert(name);
                 }
             }
         }
         if !found {
-            return failed.len() as u64;
+            return left;
         }
     }
 }
 
-fn remove(shared: &Shared, name: &OsStr) -> shedbox_linux::Result<Removal> {
+/// Deletes one thing; `names` counts what was in it, and itself.
+fn remove(shared: &Shared, name: &OsStr, names: &mut u64) -> shedbox_linux::Result<Removal> {
     tree::remove(
         shared.dir.as_fd(),
         name,
@@ -247,6 +321,7 @@ fn remove(shared: &Shared, name: &OsStr) -> shedbox_linux::Result<Removal> {
             fresh().into()
         },
         &mut || {
+            *names += 1;
             shared.deleted.fetch_add(1, Ordering::Relaxed);
             if shared.stop.load(Ordering::Relaxed) {
                 ControlFlow::Break(())

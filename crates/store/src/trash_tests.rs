@@ -26,6 +26,33 @@ fn discarded_things_vanish() {
 }
 
 #[test]
+fn a_crowd_gets_a_helper_and_both_get_it_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let trash = open(dir.path());
+    let discard = |number: u64| {
+        let tree = dir.path().join(format!("tree{number}"));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        trash.discard(&tree).unwrap();
+    };
+    discard(0);
+    trash.empty();
+    assert!(lock(&trash.helper).is_none());
+    trash.shared.progress().waiting = CROWDED;
+    (1..=300).for_each(discard);
+    let helper = lock(&trash.helper).take().expect("a helper");
+    helper.join().unwrap();
+    trash.empty();
+    assert_eq!(fs::read_dir(dir.path().join("trash")).unwrap().count(), 0);
+    let stats = trash.stats();
+    assert_eq!((stats.waiting, stats.failed, stats.deleted), (0, 0, 903));
+    // The next crowd gets another one.
+    trash.shared.progress().waiting = CROWDED;
+    discard(301);
+    assert!(lock(&trash.helper).is_some());
+    trash.empty();
+}
+
+#[test]
 fn what_an_earlier_daemon_left_goes() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("trash/old/x")).unwrap();
