@@ -10,6 +10,7 @@
     reason = "a program for people"
 )]
 
+mod api;
 mod bubblewrap;
 mod docker;
 mod floor;
@@ -39,6 +40,9 @@ fn main() -> anyhow::Result<()> {
     }
     if options.wants("network") {
         network::run(&options, &shed, &mut report)?;
+    }
+    if options.wants("api") {
+        api::run(&options, &shed, &mut report)?;
     }
     if options.wants("full") {
         rounds::full_upperdir(&options, &shed, &mut report)?;

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Sandboxes alive at once.
     pub(crate) many: usize,
-    /// Parts to run: rounds, walls, network, full, scale, pull; all when empty.
+    /// Parts to run: rounds, walls, network, api, full, scale, pull; all when empty.
     only: Vec<String>,
     /// The floor program.
     pub(crate) floor: PathBuf,
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) docker: Option<PathBuf>,
     /// Compare with podman.
     pub(crate) podman: bool,
+    /// Environments of programs that use Docker, as tests/docker/clients/setup.sh makes them.
+    pub(crate) clients: Option<PathBuf>,
     /// The program of system call loops.
     pub(crate) loops: Option<PathBuf>,
 }
@@ -45,6 +47,7 @@ impl Options {
             dir: PathBuf::from("/var/tmp"),
             docker: None,
             podman: false,
+            clients: None,
             loops: None,
         };
         while let Some(option) = words.next() {
@@ -63,6 +66,7 @@ impl Options {
                 "--big-layout" => options.big_layout = Some(value()?.into()),
                 "--dir" => options.dir = value()?.into(),
                 "--docker" => options.docker = Some(value()?.into()),
+                "--clients" => options.clients = Some(value()?.into()),
                 "--loops" => options.loops = Some(value()?.into()),
                 "--podman" => options.podman = true,
                 other => bail!("unknown option {other}; this is run by scripts/bench"),

@@ -49,6 +49,11 @@ impl Shed {
         &self.lower
     }
 
+    /// Where Docker's API is.
+    pub(crate) fn api_socket(&self) -> PathBuf {
+        self.client.paths().api_socket()
+    }
+
     /// A sandbox with a private network namespace; an exec is possible when this returns.
     pub(crate) fn create(&self) -> anyhow::Result<Shelter> {
         self.create_from(self.spec())

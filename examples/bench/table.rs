@@ -1,6 +1,7 @@
 //! The report: one markdown table, with what was measured, against what, and whether the target was met.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::samples::{Summary, ratio, words};
 
@@ -74,6 +75,30 @@ impl Report {
             &value,
             &limit,
             met,
+        );
+    }
+
+    /// Two rows: both times, and that the difference of their p50 is at most so much.
+    pub(crate) fn added(
+        &mut self,
+        figure: &str,
+        ours: Option<Summary>,
+        yardstick: &str,
+        theirs: Option<Summary>,
+        most: Duration,
+    ) {
+        let (Some(with), Some(without)) = (ours, theirs) else {
+            return;
+        };
+        let difference = with.p50.as_secs_f64() - without.p50.as_secs_f64();
+        self.compare(figure, ours, yardstick, theirs, Target::None);
+        self.row(
+            &format!("{figure}: what it adds"),
+            &format!("{:+.3} ms", difference * 1e3),
+            "",
+            "",
+            &format!("≤ {:.2} ms", most.as_secs_f64() * 1e3),
+            difference <= most.as_secs_f64(),
         );
     }
 
