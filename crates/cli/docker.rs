@@ -13,6 +13,7 @@ mod list;
 mod login;
 mod network;
 mod output;
+mod plugin;
 mod shim;
 mod system;
 mod volume;
@@ -119,13 +120,15 @@ enum Command {
     /// There is one context
     #[command(subcommand)]
     Context(system::Context),
-    /// Run docker-compose with this daemon
+    /// Run Docker Compose with this daemon
     #[command(disable_help_flag = true)]
     Compose {
         /// Its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    #[command(external_subcommand)]
+    Plugin(Vec<OsString>),
 }
 
 /// Commands that stand alone and below `container`.
@@ -273,7 +276,8 @@ impl Command {
             Self::Login(args) => login::login(&args),
             Self::Logout(args) => login::logout(&args),
             Self::Context(command) => system::context(&command),
-            Self::Compose { words } => system::compose(&words),
+            Self::Compose { words } => plugin::compose(&words),
+            Self::Plugin(words) => plugin::run(&words),
         }
     }
 }

@@ -22,17 +22,23 @@ pub(super) fn use_config(dir: String) {
     let _ = CONFIG.set(dir);
 }
 
-/// Docker's own file of credentials.
-fn config_file() -> Result<PathBuf> {
-    let dir = CONFIG
-        .get()
+/// What `--config` says.
+pub(super) fn config_option() -> Option<&'static str> {
+    CONFIG.get().map(String::as_str)
+}
+
+/// The directory of Docker's configuration.
+pub(super) fn config_dir() -> Result<PathBuf> {
+    config_option()
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("DOCKER_CONFIG").map(PathBuf::from))
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")))
-        .ok_or_else(|| {
-            anyhow!("HOME is not set: `--config DIR` says where the configuration is")
-        })?;
-    Ok(dir.join("config.json"))
+        .ok_or_else(|| anyhow!("HOME is not set: `--config DIR` says where the configuration is"))
+}
+
+/// Docker's own file of credentials.
+fn config_file() -> Result<PathBuf> {
+    Ok(config_dir()?.join("config.json"))
 }
 
 fn read_config() -> Result<Map<String, Value>> {

@@ -1,7 +1,5 @@
 //! The whole: versions, events, pruning, contexts.
 
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
@@ -388,20 +386,4 @@ pub(super) fn context(command: &Context) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-/// `docker compose` is Docker's own program: it is run with our socket.
-pub(super) fn compose(words: &[OsString]) -> Result<u8> {
-    let client = Client::shared();
-    // It must be there when compose looks for it.
-    client.version()?;
-    let socket = client.paths().api_socket();
-    let mut command = std::process::Command::new("docker-compose");
-    command
-        .args(words)
-        .env("DOCKER_HOST", format!("unix://{}", socket.display()));
-    let error = command.exec();
-    Err(anyhow!(
-        "cannot run docker-compose: {error}; install it (Debian: `docker-compose`)"
-    ))
 }

@@ -103,6 +103,10 @@ fi
 if docker compose version >/dev/null 2>&1; then
   any=1 who="docker compose $(docker compose version --short)"
   battery docker compose
+  if [ -n "${DOCKER_LINK-}" ]; then
+    who="our docker compose $("$DOCKER_LINK" compose version --short)"
+    battery "$DOCKER_LINK" compose
+  fi
 else
   skipped=1
   echo "skip  compose: there is no docker compose plugin"

@@ -37,7 +37,7 @@ for suite in "$@"; do
     ;;
   mini-swe-agent) "$python" "$here/mini_swe_agent.py" ;;
   testcontainers) "$python" "$here/testcontainers_py.py" ;;
-  compose) "$python" -c "import sys; sys.path[:0] = ['$here']; import support as s; s.load(s.tiny_archive, [s.TINY])" &&
+  compose) DOCKER_CONFIG=$CLIENTS_VENV/docker && export DOCKER_CONFIG && "$python" -c "import sys; sys.path[:0] = ['$here']; import support as s; s.load(s.tiny_archive, [s.TINY])" &&
     "$here/compose.sh" ;;
   *)
     echo "run.sh: no suite is named $suite" >&2

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes the virtual environments of the suites in a directory: real clients, unmodified, from their package registry.
 #
-#   setup.sh [--freeze] DIRECTORY [clients] [swebench4]      default: clients
+#   setup.sh [--freeze] DIRECTORY [clients] [swebench4] [compose]      default: clients compose
 #
-# `clients` has docker, swebench 5, mini-swe-agent, testcontainers; `swebench4` has the harness as it was before. Each is
-# made once and made again when its requirements or the interpreter change. --freeze writes the requirements anew from
+# `clients` has docker, swebench 5, mini-swe-agent, testcontainers; `swebench4` has the harness as it was before; `compose`
+# is the plugin of Docker's command, from Debian 13, as the package of Debian 12 is version 1. Each is made once; the first
+# two are made again when their requirements or the interpreter change. --freeze writes the requirements anew from
 # what is named below.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +13,7 @@ freeze=
 if [ "${1-}" = --freeze ]; then freeze=1 && shift; fi
 directory=${1:?which directory}
 shift
-[ $# -gt 0 ] || set -- clients
+[ $# -gt 0 ] || set -- clients compose
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
@@ -21,8 +22,38 @@ python=${CLIENTS_PYTHON:-/usr/bin/python3}
 
 exec 9>"$directory/.lock"
 flock 9
+
+# By apt's own configuration, which says where packages are; in directories of its own, so that the machine's lists stay as
+# they are.
+fetch_compose() {
+  local plugin=$directory/docker/cli-plugins/docker-compose apt=$directory/.apt origin options
+  [ ! -x "$plugin" ] || return 0
+  echo "setup.sh: fetching Docker Compose" >&2
+  origin=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" && !/security/ { print $2; exit }')
+  [ -n "$origin" ] || {
+    echo "setup.sh: apt has no lists of Debian; run: apt-get update" >&2
+    return 1
+  }
+  rm -rf "$apt"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/files"
+  echo "deb $origin trixie main" >"$apt/sources.list"
+  options=(-qq -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists"
+    -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3)
+  apt-get "${options[@]}" update >&2
+  (cd "$apt" && apt-get "${options[@]}" download docker-compose >&2)
+  dpkg-deb --extract "$apt"/docker-compose_*.deb "$apt/files"
+  mkdir -p "${plugin%/*}"
+  install -m 755 "$apt/files/usr/libexec/docker/cli-plugins/docker-compose" "$plugin"
+  chmod -R a+rX "$directory/docker"
+  rm -rf "$apt"
+}
+
 for name in "$@"; do
   case $name in
+  compose)
+    fetch_compose
+    continue
+    ;;
   clients)
     requirements=$here/requirements.txt
     wanted=(docker==7.2.0 swebench==5.0.2 mini-swe-agent==2.4.6 testcontainers==4.15.0 pytest==8.4.2)
