@@ -77,6 +77,10 @@ fn with_socket(mut command: Command) -> Result<Command> {
     client.version()?;
     let socket = client.paths().api_socket();
     command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    // Builds go through the Docker API: the daemon does not speak BuildKit's protocol, which the plugins take for granted.
+    if std::env::var_os("DOCKER_BUILDKIT").is_none() {
+        command.env("DOCKER_BUILDKIT", "0");
+    }
     if let Some(dir) = login::config_option() {
         command.env("DOCKER_CONFIG", dir);
     }

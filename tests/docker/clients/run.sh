@@ -3,7 +3,7 @@
 #
 #   DOCKER_HOST=unix://… CLIENTS_VENV=DIRECTORY run.sh [SUITE…]      default: all
 #
-#   docker-py, swebench, swebench4, mini-swe-agent, testcontainers, compose
+#   docker-py, swebench, swebench4, mini-swe-agent, testcontainers, compose; when named: inspect, harbor
 #
 # CLIENTS_VENV           what setup.sh has made
 # SHEDBOX_TEST_IMAGES    what scripts/test-images has made (default: target/test-images of this repository)
@@ -39,6 +39,14 @@ for suite in "$@"; do
   testcontainers) "$python" "$here/testcontainers_py.py" ;;
   compose) DOCKER_CONFIG=$CLIENTS_VENV/docker && export DOCKER_CONFIG && "$python" -c "import sys; sys.path[:0] = ['$here']; import support as s; s.load(s.tiny_archive, [s.TINY])" &&
     "$here/compose.sh" ;;
+  # These two with an image that the daemon has: IMAGE.
+  inspect)
+    check=("$CLIENTS_VENV/inspect/bin/python" -m pytest -q -p no:cacheprovider --asyncio-mode=auto "$here/inspect_docker.py")
+    export DOCKER_CONFIG=$CLIENTS_VENV/docker INSPECT_IMAGE=${IMAGE:?which image}
+    # To root nothing is without permissions.
+    "${check[@]}" -k 'not without_permissions' && INSPECT_USER=1000 "${check[@]}" -k without_permissions
+    ;;
+  harbor) DOCKER_CONFIG=$CLIENTS_VENV/docker HARBOR=$CLIENTS_VENV/harbor/bin/harbor "$here/harbor.sh" "${IMAGE:?which image}" ;;
   *)
     echo "run.sh: no suite is named $suite" >&2
     exit 2

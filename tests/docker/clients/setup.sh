@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Makes the virtual environments of the suites in a directory: real clients, unmodified, from their package registry.
 #
-#   setup.sh [--freeze] DIRECTORY [clients] [swebench4] [compose]      default: clients compose
+#   setup.sh [--freeze] DIRECTORY [clients] [swebench4] [inspect] [harbor] [compose]
+#                                    default: clients compose
 #
-# `clients` has docker, swebench 5, mini-swe-agent, testcontainers; `swebench4` has the harness as it was before; `compose`
+# `clients` has docker, swebench 5, mini-swe-agent, testcontainers; `swebench4` has the harness as it was before; `inspect`
+# and `harbor` (Python 3.12) have what they say; `compose`
 # is the plugin of Docker's command, from Debian 13, as the package of Debian 12 is version 1. Each is made once; the first
 # two are made again when their requirements or the interpreter change. --freeze writes the requirements anew from
 # what is named below.
@@ -61,6 +63,14 @@ for name in "$@"; do
   swebench4)
     requirements=$here/requirements-swebench4.txt
     wanted=(docker==7.2.0 swebench==4.1.0)
+    ;;
+  inspect)
+    requirements=$here/requirements-inspect.txt
+    wanted=(inspect_ai==0.3.285 pytest==8.4.2 pytest-asyncio==1.2.0)
+    ;;
+  harbor)
+    requirements=$here/requirements-harbor.txt
+    wanted=(harbor==0.24.0)
     ;;
   *)
     echo "setup.sh: no environment is named $name" >&2
