@@ -43,7 +43,7 @@ END
 failed=0
 check() { # task, agent, attempts, mean
   local name="$1, $2, $3 at once" said
-  said=$(timeout 300 "$harbor" run -p "$1" -a "$2" -o jobs --job-name "$1-$2" -k "$3" -n "$3" --yes 2>&1)
+  said=$(timeout 300 "$harbor" run -p "$1" -a "$2" -o jobs --job-name "$1-$2-$3" -k "$3" -n "$3" --yes 2>&1)
   if grep -q "Mean: $4" <<<"$said"; then
     echo "ok    harbor: $name: mean $4"
   else

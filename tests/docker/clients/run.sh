@@ -17,14 +17,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 : "${DOCKER_HOST:?which daemon}" "${CLIENTS_VENV:?which environments; see setup.sh}"
 export DOCKER_HOST PYTHONDONTWRITEBYTECODE=1
 python=$CLIENTS_VENV/clients/bin/python
-[ -x "$python" ] || {
-  echo "run.sh: no $python; run setup.sh $CLIENTS_VENV" >&2
-  exit 2
-}
 [ $# -gt 0 ] || set -- docker-py swebench swebench4 mini-swe-agent testcontainers compose
 
 failed=()
 for suite in "$@"; do
+  case $suite in
+  inspect | harbor) environment=$CLIENTS_VENV/$suite ;;
+  *) environment=$CLIENTS_VENV/clients ;;
+  esac
+  [ -x "$environment/bin/python" ] || {
+    echo "run.sh: no $environment; run setup.sh $CLIENTS_VENV ${environment##*/}" >&2
+    exit 2
+  }
   case $suite in
   docker-py) "$python" "$here/docker_py.py" ;;
   swebench) "$python" "$here/swebench_harness.py" ;;
