@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "network/audit.rs"]
+mod audit;
 #[path = "network/bad_input.rs"]
 mod bad_input;
 #[path = "network/bridge.rs"]

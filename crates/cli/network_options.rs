@@ -46,7 +46,7 @@ pub(crate) struct NetworkOptions {
     pub(crate) egress: EgressOptions,
 }
 
-/// An egress policy: options of `run`, `create` and `egress set`.
+/// An egress policy: options of `run`, `create`, `update` and `egress set`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct EgressOptions {
     /// What happens to what no rule speaks of: `allow` or `deny`. `deny` when something is allowed expressly
