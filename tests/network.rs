@@ -18,6 +18,8 @@ mod audit;
 mod bad_input;
 #[path = "network/bridge.rs"]
 mod bridge;
+#[path = "network/confinement.rs"]
+mod confinement;
 #[path = "network/dns.rs"]
 mod dns;
 #[path = "network/egress.rs"]
