@@ -95,8 +95,11 @@ fn a_follower_of_all_goes_on_in_the_next_file() {
     let home = Home::new();
     let log = home.paths().audit();
     std::fs::create_dir_all(log.parent().expect("a directory")).expect("make it");
-    // A log that is full, of a sandbox that is not there any more.
-    let old = "{\"time\":\"2026-01-01T00:00:00Z\",\"sandbox\":\"gone\",\"host\":\"old.example\"}\n";
+    // A log that is full, of a sandbox that is not there any more; in long lines, so that they are few.
+    let old = format!(
+        "{{\"time\":\"2026-01-01T00:00:00Z\",\"sandbox\":\"gone\",\"host\":\"old.example\",\"reason\":\"{}\"}}\n",
+        "x".repeat(64 << 10)
+    );
     let mut file = std::fs::File::create(&log).expect("make the log");
     file.write_all(old.repeat(FULL / old.len() + 1).as_bytes())
         .expect("fill the log");

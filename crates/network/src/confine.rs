@@ -43,12 +43,12 @@ impl Missing {
     /// Says so; for one of the threads, since it is the same for all.
     pub(crate) fn tell(&self) {
         if self.landlock {
-            tracing::warn!(
+            tracing::info!(
                 "the gateway runs without Landlock, or with less of it than there is: the kernel does not have it (Linux 6.12)"
             );
         }
         if self.seccomp {
-            tracing::warn!("the gateway runs without a system call filter: the kernel has none");
+            tracing::info!("the gateway runs without a system call filter: the kernel has none");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::Command;
 
@@ -66,7 +67,6 @@ fn what_it_does_not_is_refused() {
         denied(UnixStream::connect(place.join("bus")));
         denied(UnixDatagram::pair());
         // Its own user's files, which the kernel's permissions alone would let it change.
-        use std::os::unix::fs::{PermissionsExt, symlink};
         let mode = std::fs::Permissions::from_mode(0o777);
         denied(std::fs::set_permissions(place.join("secret"), mode));
         denied(symlink("a", place.join("link")));

@@ -24,6 +24,30 @@ const ADDRESS: [&str; 6] = [
     "--gateway",
     "203.0.113.129",
 ];
+/// Everything else that it is told.
+const WORDS: [&str; 18] = [
+    "--config-net",
+    "--ns-ifname",
+    UPLINK,
+    "--no-map-gw",
+    "--netns-only",
+    "--netns",
+    "/proc/self/fd/3",
+    "--tcp-ports",
+    "none",
+    "--udp-ports",
+    "none",
+    "-T",
+    "none",
+    "-U",
+    "none",
+    "--foreground",
+    "--quiet",
+    "--stderr",
+];
+/// As root of a namespace that maps all ids: it takes us for root of the host, and would become nobody, who may not enter
+/// our namespace.
+const AS_ROOT: [&str; 2] = ["--runas", "0:0"];
 /// Number at which pasta finds the gateway's network namespace.
 const NAMESPACE_FD: i32 = 3;
 /// Number at which the starter finds the connection to the gateway.
@@ -210,26 +234,6 @@ fn spawn_pasta(
     errors: &OwnedFd,
 ) -> shedbox_linux::Result<i32> {
     let null = null()?;
-    let words = [
-        "--config-net",
-        "--ns-ifname",
-        UPLINK,
-        "--no-map-gw",
-        "--netns-only",
-        "--netns",
-        "/proc/self/fd/3",
-        "--tcp-ports",
-        "none",
-        "--udp-ports",
-        "none",
-        "-T",
-        "none",
-        "-U",
-        "none",
-        "--foreground",
-        "--quiet",
-        "--stderr",
-    ];
     // util-linux has it everywhere; without it a pasta could outlive us.
     let setpriv = find("setpriv");
     let mut argv: Vec<&OsStr> = Vec::new();
@@ -237,10 +241,9 @@ fn spawn_pasta(
         argv.extend(["setpriv", "--pdeathsig", "KILL"].map(OsStr::new));
     }
     argv.push(pasta.as_os_str());
-    argv.extend(words.iter().chain(&ADDRESS).map(OsStr::new));
+    argv.extend(WORDS.iter().chain(&ADDRESS).map(OsStr::new));
     if maps_every_id() {
-        // It takes us for root of the host, and would become nobody, who may not enter our namespace.
-        argv.extend(["--runas", "0:0"].map(OsStr::new));
+        argv.extend(AS_ROOT.map(OsStr::new));
     }
     let program = setpriv.as_deref().unwrap_or(pasta);
     spawn::session(
@@ -267,4 +270,25 @@ fn maps_every_id() -> bool {
 fn find(program: &str) -> Option<PathBuf> {
     spawn::find_program(program)
         .or_else(|| spawn::find_program_in(program, OsStr::new("/usr/bin:/usr/sbin:/sbin")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shedbox_spec::gateway::PASTA_OPTIONS;
+
+    #[test]
+    fn doctor_looks_for_every_option() {
+        // Two that a pasta may do without: it talks less, and to standard error.
+        let known =
+            |word: &&str| PASTA_OPTIONS.contains(word) || ["--quiet", "--stderr"].contains(word);
+        let all = WORDS.iter().chain(&ADDRESS).chain(&AS_ROOT);
+        let options: Vec<_> = all.copied().filter(|word| word.starts_with("--")).collect();
+        assert_eq!(
+            options.iter().filter(|word| !known(word)).count(),
+            0,
+            "{options:?}"
+        );
+        assert!(PASTA_OPTIONS.iter().all(|option| options.contains(option)));
+    }
 }

@@ -113,12 +113,15 @@ impl Uplink {
 
 /// Has pasta started and waits until its device is there; gives its pidfd. `None` when the starter has gone.
 fn start(starter: &Starter) -> Option<Result<OwnedFd, Error>> {
-    let Started { pidfd, errors } = match starter.pasta()? {
+    let Started {
+        pidfd: pasta,
+        errors,
+    } = match starter.pasta()? {
         Ok(started) => started,
         Err(error) => return Some(Err(error)),
     };
-    Some(match wait_for_device(pidfd.as_fd()) {
-        Ok(Seen::Device) => Ok(pidfd),
+    Some(match wait_for_device(pasta.as_fd()) {
+        Ok(Seen::Device) => Ok(pasta),
         Ok(Seen::End) => Err(failed(&format!("pasta: {}", last_words(errors)))),
         Ok(Seen::Nothing) => {
             starter.kill();

@@ -10,17 +10,17 @@ pub use libc::{
     SYS_fsmount as FSMOUNT, SYS_fsopen as FSOPEN, SYS_fspick as FSPICK,
     SYS_getpriority as GETPRIORITY, SYS_init_module as INIT_MODULE,
     SYS_io_uring_enter as IO_URING_ENTER, SYS_io_uring_register as IO_URING_REGISTER,
-    SYS_io_uring_setup as IO_URING_SETUP, SYS_kcmp as KCMP, SYS_kexec_file_load as KEXEC_FILE_LOAD,
-    SYS_kexec_load as KEXEC_LOAD, SYS_keyctl as KEYCTL, SYS_kill as KILL,
-    SYS_lremovexattr as LREMOVEXATTR, SYS_lsetxattr as LSETXATTR, SYS_memfd_create as MEMFD_CREATE,
-    SYS_mknodat as MKNODAT, SYS_mount as MOUNT, SYS_move_mount as MOVE_MOUNT,
-    SYS_name_to_handle_at as NAME_TO_HANDLE_AT, SYS_open_by_handle_at as OPEN_BY_HANDLE_AT,
-    SYS_open_tree as OPEN_TREE, SYS_perf_event_open as PERF_EVENT_OPEN,
-    SYS_personality as PERSONALITY, SYS_pidfd_getfd as PIDFD_GETFD,
-    SYS_pidfd_send_signal as PIDFD_SEND_SIGNAL, SYS_pivot_root as PIVOT_ROOT,
-    SYS_prlimit64 as PRLIMIT64, SYS_process_vm_readv as PROCESS_VM_READV,
-    SYS_process_vm_writev as PROCESS_VM_WRITEV, SYS_ptrace as PTRACE, SYS_quotactl as QUOTACTL,
-    SYS_reboot as REBOOT, SYS_removexattr as REMOVEXATTR, SYS_request_key as REQUEST_KEY,
+    SYS_io_uring_setup as IO_URING_SETUP, SYS_kcmp as KCMP, SYS_kexec_load as KEXEC_LOAD,
+    SYS_keyctl as KEYCTL, SYS_kill as KILL, SYS_lremovexattr as LREMOVEXATTR,
+    SYS_lsetxattr as LSETXATTR, SYS_memfd_create as MEMFD_CREATE, SYS_mknodat as MKNODAT,
+    SYS_mount as MOUNT, SYS_move_mount as MOVE_MOUNT, SYS_name_to_handle_at as NAME_TO_HANDLE_AT,
+    SYS_open_by_handle_at as OPEN_BY_HANDLE_AT, SYS_open_tree as OPEN_TREE,
+    SYS_perf_event_open as PERF_EVENT_OPEN, SYS_personality as PERSONALITY,
+    SYS_pidfd_getfd as PIDFD_GETFD, SYS_pidfd_send_signal as PIDFD_SEND_SIGNAL,
+    SYS_pivot_root as PIVOT_ROOT, SYS_prlimit64 as PRLIMIT64,
+    SYS_process_vm_readv as PROCESS_VM_READV, SYS_process_vm_writev as PROCESS_VM_WRITEV,
+    SYS_ptrace as PTRACE, SYS_quotactl as QUOTACTL, SYS_reboot as REBOOT,
+    SYS_removexattr as REMOVEXATTR, SYS_request_key as REQUEST_KEY,
     SYS_rt_sigqueueinfo as RT_SIGQUEUEINFO, SYS_rt_tgsigqueueinfo as RT_TGSIGQUEUEINFO,
     SYS_setdomainname as SETDOMAINNAME, SYS_sethostname as SETHOSTNAME, SYS_setns as SETNS,
     SYS_settimeofday as SETTIMEOFDAY, SYS_setxattr as SETXATTR, SYS_socket as SOCKET,
@@ -30,7 +30,13 @@ pub use libc::{
     SYS_utimensat as UTIMENSAT,
 };
 
-/// Since the numbers of new calls are the same on all machines: those that the C library does not name everywhere.
+/// Not named for every C library.
+#[cfg(target_arch = "x86_64")]
+pub const KEXEC_FILE_LOAD: i64 = 320;
+/// The same.
+#[cfg(target_arch = "aarch64")]
+pub const KEXEC_FILE_LOAD: i64 = 294;
+/// Linux 5.10. Numbers as new as this one are the same on all machines.
 pub const PROCESS_MADVISE: i64 = 440;
 /// Linux 5.12.
 pub const MOUNT_SETATTR: i64 = 442;
@@ -62,5 +68,6 @@ pub const ONLY_HERE: &[i64] = &[
     libc::SYS_ioperm,
     libc::SYS_modify_ldt,
 ];
+/// None.
 #[cfg(not(target_arch = "x86_64"))]
 pub const ONLY_HERE: &[i64] = &[];
