@@ -102,6 +102,28 @@ fn pasta_is_started_again() {
 }
 
 #[test]
+fn where_there_can_be_no_pasta_nothing_waits_to_start_one() {
+    require!(userns, no_tun);
+    let kin = Kinship::begin();
+    let home = Home::new();
+    let sandbox = Peer::idle(&home, &["--network=bridge"]);
+    let gateway = gateway::of(&kin);
+    // No process, and no zombie. Source: proc_pid_stat(5).
+    let parent = format!(" {} ", gateway.pid);
+    eventually("the gateway has no child", || {
+        !std::fs::read_dir("/proc")
+            .expect("read /proc")
+            .flatten()
+            .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+            .any(|stat| {
+                let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+                rest.get(2..).is_some_and(|rest| rest.starts_with(&parent))
+            })
+    });
+    drop(sandbox);
+}
+
+#[test]
 fn a_gateway_that_can_start_no_pasta_is_replaced() {
     require!(userns, tun, program "python3");
     let kin = Kinship::begin();

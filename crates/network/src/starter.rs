@@ -71,6 +71,7 @@ pub(crate) enum Request {
 pub(crate) struct Starter {
     connection: SeqPacket,
     namespace: OwnedFd,
+    pid: i32,
 }
 
 /// A pasta that was started.
@@ -89,7 +90,7 @@ impl Starter {
         let null = null()?;
         let argv = [OsStr::new("shedbox"), OsStr::new("uplink")];
         let program = Program::Path(Path::new("/proc/self/exe"));
-        spawn::session(
+        let pid = spawn::session(
             program,
             &argv,
             &KEPT,
@@ -103,6 +104,7 @@ impl Starter {
         Ok(Self {
             connection: ours,
             namespace,
+            pid,
         })
     }
 
@@ -122,6 +124,16 @@ impl Starter {
             }),
             Err(error) => Err(error),
         })
+    }
+
+    /// Ends the process, and its pasta.
+    pub(crate) fn end(self) {
+        // It goes when nobody can ask it any more.
+        drop(self.connection);
+        if let Ok(end) = pidfd::open(self.pid) {
+            let _ = pidfd::wait(end.as_fd(), None);
+        }
+        spawn::reap(self.pid);
     }
 
     /// Ends the pasta that was started last; what does not come to that is seen at its pidfd.

@@ -42,7 +42,10 @@ impl Uplink {
         let own = Arc::clone(&uplink);
         std::thread::Builder::new()
             .name("uplink".to_owned())
-            .spawn(move || own.keep(&starter))?;
+            .spawn(move || {
+                own.keep(&starter);
+                starter.end();
+            })?;
         Ok(uplink)
     }
 
@@ -70,6 +73,7 @@ impl Uplink {
         self.changed.notify_all();
     }
 
+    /// Until there is no hope for a pasta.
     fn keep(&self, starter: &Starter) {
         loop {
             match start(starter) {
