@@ -121,7 +121,7 @@ fn start(starter: &Starter) -> Option<Result<OwnedFd, Error>> {
         pidfd: pasta,
         errors,
     } = match starter.pasta()? {
-        Ok(started) => started,
+        Ok(pasta) => pasta,
         Err(error) => return Some(Err(error)),
     };
     Some(match wait_for_device(pasta.as_fd()) {
