@@ -12,10 +12,14 @@
 
 mod support;
 
+#[path = "network/audit.rs"]
+mod audit;
 #[path = "network/bad_input.rs"]
 mod bad_input;
 #[path = "network/bridge.rs"]
 mod bridge;
+#[path = "network/confinement.rs"]
+mod confinement;
 #[path = "network/dns.rs"]
 mod dns;
 #[path = "network/egress.rs"]

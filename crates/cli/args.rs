@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Keeper(keeper::Args),
     #[command(hide = true)]
     Gateway(gateway::Args),
+    #[command(hide = true)]
+    Uplink(gateway::UplinkArgs),
 }
 
 impl Command {
@@ -130,6 +132,7 @@ impl Command {
             Self::Docs(args) => docs::run(&args),
             Self::Keeper(args) => Ok(keeper::run(&args)),
             Self::Gateway(args) => gateway::run(&args),
+            Self::Uplink(args) => gateway::run_uplink(&args),
             Self::Network(args) => network::run(args),
             Self::Port(args) => port::run(&args),
             Self::Egress(args) => egress::run(args),

@@ -4,6 +4,7 @@
 //! time-out, 125 when shedbox itself failed, 126 or 127 when the command could not be started, 128 + n for signal n.
 
 mod args;
+mod audit;
 mod commands;
 mod confined;
 mod copy_path;

@@ -11,7 +11,8 @@ use shedbox_spec::network::{DnsOptions, Network, name, parse_ip, parse_ip6};
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct NetworkOptions {
     /// Network of the sandbox: `none`, `host`, `bridge`, `container:NAME` or the name of a network; several of these with
-    /// the option once for each. `none` unless an option asks for more, then `bridge`
+    /// the option once for each. Without it what the configuration says (`[network] default`), else `none`, or `bridge`
+    /// when an option asks for a network
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// Publish a port at the host, or a range of them
@@ -45,7 +46,7 @@ pub(crate) struct NetworkOptions {
     pub(crate) egress: EgressOptions,
 }
 
-/// An egress policy: options of `run`, `create` and `egress set`.
+/// An egress policy: options of `run`, `create`, `update` and `egress set`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct EgressOptions {
     /// What happens to what no rule speaks of: `allow` or `deny`. `deny` when something is allowed expressly
@@ -109,7 +110,7 @@ impl NetworkOptions {
             .find(|(asked, _)| *asked)
             .map(|(_, option)| *option);
         let mut network = match (self.network.as_slice(), asked) {
-            ([], Some(_)) => Network::bridge(),
+            ([], Some(_)) => Network::on_default(),
             (values, _) => Network::parse_all(values)?,
         };
         match (&mut network, asked) {

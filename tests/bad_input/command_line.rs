@@ -207,6 +207,14 @@ fn a_configuration_that_is_wrong() {
         ("pull_jobs = \"many\"", "pull_jobs"),
         ("no_such_setting = 1", "no_such_setting"),
         ("[", "config.toml"),
+        (
+            "[network]\ndefault = \"container:web\"",
+            "invalid network name `container:web`",
+        ),
+        (
+            "[network]\ndefault = \"a b\"",
+            "`default` is `none`, `host`, `bridge` or the name of a network",
+        ),
     ] {
         let home = Home::new();
         home.configure(toml);

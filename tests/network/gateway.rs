@@ -12,6 +12,23 @@ pub(crate) fn of(kin: &Kinship) -> Kin {
     all.remove(0)
 }
 
+/// What the starter of this test's gateway has started. It is called after its variant (`passt.avx2`).
+pub(crate) fn pastas(kin: &Kinship) -> Vec<Kin> {
+    let starter = starter(kin);
+    let mut all = kin.all();
+    all.retain(|kin| kin.parent == starter.pid && kin.name.starts_with("pas"));
+    all
+}
+
+/// The process that starts pasta, a child of the gateway.
+pub(crate) fn starter(kin: &Kinship) -> Kin {
+    let gateway = of(kin);
+    let mut all = kin.all();
+    all.retain(|kin| kin.parent == gateway.pid && kin.command == "shedbox uplink");
+    assert_eq!(all.len(), 1, "starters: {all:?}");
+    all.remove(0)
+}
+
 /// Runs a program in the gateway's user and network namespace.
 pub(crate) fn inside(gateway: &Kin, argv: &[&str]) -> String {
     let output = Command::new("nsenter")

@@ -1,7 +1,7 @@
 //! `none`, `host` and `container:NAME`.
 
 use crate::require;
-use crate::scene::{self, Peer};
+use crate::scene::{self, Net, Peer, label};
 use crate::support::Home;
 
 #[test]
@@ -89,4 +89,102 @@ fn the_namespace_lives_as_long_as_somebody_is_in_it() {
     home.run(["stop", "--time=0", &owner.name]);
     assert_eq!(guest.sh("grep -c lo: /proc/net/dev"), "1");
     home.run(["start", &owner.name]);
+}
+
+/// The network that `inspect` shows of a new sandbox.
+fn network_of(home: &Home, options: &[&str]) -> String {
+    let sandbox = Peer::idle(home, options);
+    let spec = sandbox.field("/spec/network");
+    match spec.pointer("/bridge/0/network") {
+        Some(name) => name.as_str().expect("text").to_owned(),
+        None => spec.as_str().expect("a mode").to_owned(),
+    }
+}
+
+#[test]
+fn without_a_setting_none_is_the_default() {
+    require!(userns);
+    let home = Home::shared();
+    for (options, network) in [
+        (&[][..], "none"),
+        (&["-p", "127.0.0.1::80"], "bridge"),
+        (&["--egress=deny"], "bridge"),
+        (&["--network=default"], "bridge"),
+    ] {
+        assert_eq!(network_of(&home, options), network, "{options:?}");
+    }
+}
+
+#[test]
+fn a_network_is_the_default_by_the_configuration() {
+    require!(userns);
+    let home = Home::new();
+    let shop = label("shop");
+    home.configure(&format!("[network]\ndefault = \"{shop}\"\n"));
+    home.refused(
+        ["run", "--rm", "host", "true"],
+        125,
+        &format!("no network `{shop}`, which is the default by the configuration"),
+    );
+    home.run(["run", "--rm", "--network=none", "host", "true"]);
+    home.run(["network", "create", &shop]);
+    for (options, network) in [
+        (&[][..], shop.as_str()),
+        (&["-p", "127.0.0.1::80"], &shop),
+        (&["--network-alias=db"], &shop),
+        (&["--network=default"], &shop),
+        (&["--network=bridge"], "bridge"),
+        (&["--network=none"], "none"),
+    ] {
+        assert_eq!(network_of(&home, options), network, "{options:?}");
+    }
+    // Settled at create: another default changes nothing for sandboxes that are there.
+    let sandbox = Peer::idle(&home, &[]);
+    assert!(sandbox.address(&shop).is_ipv4());
+    home.run(["reset", &sandbox.name]);
+    assert!(sandbox.address(&shop).is_ipv4());
+}
+
+#[test]
+fn a_mode_is_the_default_by_the_configuration() {
+    require!(userns);
+    let home = Home::new();
+    home.configure("[network]\ndefault = \"host\"\n");
+    assert_eq!(network_of(&home, &[]), "host");
+    // The host's network has none of this.
+    assert_eq!(network_of(&home, &["-p", "127.0.0.1::80"]), "bridge");
+    let net = Net::create(&home, &[]);
+    assert_eq!(
+        network_of(&home, &[&format!("--network={}", net.name)]),
+        net.name
+    );
+}
+
+#[test]
+fn dockers_default_follows_a_setting_and_is_bridge_without() {
+    require!(userns, many_ids);
+    for (toml, default, published) in [
+        ("", "bridge", "bridge"),
+        ("[network]\ndefault = \"none\"\n", "none", "bridge"),
+        ("[network]\ndefault = \"host\"\n", "host", "bridge"),
+    ] {
+        let home = Home::new();
+        home.configure(toml);
+        let image = home.image("tiny");
+        let mode = |options: &[&str]| {
+            let words = [&["docker", "create"], options, &[&image, "true"]].concat();
+            let id = home.run(words);
+            let mode = home.run([
+                "docker",
+                "inspect",
+                "--format={{.HostConfig.NetworkMode}}",
+                &id,
+            ]);
+            home.run(["docker", "rm", &id]);
+            mode
+        };
+        assert_eq!(mode(&[]), default, "{toml}");
+        assert_eq!(mode(&["-p", "127.0.0.1::80"]), published, "{toml}");
+        assert_eq!(mode(&["--network=none"]), "none", "{toml}");
+    }
 }

@@ -74,18 +74,7 @@ fn one_pasta_for_all() {
     let all: Vec<Peer> = (0..3)
         .map(|_| Peer::idle(&home, &["--network=bridge"]))
         .collect();
-    // It hides its environment, by which kin are known, and is called after its variant (`passt.avx2`): a child of the
-    // gateway.
-    let parent = format!(" {} ", crate::gateway::of(&kin).pid);
-    let pastas = std::fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-        .filter(|stat| {
-            let (name, rest) = stat.rsplit_once(") ").unwrap_or_default();
-            name.contains("(pas") && rest.get(1..).is_some_and(|rest| rest.starts_with(&parent))
-        });
-    assert_eq!(pastas.count(), 1);
+    assert_eq!(crate::gateway::pastas(&kin).len(), 1);
     drop(all);
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use shedbox_client::{Client, Kind, Sandbox, auth_sources};
-use shedbox_spec::api::{CreateRequest, PullPolicy, PullRequest};
+use shedbox_spec::api::{CreateRequest, PullPolicy, PullRequest, SandboxInfo};
 use shedbox_spec::limits::LimitsMode;
-use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
 
 use crate::create_options::{CreateOptions, current_dir};
@@ -75,13 +74,17 @@ pub(crate) fn create(
     if let (PullPolicy::Always, Some(reference)) = (policy, &image) {
         pull(reference.clone())?;
     }
+    // Whoever asked for best effort, or is on a network, is told what that came to.
     let warn = |sandbox: Sandbox| -> Result<Sandbox> {
-        // Whoever asked for best effort, or for a network, is told what that came to.
-        let network = matches!(request.spec.network, Network::Bridge(_));
-        if start && (network || request.spec.limits.mode == LimitsMode::BestEffort) {
-            for warning in sandbox.info()?.warnings {
-                report::say(&format!("warning: {warning}"));
-            }
+        let best_effort = request.spec.limits.mode == LimitsMode::BestEffort;
+        let told = |info: &&SandboxInfo| start && (best_effort || !info.networks.is_empty());
+        for warning in sandbox
+            .created()
+            .filter(told)
+            .iter()
+            .flat_map(|info| &info.warnings)
+        {
+            report::say(&format!("warning: {warning}"));
         }
         Ok(sandbox)
     };

@@ -1,16 +1,22 @@
 //! `shedbox egress`.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use shedbox_client::Client;
+use shedbox_linux::inotify::DirectoryWatch;
 use shedbox_spec::Error;
 use shedbox_spec::network::egress::EgressRule;
 
+use super::logs::lines;
+use crate::audit::{AuditLog, Wanted};
 use crate::network_options::EgressOptions;
 use crate::render::{self, Format};
+use crate::time;
+
+/// How often a follower looks whether the sandbox is still there.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Say what sandboxes may reach outside of their networks
 #[derive(Debug, clap::Args)]
@@ -42,11 +48,23 @@ enum Command {
         sandbox: String,
     },
     /// Show what was let through and what was refused: a JSON object a line
-    Log {
-        /// Name or id
-        #[arg(value_name = "SANDBOX")]
-        sandbox: String,
-    },
+    Log(LogArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct LogArgs {
+    /// Go on until the sandbox is removed; without one until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Only so many lines from the end, or `all`
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    tail: String,
+    /// Only what happened since: a time, or how long ago (`10m`)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Name or id; all sandboxes without one, those that were removed too
+    #[arg(value_name = "SANDBOX")]
+    sandbox: Option<String>,
 }
 
 /// Runs it.
@@ -82,26 +100,66 @@ pub(crate) fn run(args: Args) -> Result<u8> {
                 }
             }
         }
-        Command::Log { sandbox } => log(client, &sandbox)?,
+        Command::Log(args) => log(client, &args)?,
     }
     Ok(0)
 }
 
-/// The older file first.
-fn log(client: &Client, sandbox: &str) -> Result<()> {
-    let id = Client::shared().sandbox(sandbox)?.info()?.id.to_string();
+fn log(client: &Client, args: &LogArgs) -> Result<()> {
+    let tail = lines(&args.tail)?;
+    let since_ns = args
+        .since
+        .as_deref()
+        .map(|text| time::parse_ns(text, SystemTime::now()))
+        .transpose()?;
+    let sandbox = match &args.sandbox {
+        Some(name) => Some(Client::shared().sandbox(name)?.info()?.id),
+        None => None,
+    };
+    let home = sandbox
+        .as_ref()
+        .map(|id| client.paths().sandboxes().join(id.as_str()));
     let path = client.paths().audit();
-    for path in [path.with_extension("jsonl.1"), path] {
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            other => other.with_context(|| format!("cannot read {}", path.display()))?,
-        };
-        for line in BufReader::new(file).lines() {
-            let line = line?;
-            if line.contains(&id) {
-                render::line(&line)?;
-            }
+    let wanted = Wanted {
+        sandbox: sandbox.map(|id| id.to_string()),
+        since_ns,
+    };
+    let mut log = AuditLog::new(path.clone(), wanted);
+    let cannot_read = || format!("cannot read {}", path.display());
+    print(&log.read(tail).with_context(cannot_read)?)?;
+    if !args.follow {
+        return Ok(());
+    }
+    // Without one (the directory is made with the first network, and a user has only so many) the log is looked at now
+    // and then.
+    let watch = path.parent().and_then(|dir| DirectoryWatch::new(dir).ok());
+    let mut gone = false;
+    loop {
+        let found = log.read_on().with_context(cannot_read)?;
+        print(&found)?;
+        // The gateway's last lines about it may come a moment after it has gone.
+        if gone && found.is_empty() {
+            return Ok(());
         }
+        gone = home
+            .as_ref()
+            .is_some_and(|home| matches!(home.try_exists(), Ok(false)));
+        pause(watch.as_ref())?;
+    }
+}
+
+/// Until the log has changed, or until it is time to see whether the sandbox is still there.
+fn pause(watch: Option<&DirectoryWatch>) -> Result<()> {
+    match watch {
+        Some(watch) => {
+            watch.wait(Some(LOOK))?;
+        }
+        #[expect(clippy::disallowed_methods, reason = "there is nothing to wait for")]
+        None => std::thread::sleep(LOOK),
     }
     Ok(())
+}
+
+fn print(lines: &[String]) -> Result<()> {
+    lines.iter().try_for_each(|line| render::line(line))
 }

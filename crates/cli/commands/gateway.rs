@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use shedbox_linux::fd;
 use shedbox_network::gateway::{self, Options};
+use shedbox_network::starter;
 
 /// Number at which the daemon hands the listening socket over.
 const LISTENER_FD: i32 = 3;
@@ -14,6 +15,16 @@ const LISTENER_FD: i32 = 3;
 pub(crate) struct Args {
     /// The audit log of egress policies
     audit: PathBuf,
+}
+
+/// Start pasta for the gateway; started by it
+#[derive(Debug, clap::Args)]
+pub(crate) struct UplinkArgs {}
+
+/// Runs it until the gateway has gone.
+pub(crate) fn run_uplink(_: &UplinkArgs) -> Result<u8> {
+    starter::run()?;
+    Ok(0)
 }
 
 /// Runs it.

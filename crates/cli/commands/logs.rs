@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// `all` and negative numbers are everything, as in Docker.
-fn lines(text: &str) -> Result<Option<u64>, Error> {
+pub(super) fn lines(text: &str) -> Result<Option<u64>, Error> {
     if text == "all" || text.starts_with('-') && text[1..].parse::<u64>().is_ok() {
         return Ok(None);
     }

@@ -76,7 +76,7 @@ impl Client {
         let info: SandboxInfo =
             self.pool
                 .json("POST", &Target::new(["sandboxes"]), json(request)?)?;
-        Ok(Sandbox::from_info(Arc::clone(self), &info, request.owned))
+        Ok(Sandbox::from_info(Arc::clone(self), info, request.owned))
     }
 
     /// The sandbox of an id, an unambiguous prefix of one, or a name.

@@ -36,6 +36,7 @@ pub struct Sandbox {
     label: String,
     socket: PathBuf,
     owned: bool,
+    created: Option<Box<SandboxInfo>>,
 }
 
 impl Sandbox {
@@ -54,7 +55,7 @@ impl Sandbox {
         Client::shared().sandboxes(false, &[])
     }
 
-    pub(crate) fn from_info(client: Arc<Client>, info: &SandboxInfo, owned: bool) -> Self {
+    pub(crate) fn from_info(client: Arc<Client>, info: SandboxInfo, owned: bool) -> Self {
         let socket = client
             .paths()
             .sandbox_sockets()
@@ -65,6 +66,7 @@ impl Sandbox {
             label: info.name.clone(),
             socket,
             owned,
+            created: Some(Box::new(info)),
         }
     }
 
@@ -83,12 +85,18 @@ impl Sandbox {
             label: reference.to_owned(),
             socket,
             owned: false,
+            created: None,
         })
     }
 
     /// Its identity.
     pub fn id(&self) -> &SandboxId {
         &self.id
+    }
+
+    /// What it was when this handle created it.
+    pub fn created(&self) -> Option<&SandboxInfo> {
+        self.created.as_deref()
     }
 
     /// The client it was made with.

@@ -19,7 +19,7 @@ use crate::body::{self, ContainerCreate, RestartPolicy, Words, means_something};
 
 pub use limits::limits;
 pub use mounts::VolumeWanted;
-pub use network::attachment;
+pub use network::{apply_default_network, attachment};
 
 /// What the daemon makes of a request.
 #[derive(Debug, Clone, PartialEq)]

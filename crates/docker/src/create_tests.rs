@@ -3,6 +3,7 @@
 use super::*;
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::Network;
+use shedbox_spec::network::default::DefaultNetwork;
 
 fn translated(text: &str) -> Result<Translated> {
     let (body, _) = read(text.as_bytes())?;
@@ -39,6 +40,42 @@ fn the_commands_zero_values_mean_nothing() {
     assert_eq!(spec.network, Network::bridge());
     assert_eq!(spec.entrypoint, None);
     assert!(!spec.security.no_new_privileges, "Docker's default");
+}
+
+#[test]
+fn a_default_network_of_the_configuration() {
+    let network = |text: &str, setting: &str| {
+        let (mut body, _) = read(text.as_bytes()).unwrap();
+        apply_default_network(&mut body, &DefaultNetwork::parse(setting).unwrap());
+        translate(&body, None, None, &mut |_| unreachable!())
+            .unwrap()
+            .spec
+            .network
+            .to_string()
+    };
+    for (body, shop, none) in [
+        (CLI, "shop", "none"),
+        (r#"{"Image":"x"}"#, "shop", "none"),
+        (
+            r#"{"Image":"x","HostConfig":{"NetworkMode":"host"}}"#,
+            "host",
+            "host",
+        ),
+        (r#"{"Image":"x","NetworkDisabled":true}"#, "none", "none"),
+        (
+            r#"{"Image":"x","HostConfig":{"PortBindings":{"80/tcp":[{}]}}}"#,
+            "shop",
+            "bridge",
+        ),
+        (
+            r#"{"Image":"x","HostConfig":{"ExtraHosts":["h:host-gateway"]}}"#,
+            "shop",
+            "bridge",
+        ),
+    ] {
+        assert_eq!(network(body, "shop"), shop, "{body}");
+        assert_eq!(network(body, "none"), none, "{body}");
+    }
 }
 
 #[test]

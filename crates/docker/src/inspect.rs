@@ -230,7 +230,7 @@ fn host_config(info: &SandboxInfo, stored: &Stored, extra: &Extra) -> Value {
     if let Some(mode) = config.get_mut("NetworkMode")
         && matches!(mode.as_str(), Some("" | "default"))
     {
-        *mode = json!("bridge");
+        *mode = json!(network_mode(info));
     }
     if config["LogConfig"]["Type"]
         .as_str()

@@ -36,6 +36,7 @@ impl Engine {
     /// `caller` is the pid of who asked: an owned sandbox is removed when that process ends.
     pub fn create(&self, mut request: CreateRequest, caller: Option<i32>) -> Result<SandboxInfo> {
         let _activity = self.background.activity();
+        self.name_network(&mut request.spec)?;
         validate::spec(&request.spec)?;
         validate::host(&request.spec)?;
         validate::power_over_mounts(&request.spec, self.id_map == IdMapKind::Root)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use shedbox_linux::probe;
-use shedbox_spec::hosts::ExtraHost;
+use shedbox_spec::hosts::{self, ExtraHost};
 use shedbox_spec::landlock::LandlockLevel;
 use shedbox_spec::mount::{Access, Mount, validate_mounts};
 use shedbox_spec::network::Network;
@@ -76,22 +76,12 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
 
 /// What only a network of its own can give is not asked of another mode, and everything reads.
 fn network(spec: &SandboxSpec) -> Result<()> {
-    let mut host = false;
     for entry in &spec.extra_hosts {
-        host |= ExtraHost::parse(entry)?.is_gateway();
+        ExtraHost::parse(entry)?;
     }
-    let asked = [
-        (
-            !spec.ports.is_empty() || spec.publish_all,
-            "a published port",
-        ),
-        (!spec.dns.is_empty(), "a DNS server"),
-        (spec.egress.is_some(), "an egress policy"),
-        (host, "`host-gateway`"),
-    ];
-    if let (false, Some((_, what))) = (
+    if let (false, Some(what)) = (
         matches!(spec.network, Network::Bridge(_)),
-        asked.iter().find(|(asked, _)| *asked),
+        needs_network(spec),
     ) {
         return Err(Error::invalid(format!(
             "{what} does not go with network mode `{}`",
@@ -100,6 +90,22 @@ fn network(spec: &SandboxSpec) -> Result<()> {
         .with_hint("use the network `bridge` or one of your own"));
     }
     Ok(())
+}
+
+/// What only a network of its own can give, if that is asked for.
+pub(crate) fn needs_network(spec: &SandboxSpec) -> Option<&'static str> {
+    let asked = [
+        (
+            !spec.ports.is_empty() || spec.publish_all,
+            "a published port",
+        ),
+        (!spec.dns.is_empty(), "a DNS server"),
+        (spec.egress.is_some(), "an egress policy"),
+        (hosts::name_gateway(&spec.extra_hosts), "`host-gateway`"),
+    ];
+    asked
+        .into_iter()
+        .find_map(|(asked, what)| asked.then_some(what))
 }
 
 /// Programs of the sandbox may mount, in namespaces of their own or as root inside.

@@ -143,15 +143,29 @@ pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
 ///
 /// Meant for the first lines of a program, when nothing else can own the number.
 pub fn adopt_listener(number: i32) -> Result<OwnedFd> {
+    adopt_if(number, "a listening socket", |fd| {
+        rustix::net::sockopt::socket_acceptconn(fd) == Ok(true)
+    })
+}
+
+/// The same for one end of a connection that keeps frames apart.
+pub fn adopt_connection(number: i32) -> Result<OwnedFd> {
+    adopt_if(number, "a connected socket of frames", |fd| {
+        rustix::net::sockopt::socket_type(fd) == Ok(rustix::net::SocketType::SEQPACKET)
+            && rustix::net::sockopt::socket_acceptconn(fd) == Ok(false)
+    })
+}
+
+fn adopt_if(number: i32, what: &str, is_it: impl FnOnce(&OwnedFd) -> bool) -> Result<OwnedFd> {
     // SAFETY: descriptors above the standard ones are unknown to this program so early; a wrong number fails below.
     let fd = unsafe { adopt(number)? };
-    if rustix::net::sockopt::socket_acceptconn(&fd) == Ok(true) {
+    if is_it(&fd) {
         return Ok(fd);
     }
     let _ = std::os::fd::IntoRawFd::into_raw_fd(fd); // not ours after all: leave it open
     Err(Error::new(
         "getsockopt",
-        format!("descriptor {number} is not a listening socket"),
+        format!("descriptor {number} is not {what}"),
         Errno::EINVAL,
     ))
 }

@@ -26,6 +26,7 @@ pub mod poll;
 pub mod probe;
 pub mod process;
 pub mod pty;
+pub mod refusal;
 pub mod rtnetlink;
 pub mod seccomp;
 pub mod sender;

@@ -1,11 +1,12 @@
 //! The process itself: sets its namespace up, then does what the daemon asks, one request after the other.
 //!
-//! 1. the thread in the host's network namespace    2. a namespace of its own: router, rules, packet log
-//! 3. runtime with DNS and the proxies    4. pasta, in the background    5. requests, until nobody needs it
+//! 1. the thread in the host's network namespace    2. a namespace of its own: router, rules, listeners
+//! 3. the process that starts pasta    4. what is not needed any more is given away ([`confine`])
+//! 5. runtime with DNS and the proxies, packet log    6. pasta, in the background    7. requests, until nobody needs it
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use shedbox_spec::gateway::{GATEWAY_VERSION, Reply, Request};
 use shedbox_spec::{Error, Kind};
 
 use crate::audit::{Audit, Event, EventKind};
+use crate::confine;
 use crate::directory::Directory;
 use crate::dns::Dns;
 use crate::firewall::{Firewall, HOST_PROXY_PORT, NAME_PROXY_PORT};
@@ -27,6 +29,7 @@ use crate::members::Members;
 use crate::packets;
 use crate::ports::Ports;
 use crate::proxy::Proxy;
+use crate::starter::Starter;
 use crate::uplink::Uplink;
 
 /// How often a gateway without a daemon looks whether a sandbox is left.
@@ -76,9 +79,18 @@ fn start(options: Options) -> Result<(), Error> {
              nft_masq nft_redir nft_reject_inet nft_log nfnetlink_log`)",
         )
     })?);
+    let listeners = Listeners::bind(links.has_v6)
+        .map_err(|error| broken("listen in the network namespace", &error))?;
+    let starter = namespace
+        .try_clone()
+        .and_then(|namespace| {
+            host.run(move || Starter::start(namespace).map_err(std::io::Error::other))
+        })
+        .map_err(|error| broken("start the process that starts pasta", &error))?;
+    confine(&host, &options.audit)?;
     let audit = Audit::open(&options.audit)
         .map_err(|error| broken(&format!("write {}", options.audit.display()), &error))?;
-    // All threads that are started from here on are in the new namespace.
+    // All threads that are started from here on are in the new namespace, and behind the walls of this one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -93,18 +105,16 @@ fn start(options: Options) -> Result<(), Error> {
         firewall.clone(),
         Arc::clone(&audit),
     );
-    serve(&runtime, &dns, &proxy, &host_access, links.has_v6)
-        .map_err(|error| broken("listen in the network namespace", &error))?;
+    listeners
+        .serve(&runtime, &dns, &proxy, &host_access)
+        .map_err(|error| broken("serve the network namespace", &error))?;
     expire(&runtime, Arc::clone(&firewall));
     log_packets(
         Arc::clone(&firewall),
         Arc::clone(&directory),
         Arc::clone(&audit),
     )?;
-    let uplink = namespace
-        .try_clone()
-        .and_then(|namespace| Uplink::start(host.clone(), namespace))
-        .map_err(|error| broken("start a thread", &error))?;
+    let uplink = Uplink::start(starter).map_err(|error| broken("start a thread", &error))?;
     let members = Members {
         namespace,
         user_namespace,
@@ -124,32 +134,67 @@ fn start(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-fn serve(
-    runtime: &tokio::runtime::Runtime,
-    dns: &Arc<Dns>,
-    proxy: &Arc<Proxy>,
-    host_access: &Arc<HostAccess>,
-    has_v6: bool,
-) -> std::io::Result<()> {
-    // A wildcard IPv6 socket takes IPv4 too, which would change how senders look: one of each.
-    let mut wildcards = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
-    if has_v6 {
-        wildcards.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
+/// Both first threads give away what they do not need; all others are started by the second of them.
+fn confine(host: &HostNet, audit: &Path) -> Result<(), Error> {
+    if let Some(dir) = audit.parent() {
+        std::fs::create_dir_all(dir)
+            .map_err(|error| broken(&format!("make {}", dir.display()), &error))?;
     }
-    let at = |address: SocketAddr, port| SocketAddr::new(address.ip(), port);
-    let _in_runtime = runtime.enter();
-    for address in wildcards {
-        let udp = listen_udp(at(address, DNS_PORT))?;
-        let tcp = listen_tcp(at(address, DNS_PORT))?;
-        tokio::spawn(Arc::clone(dns).serve_udp(udp));
-        tokio::spawn(Arc::clone(dns).serve_tcp(tcp));
-        let names = listen_tcp(at(address, NAME_PROXY_PORT))?;
-        tokio::spawn(Arc::clone(proxy).serve(names));
-    }
-    let host = listen_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HOST_PROXY_PORT)))?;
-    let host = tokio::net::TcpListener::from_std(host)?;
-    tokio::spawn(Arc::clone(host_access).serve(host));
+    let theirs = audit.to_owned();
+    host.run(move || confine::enter(&theirs).map_err(std::io::Error::other))
+        .map_err(|error| broken("confine the gateway", &error))?;
+    confine::enter(audit)?.tell();
     Ok(())
+}
+
+/// Sockets in the gateway's namespace: what is bound to a port below 1024 is bound while that is allowed.
+struct Listeners {
+    dns: Vec<(UdpSocket, TcpListener)>,
+    names: Vec<TcpListener>,
+    host: TcpListener,
+}
+
+impl Listeners {
+    fn bind(has_v6: bool) -> std::io::Result<Self> {
+        // A wildcard IPv6 socket takes IPv4 too, which would change how senders look: one of each.
+        let mut wildcards = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
+        if has_v6 {
+            wildcards.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
+        }
+        let at = |address: &SocketAddr, port| SocketAddr::new(address.ip(), port);
+        let dns = |address| {
+            let address = at(address, DNS_PORT);
+            Ok((listen_udp(address)?, listen_tcp(address)?))
+        };
+        Ok(Self {
+            dns: wildcards.iter().map(dns).collect::<std::io::Result<_>>()?,
+            names: wildcards
+                .iter()
+                .map(|address| listen_tcp(at(address, NAME_PROXY_PORT)))
+                .collect::<std::io::Result<_>>()?,
+            host: listen_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HOST_PROXY_PORT)))?,
+        })
+    }
+
+    fn serve(
+        self,
+        runtime: &tokio::runtime::Runtime,
+        dns: &Arc<Dns>,
+        proxy: &Arc<Proxy>,
+        host_access: &Arc<HostAccess>,
+    ) -> std::io::Result<()> {
+        let _in_runtime = runtime.enter();
+        for (udp, tcp) in self.dns {
+            tokio::spawn(Arc::clone(dns).serve_udp(udp));
+            tokio::spawn(Arc::clone(dns).serve_tcp(tcp));
+        }
+        for names in self.names {
+            tokio::spawn(Arc::clone(proxy).serve(names));
+        }
+        let host = tokio::net::TcpListener::from_std(self.host)?;
+        tokio::spawn(Arc::clone(host_access).serve(host));
+        Ok(())
+    }
 }
 
 fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -239,6 +284,10 @@ fn answer_requests(listener: OwnedFd, mut members: Members) -> Result<(), Error>
             .map_err(|error| kernel("wait", &error))?;
         if alone && members.all_gone() {
             return Ok(());
+        }
+        // The next one, which the daemon starts, can have pasta started.
+        if members.uplink.is_lost() {
+            return Err(Error::internal("the process that starts pasta has ended"));
         }
     }
 }

@@ -4,10 +4,12 @@
 //! policies. The daemon tells it over a socket what is to be ([`shedbox_spec::gateway`]) and may come and go.
 //!
 //! Threads: one stays in the host's network namespace and makes sockets there ([`host`]); all others are in the
-//! gateway's.
+//! gateway's. All of them are held to what they need ([`confine`]); pasta is started by a process beside it
+//! ([`starter`]).
 
 mod acceptor;
 pub mod audit;
+mod confine;
 mod connections;
 pub mod directory;
 pub mod dns;
@@ -24,6 +26,7 @@ pub mod ports;
 pub mod proxy;
 mod quota;
 pub mod relay;
+pub mod starter;
 #[cfg(test)]
 mod testing;
 mod uplink;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::default::DefaultNetwork;
+
 /// `config.toml`. Every field may be left out; unknown fields are errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -53,6 +55,10 @@ pub struct DockerConfig {
 pub struct NetworkConfig {
     /// IPv4 ranges that subnets are taken from.
     pub pools: Vec<String>,
+    /// Network of sandboxes for which none is named: `none`, `host`, `bridge` or a name. `none` when it is left out, and
+    /// `bridge` for the Docker API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultNetwork>,
 }
 
 impl Default for Config {

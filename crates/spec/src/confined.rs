@@ -268,11 +268,11 @@ fn reach(network: &Network, landlock: &LandlockSpec) -> Result<Reach> {
     let (connect, bind) = (landlock.tcp_connect.clone(), landlock.tcp_bind.clone());
     Ok(match network {
         Network::Host => Reach::Host { connect, bind },
-        Network::None if landlock.has_ports() => Reach::Ports {
+        Network::Default | Network::None if landlock.has_ports() => Reach::Ports {
             connect: connect.unwrap_or_default(),
             bind: bind.unwrap_or_default(),
         },
-        Network::None => Reach::Closed,
+        Network::Default | Network::None => Reach::Closed,
         Network::Container(_) | Network::Bridge(_) => {
             return Err(cannot("a network of its own"));
         }

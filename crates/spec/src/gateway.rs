@@ -14,6 +14,21 @@ use crate::network::subnet::Subnet;
 
 /// Changes whenever these messages do.
 pub const GATEWAY_VERSION: u32 = 3;
+/// Options of pasta that the way to the world depends on, as its help names them.
+pub const PASTA_OPTIONS: [&str; 12] = [
+    "--netns",
+    "--netns-only",
+    "--config-net",
+    "--ns-ifname",
+    "--no-map-gw",
+    "--address",
+    "--netmask",
+    "--gateway",
+    "--tcp-ports",
+    "--udp-ports",
+    "--foreground",
+    "--runas",
+];
 /// Device group of the default network.
 pub const BRIDGE_GROUP: u32 = 16;
 

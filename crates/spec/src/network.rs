@@ -1,5 +1,6 @@
 //! Network modes, and what a sandbox asks of its networks.
 
+pub mod default;
 pub mod egress;
 pub mod name;
 pub mod port;
@@ -21,8 +22,10 @@ pub const HOST_GATEWAY: &str = "host-gateway";
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// A private network namespace with only its own loopback.
+    /// What the configuration says where it is created (see [`default::DefaultNetwork`]).
     #[default]
+    Default,
+    /// A private network namespace with only its own loopback.
     None,
     /// The host's network namespace: no isolation of the network at all.
     Host,
@@ -160,7 +163,7 @@ impl Network {
         match text {
             "none" => Ok(Self::None),
             "host" => Ok(Self::Host),
-            "default" => Ok(Self::bridge()),
+            "default" => Ok(Self::on_default()),
             other => match other.strip_prefix("container:") {
                 Some("") => Err(Error::invalid("`container:` names no sandbox")
                     .with_hint("write `container:NAME`")),
@@ -196,7 +199,7 @@ impl Network {
             }
         }
         if attachments.is_empty() {
-            return Ok(Self::None);
+            return Ok(Self::Default);
         }
         Ok(Self::Bridge(attachments))
     }
@@ -204,7 +207,7 @@ impl Network {
     /// Where its generations live.
     pub fn namespace(&self) -> NetworkNamespace {
         match self {
-            Self::None | Self::Bridge(_) => NetworkNamespace::Own,
+            Self::Default | Self::None | Self::Bridge(_) => NetworkNamespace::Own,
             Self::Host => NetworkNamespace::Host,
             Self::Container(_) => NetworkNamespace::Shared,
         }
@@ -214,7 +217,7 @@ impl Network {
     pub fn attachments(&self) -> &[Attachment] {
         match self {
             Self::Bridge(attachments) => attachments,
-            Self::None | Self::Host | Self::Container(_) => &[],
+            Self::Default | Self::None | Self::Host | Self::Container(_) => &[],
         }
     }
 }
@@ -223,6 +226,7 @@ impl Network {
 impl std::fmt::Display for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Default => f.write_str("default"),
             Self::None => f.write_str("none"),
             Self::Host => f.write_str("host"),
             Self::Container(name) => write!(f, "container:{name}"),

@@ -5,7 +5,7 @@ fn modes() {
     let table = [
         ("none", Network::None),
         ("host", Network::Host),
-        ("default", Network::bridge()),
+        ("default", Network::on_default()),
         ("bridge", Network::bridge()),
         ("container:web", Network::Container("web".into())),
         ("shop", Network::Bridge(vec![Attachment::to("shop")])),
@@ -45,7 +45,7 @@ fn several_networks_and_no_mode_among_them() {
         Network::Bridge(vec![Attachment::to("a"), Attachment::to("b")])
     );
     assert_eq!(both.to_string(), "a");
-    assert_eq!(Network::parse_all::<&str>(&[]), Ok(Network::None));
+    assert_eq!(Network::parse_all::<&str>(&[]), Ok(Network::Default));
     assert!(Network::parse_all(&["a", "none"]).is_err());
     assert!(Network::parse_all(&["host", "a"]).is_err());
     assert!(Network::parse_all(&["a", "name=a,ip=10.0.0.1"]).is_err());

@@ -87,7 +87,7 @@ pub struct SandboxSpec {
     /// Milliseconds between that signal and SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout_ms: Option<u64>,
-    /// Network mode.
+    /// Network mode; what the configuration says when none is named.
     pub network: Network,
     /// Ports that are reached through the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -147,7 +147,7 @@ impl Default for SandboxSpec {
             ulimits: Vec::new(),
             stop_signal: None,
             stop_timeout_ms: None,
-            network: Network::None,
+            network: Network::Default,
             ports: Vec::new(),
             publish_all: false,
             dns: DnsOptions::default(),

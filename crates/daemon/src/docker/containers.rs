@@ -72,6 +72,9 @@ fn create_now(
             .map_err(|error| super::images::not_found(&body.image, error))?;
         volumes_of_image(docker, &image, &mut body)?;
     }
+    if let Some(setting) = docker.engine.default_network() {
+        translate::apply_default_network(&mut body, setting);
+    }
     let mut used = BTreeMap::new();
     let mut to_fill = Vec::new();
     let outcome = translate::translate(&body, name, platform, &mut |wanted| {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use shedbox_spec::hosts;
+use shedbox_spec::network::default::DefaultNetwork;
 use shedbox_spec::network::port::{PortSpec, parse_exposed};
 use shedbox_spec::network::{Attachment, BRIDGE, Network, name, parse_ip, parse_ip6};
 use shedbox_spec::{Error, Result, SandboxSpec};
@@ -56,6 +58,21 @@ pub(super) fn apply(
         warnings.push("MacAddress is not supported and was ignored".to_owned());
     }
     Ok(())
+}
+
+/// Names the network of a body that names none, when the configuration says which; Docker's own default is `bridge`. A
+/// body that asks for what only a network can give gets one.
+pub fn apply_default_network(body: &mut ContainerCreate, setting: &DefaultNetwork) {
+    let others = &body.networking_config.endpoints_config;
+    let host = &mut body.host_config;
+    if body.network_disabled || !matches!(host.network_mode.as_str(), "" | "default") {
+        return;
+    }
+    let needs_network = !host.port_bindings.is_empty()
+        || host.publish_all_ports
+        || hosts::name_gateway(&host.extra_hosts)
+        || others.keys().any(|name| name != "default");
+    host.network_mode = setting.mode(needs_network);
 }
 
 /// The network of the mode, then the others of the request. The key `default` stands for the first.

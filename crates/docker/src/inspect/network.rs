@@ -9,14 +9,7 @@ use crate::stored::Stored;
 
 /// `HostConfig.NetworkMode`.
 pub(super) fn network_mode(info: &SandboxInfo) -> String {
-    match &info.spec.network {
-        Network::None => "none".to_owned(),
-        Network::Host => "host".to_owned(),
-        Network::Container(name) => format!("container:{name}"),
-        Network::Bridge(all) => all
-            .first()
-            .map_or_else(|| "bridge".to_owned(), |first| first.network.clone()),
-    }
+    info.spec.network.to_string()
 }
 
 /// `.NetworkSettings.Ports`: `null` for what is exposed and not published.

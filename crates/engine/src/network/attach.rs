@@ -11,8 +11,9 @@ use shedbox_spec::api::Status;
 use shedbox_spec::error::chain;
 use shedbox_spec::gateway::{Attach, Endpoint, Reply, Request};
 use shedbox_spec::hosts::{self, ExtraHost, etc_hosts};
+use shedbox_spec::network::default::DefaultNetwork;
 use shedbox_spec::network::port::{PortSpec, parse_exposed};
-use shedbox_spec::network::{Attachment, Network};
+use shedbox_spec::network::{Attachment, BRIDGE, Network};
 use shedbox_spec::{Error, Kind, SandboxSpec};
 
 use super::client::{Fresh, GATEWAY};
@@ -23,8 +24,43 @@ use crate::error::{Doing, EngineError, Result};
 use crate::init::Init;
 use crate::record::Record;
 use crate::sandbox::Sandbox;
+use crate::validate;
 
 impl Engine {
+    /// `[network] default` of the configuration.
+    pub fn default_network(&self) -> Option<&DefaultNetwork> {
+        self.config.network.default.as_ref()
+    }
+
+    /// The network of a spec that names none.
+    pub(crate) fn name_network(&self, spec: &mut SandboxSpec) -> Result<()> {
+        let asked = spec.network.clone();
+        let needs_network = validate::needs_network(spec).is_some();
+        spec.network.settle(self.default_network(), needs_network);
+        if spec.network == asked {
+            return Ok(());
+        }
+        // Whoever asked has named no network, and is told who did.
+        match spec.network.attachments().first() {
+            Some(first) if first.network != BRIDGE => self
+                .networks
+                .find(&first.network)
+                .map(drop)
+                .map_err(|_| {
+                    Error::not_found(format!(
+                        "no network `{}`, which is the default by the configuration",
+                        first.network
+                    ))
+                    .with_hint(format!(
+                        "`shedbox network create {}` makes it; `[network] default` names another one",
+                        first.network
+                    ))
+                    .into()
+                }),
+            _ => Ok(()),
+        }
+    }
+
     /// Networks and ports of a sandbox that is being created; its addresses are taken when this returns.
     pub(crate) fn settle_wire(
         &self,
@@ -373,7 +409,7 @@ impl Engine {
     pub(crate) fn etc_files(&self, sandbox: &Sandbox) -> Result<(String, String)> {
         let record = &sandbox.record;
         match &record.spec.network {
-            Network::None => Ok((
+            Network::Default | Network::None => Ok((
                 etc_hosts(&record.hostname, &[], &record.spec.extra_hosts)?,
                 String::new(),
             )),
