@@ -121,6 +121,32 @@ fn connect_and_disconnect_while_it_runs() {
     );
 }
 
+/// The default route goes with the interface that had it; names are asked for at an address behind it.
+#[test]
+fn the_way_out_moves_when_its_network_is_left() {
+    require!(userns, program "python3");
+    let home = Home::shared();
+    let (first, second) = (Net::create(&home, &[]), Net::create(&home, &[]));
+    let inner = Net::create(&home, &["--internal"]);
+    let server = Peer::server(&home, &[&on(&second.name)]);
+    let client = Peer::idle(
+        &home,
+        &[&on(&first.name), &on(&inner.name), &on(&second.name)],
+    );
+    let routes = || client.sh("awk '$2 == \"00000000\" { print $1 }' /proc/net/route");
+    assert_eq!(routes(), "eth0");
+    home.run(["network", "disconnect", &first.name, &client.name]);
+    assert_eq!(routes(), "eth2");
+    assert!(client.tcp(&server.name).starts_with(&server.name));
+    // One without a way out changes nothing.
+    home.run(["network", "disconnect", &inner.name, &client.name]);
+    assert_eq!(routes(), "eth2");
+    home.run(["network", "connect", &first.name, &client.name]);
+    assert_eq!(routes(), "eth2");
+    home.run(["network", "disconnect", &second.name, &client.name]);
+    assert_eq!(routes(), "eth0");
+}
+
 #[test]
 fn several_networks_from_the_start() {
     require!(userns, program "python3");

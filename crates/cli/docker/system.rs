@@ -1,6 +1,5 @@
 //! The whole: versions, events, pruning, contexts.
 
-
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use serde_json::{Value, json};

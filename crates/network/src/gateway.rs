@@ -329,7 +329,9 @@ fn answer(request: Request, mut fds: Vec<OwnedFd>, members: &mut Members) -> Rep
         Request::Connect { sandbox, endpoint } => {
             done(namespace().and_then(|fd| members.connect(&sandbox, endpoint, &fd)))
         }
-        Request::Disconnect { sandbox, group } => done(members.disconnect(&sandbox, group)),
+        Request::Disconnect { sandbox, group } => {
+            done(namespace().and_then(|fd| members.disconnect(&sandbox, group, &fd)))
+        }
         Request::SetEgress { sandbox, egress } => done(members.set_egress(&sandbox, egress)),
         Request::Rename { sandbox, name } => done(members.rename(&sandbox, &name)),
         Request::List => Ok(Reply::Sandboxes(members.list())),

@@ -238,22 +238,45 @@ fn configure_inside(
         &mut batch,
         via(subnet.address(), subnet.prefix(), gateway.into()),
     );
-    if default_route {
-        rt::add_route(
-            &mut batch,
-            via(Ipv4Addr::UNSPECIFIED.into(), 0, gateway.into()),
-        );
-    }
     if let (Some((subnet, _)), Some(address)) = (network.v6, endpoint.v6) {
         let gateway = IpAddr::V6(GATEWAY_LINK_LOCAL);
         rt::add_address(&mut batch, inside, address.into(), subnet.prefix());
         rt::add_neighbour(&mut batch, inside, gateway, GATEWAY_MAC);
         rt::add_route(&mut batch, via(subnet.address(), subnet.prefix(), gateway));
-        if default_route {
-            rt::add_route(&mut batch, via(Ipv6Addr::UNSPECIFIED.into(), 0, gateway));
-        }
+    }
+    if default_route {
+        add_default_routes(&mut batch, network, endpoint, inside);
     }
     there.carry_out(&batch)
+}
+
+/// The way out leads over an interface that is there.
+pub(crate) fn lead_out(there: &Netlink, network: &NetworkSetup, endpoint: &Endpoint) -> Result<()> {
+    let mut batch = Batch::new();
+    add_default_routes(
+        &mut batch,
+        network,
+        endpoint,
+        inside_index(&endpoint.interface),
+    );
+    there.carry_out(&batch)
+}
+
+fn add_default_routes(batch: &mut Batch, network: &NetworkSetup, endpoint: &Endpoint, inside: u32) {
+    let mut add = |to, via| {
+        let route = Route {
+            to,
+            prefix: 0,
+            index: inside,
+            via: Some(via),
+            last: false,
+        };
+        rt::add_route(batch, route);
+    };
+    add(Ipv4Addr::UNSPECIFIED.into(), network.v4.1.into());
+    if network.v6.is_some() && endpoint.v6.is_some() {
+        add(Ipv6Addr::UNSPECIFIED.into(), GATEWAY_LINK_LOCAL.into());
+    }
 }
 
 /// `eth<n>` has index n + 2: `lo` is 1, and nothing else makes interfaces there.

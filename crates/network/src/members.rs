@@ -16,7 +16,7 @@ use crate::directory::{Directory, Member};
 use crate::firewall::Firewall;
 use crate::gateway::kernel;
 use crate::host_access::HostAccess;
-use crate::links::{Link, Links};
+use crate::links::{self, Link, Links};
 use crate::policy;
 use crate::ports::{Ports, TargetAddresses};
 use crate::proxy::Proxy;
@@ -223,7 +223,19 @@ impl Members {
         Ok(())
     }
 
-    pub(crate) fn disconnect(&mut self, sandbox: &str, group: u32) -> Result<(), Error> {
+    /// An interface goes. If the default route led over it, it leads over the next one that has a way out from now on.
+    pub(crate) fn disconnect(
+        &mut self,
+        sandbox: &str,
+        group: u32,
+        namespace: &OwnedFd,
+    ) -> Result<(), Error> {
+        let there = self.socket_in(namespace.as_fd())?;
+        let directory = Arc::clone(&self.directory);
+        let way_out = |connected: &Connected| {
+            let mut networks = connected.links.iter();
+            networks.find_map(|(group, _)| directory.network(*group).filter(|it| !it.internal))
+        };
         let connected = self
             .attached
             .get_mut(sandbox)
@@ -231,13 +243,25 @@ impl Members {
         let Some(index) = connected.links.iter().position(|(own, _)| *own == group) else {
             return Ok(());
         };
+        let led_out = way_out(connected);
         let (_, link) = connected.links.remove(index);
+        let leads_out = way_out(connected);
         let member = Arc::clone(&connected.member);
         let interfaces = connected.interfaces();
         self.directory.disconnect(&member, group);
         self.links
             .remove(&link)
             .map_err(|error| kernel("remove an interface", &error))?;
+        if led_out.is_some_and(|network| network.group == group)
+            && let Some(network) = leads_out
+            && let Some(endpoint) = member
+                .endpoints()
+                .iter()
+                .find(|endpoint| endpoint.group == network.group)
+        {
+            links::lead_out(&there, &network, endpoint)
+                .map_err(|error| kernel("move the default route", &error))?;
+        }
         if member.host_access {
             self.firewall
                 .set_host_access(&link.name, false)

@@ -1,7 +1,7 @@
 //! Messages between the daemon and the gateway: the process in which all sandboxes' networks meet.
 //!
-//! Frames of JSON on a SOCK_SEQPACKET socket, one answer to each request. [`Request::Attach`] and [`Request::Connect`]
-//! come with one descriptor: the network namespace of the sandbox.
+//! Frames of JSON on a SOCK_SEQPACKET socket, one answer to each request. [`Request::Attach`], [`Request::Connect`]
+//! and [`Request::Disconnect`] come with one descriptor: the network namespace of the sandbox.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

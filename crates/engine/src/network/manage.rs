@@ -293,7 +293,9 @@ impl Engine {
         }
         let live = sandbox.state().live.clone();
         let namespace = match (request, &live) {
-            (Request::Connect { .. }, Some(live)) => Some(network_namespace(live.pid)?),
+            (Request::Connect { .. } | Request::Disconnect { .. }, Some(live)) => {
+                Some(network_namespace(live.pid)?)
+            }
             _ => None,
         };
         match (self.ask_gateway(request, namespace.as_ref()), live) {
