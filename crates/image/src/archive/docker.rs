@@ -102,6 +102,9 @@ fn record(
     let store = service.store();
     let _pin = store.pin(vec![digest.clone()]);
     store.write_blob(Some(&config_digest), &mut config.as_slice())?;
+    if let Some(known) = store.image_of_config(&config_digest) {
+        return Ok(known.manifest.clone());
+    }
     store.write_blob(Some(&digest), &mut bytes.as_slice())?;
     store.add_image(&digest)?;
     Ok(digest)

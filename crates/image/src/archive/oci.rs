@@ -34,7 +34,7 @@ pub(super) fn load(
     let mut order: Vec<Digest> = Vec::new();
     for entries in alternatives(&index.manifests) {
         let (digest, bytes) = descend(members, &entries)?;
-        record(service, members, &digest, &bytes, events)?;
+        let digest = record(service, members, &digest, &bytes, events)?;
         for entry in &entries {
             if let Some(reference) = name_of(service, entry, fallback) {
                 service.store().tag(&reference.to_string(), &digest)?;
@@ -105,14 +105,15 @@ fn descend(members: &mut dyn Members, entries: &[ImageIndexEntry]) -> Result<(Di
     })
 }
 
-/// Layers, configuration, manifest and record of one image.
+/// Layers, configuration, manifest and record of one image. Gives the digest of its manifest here: an image that is there
+/// already keeps the one that it has, which a registry may know.
 fn record(
     service: &ImageService,
     members: &mut dyn Members,
     digest: &Digest,
     bytes: &[u8],
     events: &Events,
-) -> Result<()> {
+) -> Result<Digest> {
     let what = format!("manifest {digest}");
     let Document::Image(image) = manifest::parse(bytes, None, &what)? else {
         return Err(Error::Archive {
@@ -134,9 +135,12 @@ fn record(
     warn(warnings, events);
     let store = service.store();
     store.write_blob(Some(&image.config.digest), &mut config.as_slice())?;
+    if let Some(known) = store.image_of_config(&image.config.digest) {
+        return Ok(known.manifest.clone());
+    }
     store.write_blob(Some(digest), &mut &*bytes)?;
     store.add_image(digest)?;
-    Ok(())
+    Ok(digest.clone())
 }
 
 pub(super) fn warn(warnings: BTreeSet<String>, events: &Events) {
