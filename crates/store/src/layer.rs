@@ -95,6 +95,20 @@ impl Store {
         self.layer_info(diff_id).map(|info| info.room())
     }
 
+    /// What all layers take, each once.
+    pub fn layers_room(&self) -> Result<u64> {
+        let all: Vec<Digest> = self.layers().keys().cloned().collect();
+        let mut sum = 0;
+        for diff_id in all {
+            match self.layer_room(&diff_id) {
+                Ok(room) => sum += room,
+                Err(StoreError::NotFound { .. }) => {} // removed meanwhile
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sum)
+    }
+
     fn layer_info(&self, diff_id: &Digest) -> Result<LayerInfo> {
         match self.layers().get(diff_id) {
             None => {
