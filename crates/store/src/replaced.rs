@@ -81,12 +81,11 @@ impl Keeper {
         path: &[u8],
     ) -> Result<()> {
         let what = || format!("keep `{}`", String::from_utf8_lossy(path));
-        let place = match &self.dir {
-            Some(place) => place,
-            None => {
-                path::mkdir_at(path::CURRENT, &self.place, 0o700).doing(what)?;
-                self.dir.insert(path::open_dir(&self.place).doing(what)?)
-            }
+        let place = if let Some(place) = &self.dir {
+            place
+        } else {
+            path::mkdir_at(path::CURRENT, &self.place, 0o700).doing(what)?;
+            self.dir.insert(path::open_dir(&self.place).doing(what)?)
         };
         let number = self.moves.to_string();
         if stat.kind == FileKind::Regular && stat.links > 1 {

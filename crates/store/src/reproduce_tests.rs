@@ -304,6 +304,9 @@ fn written(scratch: &Scratch, diff_id: &Digest) -> bool {
     packed.diff_id == *diff_id
 }
 
+/// Changes a layer behind the store's back.
+type Damage = fn(&Path);
+
 #[test]
 fn what_does_not_fit_any_more_is_packed() {
     if became_root() {
@@ -314,7 +317,7 @@ fn what_does_not_fit_any_more_is_packed() {
         .file("a", &noise(100_000))
         .file("a", "replaced")
         .end();
-    let damage: [(&str, fn(&Path)); 8] = [
+    let damage: [(&str, Damage); 8] = [
         ("no record", |layer| {
             std::fs::remove_file(layer.join(record::NAME)).unwrap();
         }),
@@ -352,24 +355,28 @@ fn what_does_not_fit_any_more_is_packed() {
     }
 }
 
+/// A disk without room.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(Errno::ENOSPC as i32))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TarOutput for Full {
+    fn restart(&mut self) -> io::Result<()> {
+        panic!("there is nothing to do over");
+    }
+}
+
 #[test]
 fn an_output_that_fails_is_not_the_layers_fault() {
     if became_root() {
         return;
-    }
-    struct Full;
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::Error::from_raw_os_error(Errno::ENOSPC as i32))
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    impl TarOutput for Full {
-        fn restart(&mut self) -> io::Result<()> {
-            panic!("there is nothing to do over");
-        }
     }
     let scratch = Scratch::new();
     let diff_id = there_and_back(&scratch, &Tar::default().file("f", "x").end());

@@ -13,7 +13,8 @@ use crate::sparse::SparseMap;
 /// would mean more system calls.
 const PIECE: usize = 64 << 10;
 
-/// Writes all of the entry's data to an empty file, the last one of the record; gives the number of bytes that were stored in the archive.
+/// Writes all of the entry's data to an empty file, the last one of the record; gives the number of bytes that were stored
+/// in the archive.
 pub(crate) fn write_file(
     file: &OwnedFd,
     data: &mut Entries<'_>,
