@@ -446,7 +446,7 @@ fn whatever_is_accepted_is_reproduced() {
     let scratch = Scratch::new();
     let (accepted, replaced) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let config = ProptestConfig {
-        cases: 300,
+        cases: 600,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
