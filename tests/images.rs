@@ -15,6 +15,8 @@ mod support;
 
 #[path = "images/archives.rs"]
 mod archives;
+#[path = "images/ids.rs"]
+mod ids;
 #[path = "images/listing.rs"]
 mod listing;
 #[path = "images/offline.rs"]

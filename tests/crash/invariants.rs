@@ -40,7 +40,7 @@ pub(crate) fn disk(home: &Home) {
     }
 }
 
-/// A layer is whole: it has its directory and its record.
+/// A layer is whole: it has its directory, what is known of it, and the record of its tar stream.
 fn layer(dir: &Path) {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     assert!(
@@ -48,8 +48,10 @@ fn layer(dir: &Path) {
         "not a layer: {name}"
     );
     assert!(dir.join("diff").is_dir(), "half a layer: {name}");
-    let text = std::fs::read(dir.join("layer.json")).expect("the layer's record");
-    serde_json::from_slice::<serde_json::Value>(&text).expect("the layer's record is JSON");
+    let text = std::fs::read(dir.join("layer.json")).expect("layer.json");
+    let info: serde_json::Value = serde_json::from_slice(&text).expect("layer.json is JSON");
+    let length = dir.join("tar.zst").metadata().map_or(0, |meta| meta.len());
+    assert_eq!(info["record"], length, "the record of layer {name}");
 }
 
 /// Ids and names are unique, and every image of the listing has all its layers.

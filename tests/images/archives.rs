@@ -62,12 +62,7 @@ fn ours_is_read_by_skopeo_and_umoci() {
     for (name, reference) in [("tiny", &tiny), ("manylayers", &many)] {
         let original = skopeo_config(&layout(name));
         let archived = skopeo_config(&format!("docker-archive:{}:{reference}", text(&docker)));
-        assert_eq!(
-            archived["config"], original["config"],
-            "{name}: configuration"
-        );
-        let layers = |config: &Value| config["rootfs"]["diff_ids"].as_array().unwrap().len();
-        assert_eq!(layers(&archived), layers(&original), "{name}: layers");
+        assert_eq!(archived, original, "{name}");
         // Copying makes skopeo read every layer and compare it with its digest.
         skopeo_copy(
             &format!("docker-archive:{}:{reference}", text(&docker)),
@@ -138,7 +133,7 @@ fn nothing_is_lost_on_the_way_out_and_in() {
     home.run(["save", "--output", text(&archive), &reference]);
     other.run(["load", "--quiet", "--input", text(&archive)]);
     crate::rootfs::compare(&other, &reference, "manylayers");
-    // Layers are packed anew, the same way each time: what comes out of the copy is what came out of the original.
+    // What comes out of the copy is what came out of the original.
     let again = dir.path().join("again.tar");
     other.run(["save", "--output", text(&again), &reference]);
     tool("cmp", &[text(&archive), text(&again)]);

@@ -95,7 +95,7 @@ impl Engine {
     }
 
     /// Removes a reference and, with the last one, the image. `name` is a reference, or an id: then all its references
-    /// go (several need `force`, as Docker has it).
+    /// go (several need `force`, as Docker has it). With the last tag of a repository go its digests of the image.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Removed> {
         let image = self.images.find(name)?;
         let references = self.store.references(&image.manifest);
@@ -103,17 +103,14 @@ impl Engine {
             .iter()
             .filter(|reference| !reference.contains('@'))
             .collect();
-        let named = self
-            .images
-            .parse_reference(name)
-            .ok()
-            .map(|reference| reference.to_string());
-        if let Some(canonical) =
-            named.filter(|canonical| tags.contains(&canonical) && tags.len() > 1)
+        if let Ok(named) = self.images.parse_reference(name)
+            && let Some(gone) = untagged(&named, &references)
         {
-            self.store.untag(&canonical)?;
+            for reference in &gone {
+                self.store.untag(reference)?;
+            }
             return Ok(Removed {
-                untagged: vec![familiar(&canonical)],
+                untagged: gone.iter().map(|reference| familiar(reference)).collect(),
                 deleted: Vec::new(),
             });
         }
@@ -169,7 +166,58 @@ impl Engine {
     }
 }
 
+/// What goes when an image of these references loses the name `named`; `None` when it has no other one, or not this one.
+fn untagged(named: &Reference, references: &[String]) -> Option<Vec<String>> {
+    let canonical = match named.digest() {
+        Some(digest) => named.with_digest(digest.clone()).to_string(),
+        None => named.to_string(),
+    };
+    if !references.contains(&canonical) {
+        return None;
+    }
+    let others = || references.iter().filter(|other| **other != canonical);
+    if named.digest().is_some() {
+        return others().next().is_some().then(|| vec![canonical.clone()]);
+    }
+    let mut tags = others().filter(|other| !other.contains('@')).peekable();
+    tags.peek()?;
+    let repository = named.name();
+    let rest = |reference: &String| reference.strip_prefix(&repository).map(str::to_owned);
+    let mut gone = vec![canonical.clone()];
+    if !tags.any(|tag| rest(tag).is_some_and(|rest| rest.starts_with(':'))) {
+        let digests =
+            others().filter(|other| rest(other).is_some_and(|rest| rest.starts_with('@')));
+        gone.extend(digests.cloned());
+    }
+    Some(gone)
+}
+
 fn familiar(canonical: &str) -> String {
     Reference::parse(canonical)
         .map_or_else(|_| canonical.to_owned(), |reference| reference.familiar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_with_the_digests_of_their_repository() {
+        let digest = |name: &str| format!("{name}@{}", Digest::from_bytes(&[7; 32]));
+        let (a, b) = (digest("r.io/a"), digest("r.io/b"));
+        let all = [&a, &b, "r.io/a:1", "r.io/a:2", "r.io/b:1"].map(str::to_owned);
+        let gone = |name: &str, references: &[String]| {
+            untagged(&Reference::parse(name).unwrap(), references)
+        };
+        assert_eq!(gone("r.io/a:1", &all), Some(vec!["r.io/a:1".to_owned()]));
+        assert_eq!(
+            gone("r.io/b:1", &all),
+            Some(vec!["r.io/b:1".to_owned(), b.clone()])
+        );
+        assert_eq!(gone(&a, &all), Some(vec![a.clone()]));
+        assert_eq!(gone("r.io/c:1", &all), None);
+        let last = [a.clone(), "r.io/a:1".to_owned()];
+        assert_eq!(gone("r.io/a:1", &last), None);
+        assert_eq!(gone(&a, &last[..1]), None);
+    }
 }

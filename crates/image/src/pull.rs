@@ -196,7 +196,12 @@ impl Pull<'_> {
             let manifest = &resolved.fetched;
             let new = store.image(&manifest.digest).is_none();
             store.write_blob(Some(&manifest.digest), &mut manifest.bytes.as_slice())?;
-            store.add_image(&manifest.digest)?;
+            // One that was loaded or made here has a manifest that nobody else knows.
+            let known = store.image_of_config(&resolved.manifest.config.digest);
+            match known.filter(|known| !store.is_published(&known.manifest)) {
+                Some(known) => store.replace_manifest(&known.manifest, &manifest.digest)?,
+                None => drop(store.add_image(&manifest.digest)?),
+            }
             Ok(new)
         })
         .await?;

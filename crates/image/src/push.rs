@@ -1,10 +1,9 @@
 //! Pushing: layers → configuration → manifest.
 //!
-//! Layers are kept extracted, not as the blobs that they came as, and what we pack has in general other digests (see
-//! [`crate::archive::save`]). So a blob that the registry has already, in this or another repository, is worth more than
-//! what it costs to ask: with it the layer keeps its digest, and where all layers do, the image keeps its id. Layers that
-//! were made here keep theirs in any case. Where one changes, the configuration that is sent lists what was sent, and the
-//! digest that the caller gets is that of the manifest at the registry.
+//! Layers are kept extracted, not as the blobs that they came as, and what we compress has other digests. So a blob that
+//! the registry has already, in this or another repository, is worth more than what it costs to ask: where it has all of
+//! them, the manifest that the image came with is sent as it is. The image keeps its id in any case, unless a layer cannot
+//! be written as it came ([`Store::write_layer`]): then the configuration that is sent lists what was sent.
 
 mod layer;
 mod spool;
@@ -357,7 +356,8 @@ fn origins(store: &Store, target: &Reference, image: &ImageRecord) -> Vec<String
     found
 }
 
-/// The image's manifest is from now on the one at the registry, under its digest there.
+/// The image has a digest at the registry now. Its manifest is the one there from now on, unless a registry knows it by
+/// another one: that has the blobs that its layers came as.
 fn remember(
     store: &Store,
     image: &ImageRecord,
@@ -365,14 +365,18 @@ fn remember(
     digest: &Digest,
     name: &str,
 ) -> Result<()> {
+    let mut here = &image.manifest;
     let _pin = store.pin(vec![digest.clone()]);
-    store.write_blob(Some(digest), &mut &manifest[..])?;
-    match store.replace_manifest(&image.manifest, digest) {
-        // Removed meanwhile: what was sent was sent.
-        Err(StoreError::NotFound { .. }) => return Ok(()),
-        replaced => replaced?,
+    if !store.is_published(here) {
+        store.write_blob(Some(digest), &mut &manifest[..])?;
+        match store.replace_manifest(here, digest) {
+            // Removed meanwhile: what was sent was sent.
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            replaced => replaced?,
+        }
+        here = digest;
     }
-    match store.tag(name, digest) {
+    match store.tag(name, here) {
         Err(StoreError::NotFound { .. }) => Ok(()),
         tagged => Ok(tagged.map(drop)?),
     }

@@ -226,7 +226,8 @@ impl ImageService {
         .into())
     }
 
-    fn familiar(&self, canonical: &str) -> String {
+    /// A canonical reference as people write it.
+    pub(crate) fn familiar(&self, canonical: &str) -> String {
         match (Reference::parse(canonical), &self.config.default_registry) {
             (Ok(reference), Some(registry)) => reference.familiar_with(registry),
             (Ok(reference), None) => reference.familiar(),

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel as unbounded, sync_c
 use sha2::{Digest as _, Sha256};
 use shedbox_spec::Digest;
 
+use crate::record::Recorder;
 use crate::{Result, StoreError};
 
 /// Bytes of one buffer: large enough that handing over costs nothing, small enough to stay in a processor's cache.
@@ -34,6 +35,8 @@ pub(crate) struct Chunks {
     position: usize,
     hash: Sha256,
     ended: bool,
+    /// Hears of everything that is consumed.
+    recorder: Option<Recorder>,
 }
 
 /// A stream of at most `limit` bytes.
@@ -54,6 +57,7 @@ pub(crate) fn channel(limit: u64) -> (ChunkSender, Chunks) {
             position: 0,
             hash: Sha256::new(),
             ended: false,
+            recorder: None,
         },
     )
 }
@@ -119,8 +123,32 @@ impl Chunks {
         Ok(&self.current[self.position..])
     }
 
+    /// Has everything recorded from here on.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The record so far, to which the stream adds what it does not [pass on](Self::pass_on).
+    pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
+    /// Ends the record.
+    pub(crate) fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
+    }
+
     /// Marks bytes of the last [`fill`](Self::fill) as used.
     pub(crate) fn consume(&mut self, bytes: usize) {
+        let start = self.position;
+        self.pass_on(bytes);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stream(&self.current[start..self.position]);
+        }
+    }
+
+    /// The same for bytes that became the content of a file, to which the record refers.
+    pub(crate) fn pass_on(&mut self, bytes: usize) {
         self.position = (self.position + bytes).min(self.current.len());
     }
 

@@ -424,7 +424,7 @@ fn unless_gone<T>(outcome: shedbox_linux::Result<T>) -> shedbox_linux::Result<Op
 }
 
 /// Directory and last name of a path.
-fn split(path: &[u8]) -> (&OsStr, &OsStr) {
+pub(crate) fn split(path: &[u8]) -> (&OsStr, &OsStr) {
     let (dir, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&b"."[..], path),

@@ -5,6 +5,7 @@ use shedbox_linux::meta::Timestamp;
 use crate::chunks::Chunks;
 use crate::header::{self, BLOCK, Header, Magic};
 use crate::pax::{self, Pax};
+use crate::record::Recorder;
 use crate::sparse::{MapReader, SparseMap};
 use crate::{Result, StoreError, UnpackLimits};
 
@@ -135,11 +136,28 @@ impl<'a> Entries<'a> {
         Ok(&available[..length])
     }
 
+    /// Bytes of data that were not used yet.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Marks bytes of the last [`data`](Self::data) as used.
-    pub(crate) fn consume(&mut self, bytes: usize) {
+    fn consume(&mut self, bytes: usize) {
         let bytes = (bytes as u64).min(self.left);
         self.left -= bytes;
         self.chunks.consume(bytes as usize);
+    }
+
+    /// The same for bytes that became the content of a file, to which the record, if there is one, refers.
+    pub(crate) fn pass_on(&mut self, bytes: usize) {
+        let bytes = (bytes as u64).min(self.left);
+        self.left -= bytes;
+        self.chunks.pass_on(bytes as usize);
+    }
+
+    /// The record that is being made.
+    pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.chunks.recorder()
     }
 
     fn assemble(

@@ -120,6 +120,14 @@ pub enum StoreError {
         /// The configuration field that raises it.
         setting: &'static str,
     },
+    /// A layer is not the one any more that its record describes.
+    #[error("layer {diff_id} cannot be written as it came: {reason}")]
+    NotReproduced {
+        /// The layer.
+        diff_id: Digest,
+        /// What does not fit.
+        reason: String,
+    },
     /// A sandbox has changed more paths than can be listed.
     #[error("the sandbox has changed more than 256 MiB of paths")]
     TooManyChanges,
@@ -179,7 +187,7 @@ impl StoreError {
             Self::Source(_) => Kind::Unavailable,
             Self::Locked { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Format { .. } => Kind::Unsupported,
-            Self::Damaged { .. } | Self::Aborted => Kind::Internal,
+            Self::Damaged { .. } | Self::Aborted | Self::NotReproduced { .. } => Kind::Internal,
             Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::Corrupt { .. }
@@ -227,7 +235,7 @@ impl StoreError {
             Self::Limit { setting, .. } => {
                 Some(format!("raise `{setting}` in config.toml if the image is to be trusted"))
             }
-            Self::Damaged { .. } => {
+            Self::Damaged { .. } | Self::NotReproduced { .. } => {
                 Some("remove the image and pull it again; the file may have been lost in a crash".to_owned())
             }
             Self::TooManyChanges => Some("reset or remove the sandbox".to_owned()),

@@ -166,7 +166,7 @@ impl Store {
             self.trash
                 .discard(&self.root.join("layers").join(layer.hex()))?;
             layers.remove(&layer);
-            swept.bytes += info.bytes;
+            swept.bytes += info.room();
             swept.layers.push(layer);
         }
         drop(layers);

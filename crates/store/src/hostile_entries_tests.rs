@@ -125,7 +125,7 @@ fn damaged_archives_end() {
                 {
                     let length = data.len();
                     bytes += length;
-                    entries.consume(length);
+                    entries.pass_on(length);
                 }
             }
             assert!(bytes <= archive.len(), "case {case}: data from nowhere");

@@ -175,6 +175,18 @@ impl Store {
         self.catalog().image(manifest)
     }
 
+    /// The image of a configuration, in whatever manifest it came: one that has a name first.
+    pub fn image_of_config(&self, config: &Digest) -> Option<Arc<ImageRecord>> {
+        let found = self.catalog().by_id(config.as_str()).ok();
+        found.filter(|image| image.config == *config)
+    }
+
+    /// Whether a registry is known to have the image under its manifest's digest.
+    pub fn is_published(&self, manifest: &Digest) -> bool {
+        let references = self.references(manifest);
+        references.iter().any(|reference| reference.contains('@'))
+    }
+
     /// Finds an image: by reference (as given, else completed to its canonical form), by `sha256:` digest of config or
     /// manifest, or by an unambiguous prefix of those digits. Memory only.
     pub fn resolve(&self, name_or_id: &str) -> Result<Arc<ImageRecord>> {

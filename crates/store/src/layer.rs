@@ -22,6 +22,7 @@ use crate::chunks::{self, Chunks};
 use crate::decode::{Compressed, decode};
 use crate::error::Doing;
 use crate::name::fresh;
+use crate::record::{self, Recorder};
 use crate::sync::Marker;
 use crate::unpack::{Unpacked, Unpacker};
 use crate::{PinGuard, Result, Store, StoreError, Trash};
@@ -61,6 +62,16 @@ pub(crate) struct LayerInfo {
     pub(crate) bytes: u64,
     /// Files, directories and links.
     pub(crate) entries: u64,
+    /// Bytes of the record of the tar stream. 0: there is none.
+    #[serde(default)]
+    pub(crate) record: u64,
+}
+
+impl LayerInfo {
+    /// What it takes of the disk, about.
+    pub(crate) fn room(&self) -> u64 {
+        self.bytes + self.record
+    }
 }
 
 impl Store {
@@ -76,6 +87,29 @@ impl Store {
 
     /// Bytes of file content of a layer.
     pub fn layer_size(&self, diff_id: &Digest) -> Result<u64> {
+        self.layer_info(diff_id).map(|info| info.bytes)
+    }
+
+    /// What a layer takes of the disk: its files, and the record of its tar stream.
+    pub fn layer_room(&self, diff_id: &Digest) -> Result<u64> {
+        self.layer_info(diff_id).map(|info| info.room())
+    }
+
+    /// What all layers take, each once.
+    pub fn layers_room(&self) -> Result<u64> {
+        let all: Vec<Digest> = self.layers().keys().cloned().collect();
+        let mut sum = 0;
+        for diff_id in all {
+            match self.layer_room(&diff_id) {
+                Ok(room) => sum += room,
+                Err(StoreError::NotFound { .. }) => {} // removed meanwhile
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sum)
+    }
+
+    fn layer_info(&self, diff_id: &Digest) -> Result<LayerInfo> {
         match self.layers().get(diff_id) {
             None => {
                 return Err(StoreError::NotFound {
@@ -83,15 +117,14 @@ impl Store {
                     name: diff_id.to_string(),
                 });
             }
-            Some(Some(info)) => return Ok(info.bytes),
+            Some(Some(info)) => return Ok(info.clone()),
             Some(None) => {}
         }
         let info = self.read_layer_info(diff_id)?;
-        let bytes = info.bytes;
         if let Some(known) = self.layers().get_mut(diff_id) {
-            *known = Some(info);
+            *known = Some(info.clone());
         }
-        Ok(bytes)
+        Ok(info)
     }
 
     /// Reads `layer.json`.
@@ -133,7 +166,7 @@ impl Store {
     ) -> Result<(IngestedLayer, PinGuard)> {
         let ingest = Ingest::create(self)?;
         let mut source = Compressed::new(compressed, expect.blob_size, on_consumed);
-        let (diff_id, unpacked) = self.extract(&ingest, &mut source, expect)?;
+        let (diff_id, unpacked, record) = self.extract(&ingest, &mut source, expect)?;
         let (blob_digest, blob_size) = source.finish()?;
         check("compressed layer", expect.blob.as_ref(), &blob_digest)?;
         if let Some(expected) = expect.blob_size
@@ -153,6 +186,7 @@ impl Store {
             LayerInfo {
                 bytes: unpacked.bytes,
                 entries: unpacked.entries,
+                record,
             },
         )?;
         let layer = IngestedLayer {
@@ -172,9 +206,10 @@ impl Store {
         ingest: &Ingest,
         source: &mut Compressed<'_>,
         expect: &LayerExpect,
-    ) -> Result<(Digest, Unpacked)> {
+    ) -> Result<(Digest, Unpacked, u64)> {
         let limits = self.options.limits;
-        let (mut sender, receiver) = chunks::channel(limits.max_layer_bytes);
+        let (mut sender, mut receiver) = chunks::channel(limits.max_layer_bytes);
+        receiver.record(ingest.record()?);
         let unpacker = Unpacker::new(
             &ingest.path,
             path::open_dir(&ingest.path.join("diff")).doing(|| "open the new layer".to_owned())?,
@@ -184,7 +219,7 @@ impl Store {
         let (decoded, extracted) = std::thread::scope(|scope| {
             let half = std::thread::Builder::new()
                 .name("unpack".to_owned())
-                .spawn_scoped(scope, move || unpack(unpacker, receiver));
+                .spawn_scoped(scope, move || unpack(ingest, unpacker, receiver));
             let half = match half {
                 Ok(half) => half,
                 Err(error) => return (Ok(()), Err(error).doing(|| "start a thread".to_owned())),
@@ -245,12 +280,18 @@ impl Store {
 }
 
 /// Owns its end of the stream: the sender must notice when this has failed.
-fn unpack(mut unpacker: Unpacker<'_>, mut chunks: Chunks) -> Result<(Digest, Unpacked)> {
+fn unpack(
+    ingest: &Ingest,
+    mut unpacker: Unpacker<'_>,
+    mut chunks: Chunks,
+) -> Result<(Digest, Unpacked, u64)> {
     // Modes are as the archive says, whatever the daemon's umask is; this thread ends with the layer.
     path::private_zero_umask().doing(|| "leave the umask".to_owned())?;
     unpacker.run(&mut chunks)?;
     let result = unpacker.finish()?;
-    Ok((chunks.finish()?, result))
+    let diff_id = chunks.finish()?;
+    let record = ingest.finish_record(chunks.take_recorder(), result.recorded)?;
+    Ok((diff_id, result, record))
 }
 
 fn check(what: &'static str, expected: Option<&Digest>, actual: &Digest) -> Result<()> {
@@ -308,6 +349,36 @@ impl Ingest {
             .and_then(|diff| shedbox_linux::meta::chmod(diff, 0o755))
             .doing(|| format!("create `{}`", diff.display()))?;
         Ok(ingest)
+    }
+}
+
+impl Ingest {
+    /// Begins the record of the tar stream.
+    fn record(&self) -> Result<Recorder> {
+        path::create_at(&self.dir, record::NAME, 0o600)
+            .map(File::from)
+            .doing(|| self.recording())
+            .and_then(|file| Recorder::new(file).doing(|| self.recording()))
+    }
+
+    /// Ends the record, or takes it away when it is of no use. How large it is.
+    fn finish_record(&self, recorder: Option<Recorder>, useful: bool) -> Result<u64> {
+        let Some(recorder) = recorder else {
+            return Ok(0);
+        };
+        if useful {
+            let file = recorder.finish().doing(|| self.recording())?;
+            return Ok(file.metadata().doing(|| self.recording())?.len());
+        }
+        tracing::debug!(
+            "too much of a layer was replaced within it: its tar stream is not recorded"
+        );
+        path::unlink_at(&self.dir, record::NAME).doing(|| self.recording())?;
+        Ok(0)
+    }
+
+    fn recording(&self) -> String {
+        format!("write `{}`", self.path.join(record::NAME).display())
     }
 }
 

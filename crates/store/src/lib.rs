@@ -7,6 +7,8 @@
 //! store/blobs/sha256/<hex>              manifests and configs; compressed layers are not kept
 //! store/layers/<hex of diff id>/diff    extracted, in overlay's form, never written again
 //! store/layers/<hex>/layer.json         size and number of entries
+//! store/layers/<hex>/tar.zst            what of its tar stream is not in `diff`, see `record`
+//! store/layers/<hex>/replaced/…         what of it a later entry has replaced, see `replaced`
 //! store/unsynced/<hex>.<boot id>        the layer may not have reached the disk yet, see `sync`
 //! store/images/<hex of manifest>.json   one record per image
 //! store/refs.json                       reference -> manifest digest; refs.synced.json: the last one known on disk
@@ -66,6 +68,9 @@ mod name;
 mod overlay_tests;
 mod parents;
 mod pax;
+mod record;
+mod replaced;
+mod reproduce;
 mod root;
 mod sparse;
 mod sync;
@@ -84,5 +89,6 @@ pub use gc::PinGuard;
 pub use image::ImageRecord;
 pub use layer::{IngestedLayer, LayerExpect};
 pub use lock::{RootLock, lock_root};
+pub use reproduce::TarOutput;
 pub use root::{IdPolicy, Store, StoreOptions, UnpackLimits};
 pub use trash::{Trash, TrashStats};

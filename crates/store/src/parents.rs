@@ -1,7 +1,8 @@
 //! The directories that entries go into, kept open: the next entry is nearly always in the same one or beside it.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use shedbox_linux::errno::Errno;
@@ -24,8 +25,16 @@ pub(crate) struct Parents {
     root: OwnedFd,
     /// The path of the deepest open directory.
     path: Vec<u8>,
-    /// Each open directory with the length of its part of `path`.
-    chain: Vec<(usize, OwnedFd)>,
+    /// The open directories, each in the one before.
+    chain: Vec<Open>,
+}
+
+struct Open {
+    /// The length of its part of the path.
+    end: usize,
+    dir: OwnedFd,
+    /// A link was on the way: it is not where its path says.
+    linked: bool,
 }
 
 impl Parents {
@@ -78,15 +87,15 @@ impl Parents {
         wanted: &[u8],
         made: &mut dyn FnMut() -> Result<()>,
     ) -> Result<BorrowedFd<'_>> {
-        while let Some((length, _)) = self.chain.last() {
-            let open = &self.path[..*length];
+        while let Some(Open { end, .. }) = self.chain.last() {
+            let open = &self.path[..*end];
             let rest = wanted.strip_prefix(open);
             if rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/') {
                 break;
             }
             self.chain.pop();
         }
-        let open = self.chain.last().map_or(0, |(length, _)| *length);
+        let open = self.chain.last().map_or(0, |open| open.end);
         if open < wanted.len() {
             self.path.clear();
             self.path.extend_from_slice(wanted);
@@ -96,37 +105,61 @@ impl Parents {
                     .iter()
                     .position(|byte| *byte == b'/')
                     .map_or(wanted.len(), |slash| start + slash);
-                let above = self
-                    .chain
-                    .last()
-                    .map_or(self.root.as_fd(), |(_, dir)| dir.as_fd());
+                let last = self.chain.last();
+                let above = last.map_or(self.root.as_fd(), |open| open.dir.as_fd());
+                let mut linked = last.is_some_and(|open| open.linked);
                 let dir = step(
                     self.root.as_fd(),
                     above,
                     &wanted[..end],
                     &wanted[start..end],
+                    &mut linked,
                     made,
                 )?;
                 if self.chain.len() == KEPT {
                     self.chain.remove(0);
                 }
-                self.chain.push((end, dir));
+                self.chain.push(Open { end, dir, linked });
                 start = end + 1;
             }
         }
         Ok(self
             .chain
             .last()
-            .map_or(self.root.as_fd(), |(_, dir)| dir.as_fd()))
+            .map_or(self.root.as_fd(), |open| open.dir.as_fd()))
+    }
+
+    /// Where the directory really is that was [opened](Self::open) last, at `wanted`: the path that has no link on its
+    /// way. `None` when it cannot be told.
+    pub(crate) fn place<'p>(&self, wanted: &'p [u8]) -> Option<Cow<'p, [u8]>> {
+        let Some(Open {
+            dir, linked: true, ..
+        }) = self.chain.last()
+        else {
+            return Some(Cow::Borrowed(wanted));
+        };
+        // The kernel's own name of a descriptor, proc(5). One that is longer than a page is ENAMETOOLONG.
+        let name = |dir: BorrowedFd<'_>| {
+            let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+            path::read_link_at(path::CURRENT, link).ok()
+        };
+        let (root, dir) = (name(self.root.as_fd())?, name(dir.as_fd())?);
+        let below = dir.as_bytes().strip_prefix(root.as_bytes())?;
+        match below {
+            b"" => Some(Cow::Borrowed(b"")),
+            [b'/', below @ ..] => Some(Cow::Owned(below.to_vec())),
+            _ => None,
+        }
     }
 }
 
-/// Opens `name` in `above`; `so_far` is the path to it.
+/// Opens `name` in `above`; `so_far` is the path to it. Sets `linked` when it is a link.
 fn step(
     root: BorrowedFd<'_>,
     above: BorrowedFd<'_>,
     so_far: &[u8],
     name: &[u8],
+    linked: &mut bool,
     made: &mut dyn FnMut() -> Result<()>,
 ) -> Result<OwnedFd> {
     let os_name = OsStr::from_bytes(name);
@@ -161,6 +194,7 @@ fn step(
             if stat.kind != meta::FileKind::Symlink {
                 return Err(refuse(so_far, "it is used as a directory and is not one"));
             }
+            *linked = true;
             path::dir_handle_in_root(root, OsStr::from_bytes(so_far)).map_err(|error| {
                 match error.errno {
                     Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP => refuse(

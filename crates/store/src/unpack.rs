@@ -26,10 +26,12 @@ use shedbox_linux::meta::{self, FileKind};
 use shedbox_linux::{path, xattr};
 
 use crate::chunks::Chunks;
+use crate::diff::PATH_MAX;
 use crate::directories::Directories;
 use crate::entry::{Entries, Entry, EntryKind, refuse, shown};
 use crate::error::Doing;
 use crate::parents::Parents;
+use crate::replaced::Keeper;
 use crate::root::{IdPolicy, StoreOptions};
 use crate::sparse::SparseMap;
 use crate::warnings::{Loss, Warnings};
@@ -41,6 +43,8 @@ use crate::{Result, StoreError, Trash};
 pub(crate) struct Unpacker<'a> {
     parents: Parents,
     directories: Directories,
+    replaced: Keeper,
+    has_hard_links: bool,
     warnings: Warnings,
     trash: &'a Trash,
     options: StoreOptions,
@@ -54,6 +58,8 @@ pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
     pub(crate) warnings: Vec<String>,
+    /// Whether everything that the record refers to was kept.
+    pub(crate) recorded: bool,
 }
 
 /// Owner and mode as they will be on disk.
@@ -80,6 +86,8 @@ impl<'a> Unpacker<'a> {
         Self {
             parents: Parents::new(root),
             directories: Directories::new(scratch.join("directories")),
+            replaced: Keeper::new(scratch),
+            has_hard_links: false,
             warnings: Warnings::default(),
             trash,
             options,
@@ -104,6 +112,7 @@ impl<'a> Unpacker<'a> {
             bytes: self.bytes,
             entries: self.entries,
             warnings: self.warnings.lines(),
+            recorded: self.replaced.finish(self.trash)?,
         })
     }
 
@@ -188,6 +197,7 @@ impl<'a> Unpacker<'a> {
             .sparse
             .as_ref()
             .filter(|_| entry.kind == EntryKind::Regular);
+        self.record(place, data);
         self.bytes += write_file(&file, data, map, entry)?;
         if !owner.is_root() {
             meta::chown(&file, owner.uid, owner.gid).doing(|| doing(entry))?;
@@ -198,6 +208,32 @@ impl<'a> Unpacker<'a> {
         }
         self.xattrs(entry, &file)?;
         meta::set_mtime(&file, entry.mtime).doing(|| doing(entry))
+    }
+
+    /// The record has one more file, which was just made at `place`.
+    fn record(&mut self, place: &Place, data: &mut Entries<'_>) {
+        if data.left() == 0 || !self.replaced.is_wanted() {
+            return;
+        }
+        let Some(recorder) = data.recorder() else {
+            return;
+        };
+        if let Some(path) = self.path_without_links(place) {
+            recorder.file(&path);
+            self.replaced.count();
+        } else {
+            self.replaced.give_up();
+        }
+    }
+
+    /// Where something in the directory that was opened last, that of `place`, really is.
+    fn path_without_links(&self, place: &Place) -> Option<Vec<u8>> {
+        let mut path = self.parents.place(place.parent())?.into_owned();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(place.name());
+        (path.len() <= PATH_MAX).then_some(path)
     }
 
     fn symlink(&mut self, entry: &Entry, place: &Place) -> Result<()> {
@@ -285,7 +321,9 @@ impl<'a> Unpacker<'a> {
         }
         self.create(entry, place, |parent| {
             path::link_at(&target_dir, target_name, parent, name)
-        })
+        })?;
+        self.has_hard_links = true;
+        Ok(())
     }
 
     fn whiteout(&mut self, place: &Place) -> Result<()> {
@@ -343,21 +381,35 @@ impl<'a> Unpacker<'a> {
         make(parent).doing(|| doing(entry))
     }
 
-    /// Removes what is at `place`: an earlier entry of this layer.
+    /// Removes what is at `place`: an earlier entry of this layer. What the record refers to is kept elsewhere.
     fn clear(&mut self, place: &Place) -> Result<()> {
         let name = OsStr::from_bytes(place.name());
         let what = || format!("replace `{}` in a layer", shown(&place.path));
+        let stat = meta::stat_at(self.parent(place)?, name).doing(what)?;
+        let is_directory = stat.kind == FileKind::Directory;
+        let has_content = is_directory || (stat.kind == FileKind::Regular && stat.size > 0);
+        let mut path = None;
+        if has_content && self.replaced.is_wanted() {
+            // To find out which files in it have names elsewhere would take a walk, for a case that no image has.
+            if !(is_directory && self.has_hard_links) {
+                path = self.path_without_links(place);
+            }
+            if path.is_none() {
+                self.replaced.give_up();
+            }
+        }
         let (entries, options) = (&mut self.entries, &self.options);
         let parent = self
             .parents
             .open(place.parent(), &mut || count(entries, options))?;
-        let stat = meta::stat_at(parent, name).doing(what)?;
-        if stat.kind == FileKind::Directory {
+        if let Some(path) = path {
+            self.replaced.keep(parent, name, &stat, &path)?;
+        } else if is_directory {
             self.trash.discard_at(parent, Path::new(name))?;
         } else {
             path::unlink_at(parent, name).doing(what)?;
         }
-        if matches!(stat.kind, FileKind::Directory | FileKind::Symlink) {
+        if is_directory || stat.kind == FileKind::Symlink {
             self.parents.forget();
         }
         Ok(())

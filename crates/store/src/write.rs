@@ -13,7 +13,8 @@ use crate::sparse::SparseMap;
 /// would mean more system calls.
 const PIECE: usize = 64 << 10;
 
-/// Writes all of the entry's data to an empty file; gives the number of bytes that were stored in the archive.
+/// Writes all of the entry's data to an empty file, the last one of the record; gives the number of bytes that were stored
+/// in the archive.
 pub(crate) fn write_file(
     file: &OwnedFd,
     data: &mut Entries<'_>,
@@ -27,10 +28,11 @@ pub(crate) fn write_file(
         end: 0,
     };
     let mut pieces = map.map(|map| map.pieces.iter());
-    // What is left of the current piece of a sparse file; a plain file is one endless piece.
-    let mut left = u64::MAX;
-    if pieces.is_some() {
-        left = 0;
+    // What is left of the current piece of a sparse file; a plain file is one piece.
+    let mut left = 0;
+    if pieces.is_none() {
+        left = data.left();
+        record(data, 0, left);
     }
     let mut stored = 0;
     loop {
@@ -40,6 +42,7 @@ pub(crate) fn write_file(
             };
             output.offset = *offset;
             left = *length;
+            record(data, *offset, left);
         }
         let available = data.data()?;
         let length = (available.len() as u64).min(left) as usize;
@@ -47,7 +50,7 @@ pub(crate) fn write_file(
             break; // the map was checked against the data: both are at their end
         }
         output.write(&available[..length]).doing(what)?;
-        data.consume(length);
+        data.pass_on(length);
         stored += length as u64;
         left -= length as u64;
     }
@@ -56,6 +59,14 @@ pub(crate) fn write_file(
         meta::set_len(file, size).doing(what)?;
     }
     Ok(stored)
+}
+
+fn record(data: &mut Entries<'_>, offset: u64, length: u64) {
+    if length > 0
+        && let Some(recorder) = data.recorder()
+    {
+        recorder.content(offset, length);
+    }
 }
 
 struct Output<'a> {

@@ -173,8 +173,11 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
             value
         })
         .collect();
-    let images = later(docker, |engine| Ok(engine.list_images())).await?;
-    let layers: u64 = images.iter().map(|image| image.size).sum();
+    let (images, layers) = later(docker, |engine| {
+        let layers = engine.images().store().layers_room()?;
+        Ok((engine.list_images(), layers))
+    })
+    .await?;
     let mut summaries = images::summaries(&images);
     for summary in &mut summaries {
         let of_image = |info: &&shedbox_spec::api::SandboxInfo| {

@@ -10,11 +10,11 @@ use oci_client::manifest::{
 };
 use serde::Deserialize;
 use sha2::Digest as _;
-use shedbox_spec::Digest;
 use shedbox_spec::api::ImageSummary;
+use shedbox_spec::{Digest, Reference};
 
 use crate::archive::members::Members;
-use crate::archive::oci::{announce, warn};
+use crate::archive::oci::{Loaded, warn};
 use crate::error::{Error, Result};
 use crate::manifest;
 use crate::progress::Events;
@@ -44,18 +44,16 @@ pub(super) fn load(
             reason: "it lists no image".to_owned(),
         });
     }
-    let mut order = Vec::new();
+    let mut loaded = Loaded::default();
     for item in &items {
         let digest = record(service, members, item, events)?;
-        for name in item.repo_tags.iter().flatten() {
-            let reference = service.parse_reference(name)?;
-            service.store().tag(&reference.to_string(), &digest)?;
-        }
-        if !order.contains(&digest) {
-            order.push(digest);
-        }
+        let names = item.repo_tags.iter().flatten();
+        let names: Vec<Reference> = names
+            .map(|name| service.parse_reference(name))
+            .collect::<Result<_>>()?;
+        loaded.add(service, digest, names.into_iter())?;
     }
-    announce(service, &order, events)
+    loaded.announce(service, events)
 }
 
 fn record(
@@ -102,6 +100,9 @@ fn record(
     let store = service.store();
     let _pin = store.pin(vec![digest.clone()]);
     store.write_blob(Some(&config_digest), &mut config.as_slice())?;
+    if let Some(known) = store.image_of_config(&config_digest) {
+        return Ok(known.manifest.clone());
+    }
     store.write_blob(Some(&digest), &mut bytes.as_slice())?;
     store.add_image(&digest)?;
     Ok(digest)

@@ -31,26 +31,22 @@ pub(super) fn load(
         what: "`index.json`".to_owned(),
         reason: error.to_string(),
     })?;
-    let mut order: Vec<Digest> = Vec::new();
+    let mut loaded = Loaded::default();
     for entries in alternatives(&index.manifests) {
         let (digest, bytes) = descend(members, &entries)?;
-        record(service, members, &digest, &bytes, events)?;
-        for entry in &entries {
-            if let Some(reference) = name_of(service, entry, fallback) {
-                service.store().tag(&reference.to_string(), &digest)?;
-            }
-        }
-        if !order.contains(&digest) {
-            order.push(digest);
-        }
+        let digest = record(service, members, &digest, &bytes, events)?;
+        let names = entries
+            .iter()
+            .filter_map(|entry| name_of(service, entry, fallback));
+        loaded.add(service, digest, names)?;
     }
-    if order.is_empty() {
+    if loaded.is_empty() {
         return Err(Error::Archive {
             what: "the OCI layout".to_owned(),
             reason: "its index is empty".to_owned(),
         });
     }
-    announce(service, &order, events)
+    loaded.announce(service, events)
 }
 
 /// Groups of entries of which one is to be taken: entries with different names are different images; entries with
@@ -105,14 +101,15 @@ fn descend(members: &mut dyn Members, entries: &[ImageIndexEntry]) -> Result<(Di
     })
 }
 
-/// Layers, configuration, manifest and record of one image.
+/// Layers, configuration, manifest and record of one image. Gives the digest of its manifest here: an image that is there
+/// already keeps the one that it has, which a registry may know.
 fn record(
     service: &ImageService,
     members: &mut dyn Members,
     digest: &Digest,
     bytes: &[u8],
     events: &Events,
-) -> Result<()> {
+) -> Result<Digest> {
     let what = format!("manifest {digest}");
     let Document::Image(image) = manifest::parse(bytes, None, &what)? else {
         return Err(Error::Archive {
@@ -134,9 +131,12 @@ fn record(
     warn(warnings, events);
     let store = service.store();
     store.write_blob(Some(&image.config.digest), &mut config.as_slice())?;
+    if let Some(known) = store.image_of_config(&image.config.digest) {
+        return Ok(known.manifest.clone());
+    }
     store.write_blob(Some(digest), &mut &*bytes)?;
     store.add_image(digest)?;
-    Ok(())
+    Ok(digest.clone())
 }
 
 pub(super) fn warn(warnings: BTreeSet<String>, events: &Events) {
@@ -165,21 +165,51 @@ fn name_of(
     Reference::parse(fallback?).ok()?.with_tag(name).ok()
 }
 
-/// `Done` for each image, in order.
-pub(super) fn announce(
-    service: &ImageService,
-    manifests: &[Digest],
-    events: &Events,
-) -> Result<Vec<ImageSummary>> {
-    manifests
-        .iter()
-        .map(|digest| {
-            let image = service.summary(&*service.store().resolve(digest.as_str())?);
+/// The images of an archive, in order, each once, with the names that it gives them.
+#[derive(Default)]
+pub(super) struct Loaded(Vec<(Digest, Vec<String>)>);
+
+impl Loaded {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names an image that is in the store.
+    pub(super) fn add(
+        &mut self,
+        service: &ImageService,
+        digest: Digest,
+        names: impl Iterator<Item = Reference>,
+    ) -> Result<()> {
+        let known = self.0.iter().position(|(known, _)| *known == digest);
+        let index = known.unwrap_or(self.0.len());
+        if known.is_none() {
+            self.0.push((digest.clone(), Vec::new()));
+        }
+        for name in names {
+            let name = name.to_string();
+            service.store().tag(&name, &digest)?;
+            self.0[index].1.push(name);
+        }
+        Ok(())
+    }
+
+    /// `Done` for each image. It may have had other names before, which are not the archive's.
+    pub(super) fn announce(
+        self,
+        service: &ImageService,
+        events: &Events,
+    ) -> Result<Vec<ImageSummary>> {
+        let images = self.0.into_iter().map(|(digest, names)| {
+            let mut image = service.summary(&*service.store().resolve(digest.as_str())?);
+            let names: Vec<String> = names.iter().map(|name| service.familiar(name)).collect();
+            image.references.retain(|name| names.contains(name));
             events(PullEvent::Done {
                 image: image.clone(),
                 up_to_date: false,
             });
             Ok(image)
-        })
-        .collect()
+        });
+        images.collect()
+    }
 }

@@ -1,17 +1,16 @@
 //! Saving images: as a tar stream in either form, or as an OCI layout directory.
 //!
-//! Layers are packed anew from their directories, because the compressed blobs they came as are not kept. A tar
-//! stream's layout is its writer's choice, so a packed layer's digest, and with it the diff ids in the configuration,
-//! the image id and the manifest digest, in general differ from those of the image that was pulled; content and
-//! configuration are the same. What we have packed once packs to the same bytes again: an image loaded from our own
-//! archive keeps its id when it is saved.
+//! Layers are written as the tar streams that they came as, so that diff ids, and with them the configuration and the
+//! image's id, stay what they are; the manifest is another one, because these layers are not compressed. Where that is not
+//! possible ([`Store::write_layer`](shedbox_store::Store::write_layer)) a layer is packed anew and the configuration lists
+//! what it became.
 //!
-//! A tar header needs its member's size first. So each layer is packed twice, the first time only to be measured,
-//! rather than written to a temporary file that may be as large as the image.
+//! A tar header needs its member's size first. So each layer is read twice, the first time only to be measured and
+//! checked, rather than written to a temporary file that may be as large as the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,8 +20,8 @@ use oci_client::manifest::{
 };
 use serde_json::{Value, json};
 use shedbox_spec::{Digest, Reference};
-use shedbox_store::ImageRecord;
 use shedbox_store::pack::{Packed, pack_layer};
+use shedbox_store::{ImageRecord, Store, TarOutput};
 
 use crate::archive::docker::{descriptor, digest_of};
 use crate::archive::members::blob_name;
@@ -71,9 +70,8 @@ impl ImageService {
                 if packed.contains_key(diff_id) {
                     continue;
                 }
-                let dir = self.store().layer_dir(diff_id);
-                let size = pack_layer(&dir, &mut io::sink())?;
-                sink.layer(&dir, &size)?;
+                let size = self.store().write_layer(diff_id, &mut io::sink())?;
+                sink.layer(self.store(), diff_id, &size)?;
                 packed.insert(diff_id.clone(), size);
             }
             let document = self.documents(image, &packed)?;
@@ -116,8 +114,8 @@ impl ImageService {
                     continue;
                 }
                 let temporary = blobs.join("partial");
-                let mut out = BufWriter::new(File::create(&temporary).map_err(fail)?);
-                let layer = pack_layer(&self.store().layer_dir(diff_id), &mut out)?;
+                let mut out = LayerFile(BufWriter::new(File::create(&temporary).map_err(fail)?));
+                let layer = self.store().write_layer(diff_id, &mut out)?;
                 out.flush().map_err(fail)?;
                 std::fs::rename(&temporary, dir.join(blob_name(&layer.diff_id))).map_err(fail)?;
                 packed.insert(diff_id.clone(), layer);
@@ -316,8 +314,8 @@ impl<'a, W: Write> TarSink<'a, W> {
             .map_err(writing)
     }
 
-    /// Packs `dir` a second time, into the archive.
-    fn layer(&mut self, dir: &Path, measured: &Packed) -> Result<()> {
+    /// Writes a layer a second time, into the archive.
+    fn layer(&mut self, store: &Store, diff_id: &Digest, measured: &Packed) -> Result<()> {
         let name = blob_name(&measured.diff_id);
         if !self.written.insert(name.clone()) {
             return Ok(());
@@ -328,16 +326,60 @@ impl<'a, W: Write> TarSink<'a, W> {
         // `append_data` wants to read; a layer is something that writes. So header, content and padding by hand.
         let out = self.tar.get_mut();
         out.write_all(header.as_bytes()).map_err(writing)?;
-        let again = pack_layer(dir, out)?;
+        let again = if measured.diff_id == *diff_id {
+            store.write_layer(diff_id, &mut Once(out))?
+        } else {
+            pack_layer(&store.layer_dir(diff_id), out)?
+        };
         if again != *measured {
             return Err(Error::Io {
-                what: format!("pack layer `{}`", dir.display()),
+                what: format!("pack layer {diff_id}"),
                 source: io::Error::other("it changed while it was being read"),
             });
         }
+        let out = self.tar.get_mut();
         let padding = (512 - measured.bytes % 512) % 512;
         out.write_all(&[0; 512][..padding as usize])
             .map_err(writing)
+    }
+}
+
+/// What went out cannot be taken back.
+struct Once<'a, W>(&'a mut W);
+
+impl<W: Write> Write for Once<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> TarOutput for Once<'_, W> {
+    fn restart(&mut self) -> io::Result<()> {
+        Err(io::Error::other("it changed while it was being read"))
+    }
+}
+
+/// A layer of a layout directory.
+struct LayerFile(BufWriter<File>);
+
+impl Write for LayerFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl TarOutput for LayerFile {
+    fn restart(&mut self) -> io::Result<()> {
+        self.0.rewind()?;
+        self.0.get_ref().set_len(0)
     }
 }
 

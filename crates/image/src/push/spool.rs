@@ -4,15 +4,14 @@
 //! the middle of it: so it is on the disk, not in memory and not made twice.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 use shedbox_spec::Digest;
-use shedbox_store::Store;
-use shedbox_store::pack::pack_layer;
+use shedbox_store::{Store, TarOutput};
 
 use crate::error::{Error, Result};
 use crate::registry::upload::{Blob, Content};
@@ -31,15 +30,9 @@ pub(super) fn spool(store: &Store, diff_id: &Digest) -> Result<Spooled> {
         what: format!("pack layer {diff_id}"),
         source,
     };
-    let file = store.nameless_file()?;
-    let counted = Counted {
-        out: BufWriter::with_capacity(256 << 10, file),
-        hash: Sha256::new(),
-        bytes: 0,
-    };
-    let mut gzip = GzEncoder::new(counted, Compression::default());
-    let packed = pack_layer(&store.layer_dir(diff_id), &mut gzip)?;
-    let counted = gzip.finish().map_err(fail)?;
+    let mut gzip = Gzip(gzip(store.nameless_file()?));
+    let packed = store.write_layer(diff_id, &mut gzip)?;
+    let counted = gzip.0.finish().map_err(fail)?;
     let file = counted
         .out
         .into_inner()
@@ -52,6 +45,38 @@ pub(super) fn spool(store: &Store, diff_id: &Digest) -> Result<Spooled> {
             content: Content::File(Arc::new(file)),
         },
     })
+}
+
+/// Compresses into a file.
+struct Gzip(GzEncoder<Counted>);
+
+fn gzip(file: File) -> GzEncoder<Counted> {
+    let counted = Counted {
+        out: BufWriter::with_capacity(256 << 10, file),
+        hash: Sha256::new(),
+        bytes: 0,
+    };
+    GzEncoder::new(counted, Compression::default())
+}
+
+impl Write for Gzip {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl TarOutput for Gzip {
+    fn restart(&mut self) -> io::Result<()> {
+        // The old encoder writes what it still has when it is dropped: before the file is emptied.
+        let file = self.0.get_ref().out.get_ref().try_clone()?;
+        self.0 = gzip(file.try_clone()?);
+        file.set_len(0)?;
+        (&file).rewind()
+    }
 }
 
 struct Counted {

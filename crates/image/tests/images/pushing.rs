@@ -160,7 +160,7 @@ fn check_sample_layers(store: &TestStore, image: &shedbox_spec::api::ImageSummar
 }
 
 #[test]
-fn another_registry_gets_layers_packed_anew() {
+fn another_registry_gets_the_same_image_in_other_blobs() {
     let source = FakeRegistry::new(|_| Reply::Normal);
     source.put("team/app", "v1", &sample());
     let target = FakeRegistry::new(|_| Reply::Normal);
@@ -180,7 +180,19 @@ fn another_registry_gets_layers_packed_anew() {
     let second = TestStore::new();
     let pulled = second.pull(&there).unwrap();
     assert_eq!(pulled.digest, result.digest);
+    assert_eq!(pulled.id, record.config);
     check_sample(&second, &pulled);
+    assert_eq!(
+        store.service.summary(&record).repo_digests.len(),
+        2,
+        "one at each registry"
+    );
+    // The first one still has everything that it had.
+    let copy = format!("{}/team/app:v2", source.host);
+    store.service.tag(&record, &copy).unwrap();
+    let (same, events) = push(&store, &copy);
+    assert_eq!(same.digest, record.manifest);
+    assert_eq!(states(&events), ["exists", "exists"]);
     let (again, events) = push(&store, &there);
     assert_eq!((again, states(&events)), (result, vec!["exists", "exists"]));
 }

@@ -30,17 +30,70 @@ fn saved(store: &TestStore, names: &[&str], format: Format) -> Vec<u8> {
 }
 
 #[test]
-fn what_we_save_we_load_and_its_id_is_stable_from_then_on() {
+fn what_we_save_we_load_and_it_is_the_same_image() {
     let (store, name) = pulled();
+    let record = store.service.find(&name).unwrap();
     for format in [Format::Docker, Format::Oci] {
         let bytes = saved(&store, &[&name], format);
         let second = TestStore::new();
         let loaded = load(&second, &bytes).unwrap();
+        assert_eq!(loaded[0].id, record.config);
         assert_eq!(loaded[0].references, std::slice::from_ref(&name));
+        let config = |store: &TestStore| {
+            let store = store.service.store();
+            store.read_blob(&record.config, 1 << 20).unwrap()
+        };
+        assert!(config(&second) == config(&store), "the same configuration");
         check_sample(&second, &loaded[0]);
         let again = saved(&second, &[&name], format);
         assert!(again == bytes, "the same archive");
     }
+}
+
+#[test]
+fn what_is_there_stays_one_image() {
+    let (store, name) = pulled();
+    let record = store.service.find(&name).unwrap();
+    let bytes = saved(&store, &[&name], Format::Docker);
+    store.service.untag(&name).unwrap();
+    // Its manifest stays the one that the registry knows.
+    let loaded = load(&store, &bytes).unwrap();
+    assert_eq!(loaded[0].digest, record.manifest);
+    assert_eq!(loaded[0].references, std::slice::from_ref(&name));
+    assert_eq!(loaded[0].repo_digests.len(), 1, "{loaded:?}");
+    assert_eq!(store.service.list().len(), 1);
+
+    // The other way round: what was loaded gets its digest when it is pulled.
+    let registry = FakeRegistry::new(|_| Reply::Normal);
+    registry.put("team/app", "v1", &sample());
+    let second = TestStore::new();
+    load(&second, &bytes).unwrap();
+    let other = format!("{}/team/app:v1", registry.host);
+    let pulled = second.pull(&other).unwrap();
+    assert_eq!(
+        (&pulled.id, &pulled.digest),
+        (&record.config, &sample().digest())
+    );
+    assert_eq!(pulled.references.len(), 2, "{pulled:?}");
+    assert_eq!(second.service.list().len(), 1);
+}
+
+#[test]
+fn a_layer_without_its_record_is_packed_anew() {
+    let (store, name) = pulled();
+    let record = store.service.find(&name).unwrap();
+    for diff_id in &record.diff_ids {
+        let layer = store.service.store().layer_dir(diff_id);
+        fs::remove_file(layer.with_file_name("tar.zst")).unwrap();
+    }
+    let second = TestStore::new();
+    let loaded = load(&second, &saved(&store, &[&name], Format::Docker)).unwrap();
+    assert_ne!(loaded[0].id, record.config);
+    check_sample(&second, &loaded[0]);
+    // From here on it is what it is.
+    let third = TestStore::new();
+    let again = load(&third, &saved(&second, &[&name], Format::Docker)).unwrap();
+    assert_eq!(again[0].id, loaded[0].id);
 }
 
 #[test]
