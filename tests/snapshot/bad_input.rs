@@ -23,7 +23,7 @@ fn tags_and_names() {
         "\u{e9}",
         &long,
     ] {
-        home.refused(["snapshot", "create", "--", name, bad], 2, "invalid tag");
+        home.refused(["snapshot", "create", "--", name, bad], 125, "invalid tag");
         // Past the command's own check.
         let client = home.client();
         let error = client
