@@ -287,7 +287,7 @@ impl<'a> Copier<'a> {
         }
         match stat.kind {
             FileKind::Directory => {
-                let replaces = self.over && self.replaces(from, name)?;
+                let replaces = self.over && replaces(from, name)?;
                 let found = self.make_way(to, name, path, !replaces)?;
                 if found != Found::There {
                     // Its own mode comes last: a setgid bit would be inherited by what is made in it.
@@ -374,15 +374,6 @@ impl<'a> Copier<'a> {
         Ok(Found::Hidden)
     }
 
-    /// Whether a directory hides what is below it.
-    fn replaces(&self, from: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
-        let opened = unless_gone(path::open_dir_at(from, name));
-        match opened.doing(|| format!("open `{}`", name.to_string_lossy()))? {
-            Some(dir) => is_opaque(&dir),
-            None => Ok(false),
-        }
-    }
-
     fn is_hidden(&self, path: &[u8]) -> bool {
         matches!(&self.purpose, Purpose::Layer(hidden) if hidden.is(path))
     }
@@ -435,6 +426,15 @@ impl<'a> Copier<'a> {
             xattr::set(&copy, OsStr::from_bytes(&name), &value).doing(what)?;
         }
         meta::set_mtime(&copy, stat.mtime).doing(what)
+    }
+}
+
+/// Whether a directory hides what is below it.
+fn replaces(from: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
+    let opened = unless_gone(path::open_dir_at(from, name));
+    match opened.doing(|| format!("open `{}`", name.to_string_lossy()))? {
+        Some(dir) => is_opaque(&dir),
+        None => Ok(false),
     }
 }
 
