@@ -154,7 +154,7 @@ fn show(list: &[SnapshotInfo], quiet: bool, format: Format) -> Result<()> {
             snapshot.tag.clone().unwrap_or_else(|| "<none>".to_owned()),
             snapshot.id.short().to_owned(),
             time::ago(Some(&snapshot.created_at), now),
-            size::format_bytes(snapshot.bytes),
+            snapshot.bytes.map_or_else(String::new, size::format_bytes),
             snapshot.parent.as_ref().map_or_else(String::new, name_of),
             snapshot.used_by.len().to_string(),
         ]);

@@ -174,7 +174,7 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
             let kept: u64 = snapshots
                 .iter()
                 .filter(|kept| kept.sandbox.as_ref().or(kept.used_by.first()) == Some(&info.name))
-                .map(|kept| kept.bytes)
+                .filter_map(|kept| kept.bytes)
                 .sum();
             value["SizeRw"] = json!(containers::tree_size(&upper) + kept);
             value

@@ -19,7 +19,7 @@ impl Engine {
         let tags = sandbox.bases().tags.clone();
         let mut list = tags
             .iter()
-            .map(|(tag, snapshot)| self.snapshot_info(Some((&sandbox, tag)), snapshot))
+            .map(|(tag, snapshot)| self.counted_info(Some((&sandbox, tag)), snapshot))
             .collect::<Result<Vec<_>>>()?;
         list.sort_by(|a, b| a.created_at.cmp(&b.created_at));
         Ok(list)
@@ -34,11 +34,11 @@ impl Engine {
             let tags = sandbox.bases().tags.clone();
             for (tag, snapshot) in tags {
                 nameless.retain(|other| other.id != snapshot.id);
-                list.push(self.snapshot_info(Some((&sandbox, &tag)), &snapshot)?);
+                list.push(self.counted_info(Some((&sandbox, &tag)), &snapshot)?);
             }
         }
         for snapshot in nameless {
-            list.push(self.snapshot_info(None, &snapshot)?);
+            list.push(self.counted_info(None, &snapshot)?);
         }
         list.sort_by(|a, b| a.created_at.cmp(&b.created_at));
         Ok(list)
@@ -48,14 +48,26 @@ impl Engine {
     pub fn inspect_snapshot(&self, name: &str, tag: &str) -> Result<SnapshotInfo> {
         let sandbox = self.find(name)?;
         let snapshot = sandbox.bases().tagged(tag, &sandbox.name())?;
-        self.snapshot_info(Some((&sandbox, tag)), &snapshot)
+        self.counted_info(Some((&sandbox, tag)), &snapshot)
     }
 
-    pub(super) fn snapshot_info(
+    fn counted_info(
         &self,
         named: Option<(&Sandbox, &str)>,
         snapshot: &Snapshot,
     ) -> Result<SnapshotInfo> {
+        Ok(SnapshotInfo {
+            bytes: Some(snapshot.usage()?.bytes),
+            ..self.snapshot_info(named, snapshot)
+        })
+    }
+
+    /// What a snapshot looks like, its room not counted.
+    pub(super) fn snapshot_info(
+        &self,
+        named: Option<(&Sandbox, &str)>,
+        snapshot: &Snapshot,
+    ) -> SnapshotInfo {
         let sandboxes = self.registry().all();
         let used_by = sandboxes
             .iter()
@@ -68,18 +80,18 @@ impl Engine {
             })
             .map(|sandbox| sandbox.name().to_string())
             .collect();
-        Ok(SnapshotInfo {
+        SnapshotInfo {
             id: snapshot.id.clone(),
             sandbox: named.map(|(sandbox, _)| sandbox.name().to_string()),
             tag: named.map(|(_, tag)| tag.to_owned()),
             created_at: snapshot.about.created_at.to_string(),
             parent: snapshot.parent.as_ref().map(|parent| parent.id.clone()),
             depth: snapshot.chain().count(),
-            bytes: snapshot.usage()?.bytes,
+            bytes: None,
             consistent: snapshot.about.consistent,
             warnings: snapshot.about.warnings.clone(),
             used_by,
-        })
+        }
     }
 
     /// Takes the name of a snapshot away. Its files go with their last user: the sandboxes that stand on them, and the

@@ -59,7 +59,7 @@ impl Engine {
             self.start(name, false)?;
         }
         let (tag, snapshot) = taken?;
-        self.snapshot_info(Some((&sandbox, &tag)), &snapshot)
+        Ok(self.snapshot_info(Some((&sandbox, &tag)), &snapshot))
     }
 
     fn take_tagged(

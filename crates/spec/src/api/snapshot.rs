@@ -29,8 +29,10 @@ pub struct SnapshotInfo {
     pub parent: Option<SnapshotId>,
     /// How many snapshots its files consist of, itself included.
     pub depth: usize,
-    /// Bytes that it takes on the disk, without its parents.
-    pub bytes: u64,
+    /// Bytes that it takes on the disk, without its parents. Not in the answer to who takes one: counting can take longer
+    /// than that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Nothing was written while it was made. Without a control group a sandbox that runs cannot be held: what changed
     /// meanwhile may be kept half.
     pub consistent: bool,
