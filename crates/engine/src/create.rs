@@ -277,8 +277,8 @@ pub(crate) fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Times
 }
 
 /// Who owns the sandbox: the caller, when it is to be owned.
-pub(crate) fn owner(owned: bool, caller: Option<i32>) -> Result<Option<Owner>> {
-    if !owned {
+pub(crate) fn owner(wanted: bool, caller: Option<i32>) -> Result<Option<Owner>> {
+    if !wanted {
         return Ok(None);
     }
     match caller.and_then(Owner::of) {

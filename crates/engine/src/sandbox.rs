@@ -10,7 +10,7 @@
 //! 3. `Sandbox::saving`: while `state.json` is written.
 //! 4. `Sandbox::state`: what listings show. Held for a few instructions.
 //! 5. `Sandbox::wire`, then `Networks::state`, `network::Client::state`.
-//! 6. `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
+//! 6. `Sandbox::bases`, `Snapshots::known`, `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
 //!
 //! The watcher's thread and `kill` take no turn, so neither waits for a stop. `remove --force` takes one, but kills the
 //! init first, which ends a stop that holds it.

@@ -67,12 +67,11 @@ impl Bases {
             }
         }
         for (tag, id) in layout.read_tags()? {
-            match snapshots.load(&id)? {
-                Some(snapshot) => drop(bases.tags.insert(tag, snapshot)),
-                None => {
-                    tracing::warn!(sandbox = %record.id, tag, "a snapshot is not whole; its name goes");
-                    layout.remove_tag(&tag)?;
-                }
+            if let Some(snapshot) = snapshots.load(&id)? {
+                bases.tags.insert(tag, snapshot);
+            } else {
+                tracing::warn!(sandbox = %record.id, tag, "a snapshot is not whole; its name goes");
+                layout.remove_tag(&tag)?;
             }
         }
         Ok(Some(bases))
@@ -80,17 +79,15 @@ impl Bases {
 
     /// A snapshot by name.
     pub(crate) fn tagged(&self, tag: &str, sandbox: &str) -> Result<Arc<Snapshot>> {
-        match self.tags.get(tag) {
-            Some(snapshot) => Ok(Arc::clone(snapshot)),
-            None => {
-                shedbox_spec::id::validate_tag(tag)?;
-                Err(
-                    Error::not_found(format!("sandbox `{sandbox}` has no snapshot `{tag}`"))
-                        .with_hint(format!("`shedbox snapshot ls {sandbox}` lists them"))
-                        .into(),
-                )
-            }
+        if let Some(snapshot) = self.tags.get(tag) {
+            return Ok(Arc::clone(snapshot));
         }
+        shedbox_spec::id::validate_tag(tag)?;
+        Err(
+            Error::not_found(format!("sandbox `{sandbox}` has no snapshot `{tag}`"))
+                .with_hint(format!("`shedbox snapshot ls {sandbox}` lists them"))
+                .into(),
+        )
     }
 }
 
@@ -111,7 +108,8 @@ impl Sandbox {
     /// What was in `spare/` is in `live/`. Preconditions: the turn.
     pub(crate) fn stand_on_what_was_aimed_at(&self) {
         let mut bases = self.bases();
-        bases.live = bases.ahead.clone();
+        let ahead = bases.ahead.clone();
+        bases.live = ahead;
     }
 }
 
