@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, copy, create, daemon, diff, docs, doctor, egress, exec, features, gateway,
-    images, inspect, keeper, kill, load, logs, man, network, pause, port, pressure, prune, ps,
-    pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update,
-    version, wait,
+    attach, completion, copy, create, daemon, diff, docs, doctor, egress, exec, features, fork,
+    gateway, images, inspect, keeper, kill, load, logs, man, network, pause, port, pressure, prune,
+    ps, pull, reclaim, remove, reset, restore, rmi, run, save, seccomp, snapshot, start, stats,
+    stop, top, update, version, wait,
 };
 use crate::docker;
 use crate::report::SHEDBOX_FAILED;
@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Kill(kill::Args),
     Reset(reset::Args),
+    Snapshot(snapshot::Args),
+    Restore(restore::Args),
+    Fork(fork::Args),
     Pause(pause::Args),
     Unpause(pause::UnpauseArgs),
     Update(update::Args),
@@ -100,6 +103,9 @@ impl Command {
             Self::Stop(args) => stop::run(&args),
             Self::Kill(args) => kill::run(&args),
             Self::Reset(args) => reset::run(&args),
+            Self::Snapshot(args) => snapshot::run(args),
+            Self::Restore(args) => restore::run(&args),
+            Self::Fork(args) => fork::run(&args),
             Self::Pause(args) => pause::run(&args),
             Self::Unpause(args) => pause::run_unpause(&args),
             Self::Update(args) => update::run(&args),

@@ -22,6 +22,7 @@ mod rounds;
 mod samples;
 mod scale;
 mod shed;
+mod snapshots;
 mod table;
 mod walls;
 
@@ -34,6 +35,9 @@ fn main() -> anyhow::Result<()> {
     let shed = shed::Shed::new(&options).context("shedbox")?;
     if options.wants("rounds") {
         rounds::run(&options, &shed, &mut report)?;
+    }
+    if options.wants("snapshots") {
+        snapshots::run(&options, &shed, &mut report)?;
     }
     if options.wants("walls") {
         walls::run(&options, &shed, &mut report)?;

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Sandboxes alive at once.
     pub(crate) many: usize,
-    /// Parts to run: rounds, walls, network, api, full, scale, pull; all when empty.
+    /// Parts to run: rounds, snapshots, walls, network, api, full, scale, pull; all when empty.
     only: Vec<String>,
     /// The floor program.
     pub(crate) floor: PathBuf,

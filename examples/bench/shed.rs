@@ -185,6 +185,38 @@ impl Shelter {
         Ok(())
     }
 
+    pub(crate) fn snapshot(&self, tag: &str) -> anyhow::Result<()> {
+        self.0.snapshot(Some(tag))?;
+        Ok(())
+    }
+
+    pub(crate) fn remove_snapshot(&self, tag: &str) -> anyhow::Result<()> {
+        Ok(self.0.remove_snapshot(tag)?)
+    }
+
+    pub(crate) fn restore(&self, tag: &str) -> anyhow::Result<()> {
+        self.0.restore(tag)?;
+        Ok(())
+    }
+
+    pub(crate) fn fork(&self, tag: &str) -> anyhow::Result<Self> {
+        let forks = self.0.fork(Some(tag), 1)?;
+        forks
+            .into_iter()
+            .next()
+            .map(Self)
+            .context("one fork was asked for")
+    }
+
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        Ok(self.0.stop(Some(Duration::ZERO))?)
+    }
+
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        self.0.start()?;
+        Ok(())
+    }
+
     pub(crate) fn remove(self) -> anyhow::Result<()> {
         self.0.remove()?;
         Ok(())

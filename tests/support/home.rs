@@ -245,6 +245,7 @@ impl Home {
             .collect();
         for (what, dir) in [
             ("sandbox", self.root().join("sandboxes")),
+            ("snapshot", self.root().join("snapshots")),
             ("trash", self.root().join("trash")),
             ("ingest", self.root().join("store/ingest")),
             ("socket", self.runtime.join("sandboxes")),

@@ -104,7 +104,8 @@ impl Sandbox {
         &self.client
     }
 
-    pub(crate) fn name_or_id(&self) -> &str {
+    /// What it was called when the handle was made, or asked for.
+    pub fn name_or_id(&self) -> &str {
         &self.label
     }
 

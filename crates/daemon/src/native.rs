@@ -4,6 +4,7 @@ mod images;
 mod limits;
 mod networks;
 mod sandboxes;
+mod snapshots;
 
 use std::sync::Arc;
 
@@ -73,6 +74,19 @@ async fn dispatch(
         Route::Stop(name) => sandboxes::stop(engine, name, &query).await,
         Route::Kill(name) => sandboxes::kill(engine, name, &query).await,
         Route::Reset(name) => answer::ok(call_now(engine, |engine| engine.reset(&name))),
+        Route::SnapshotCreate(name) => snapshots::create(engine, name, body).await,
+        Route::SnapshotList(name) => {
+            answer::ok(call(engine, move |engine| engine.snapshots_of(&name)).await)
+        }
+        Route::SnapshotInspect(name, tag) => {
+            answer::ok(call(engine, move |engine| engine.inspect_snapshot(&name, &tag)).await)
+        }
+        Route::SnapshotRemove(name, tag) => answer::empty(call_now(engine, |engine| {
+            engine.remove_snapshot(&name, &tag)
+        })),
+        Route::Snapshots => answer::ok(call(engine, Engine::snapshots).await),
+        Route::Restore(name) => snapshots::restore(engine, &name, &query),
+        Route::Fork(name) => snapshots::fork(engine, caller, name, body).await,
         Route::Disown(name) => answer::empty(call_now(engine, |engine| engine.disown(&name))),
         Route::Wait(name) => sandboxes::wait(engine, &name, &query).await,
         Route::Logs(name) => sandboxes::logs(engine, name, &query).await,

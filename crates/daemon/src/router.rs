@@ -26,6 +26,13 @@ pub(crate) enum Route {
     Stop(String),
     Kill(String),
     Reset(String),
+    SnapshotCreate(String),
+    SnapshotList(String),
+    SnapshotInspect(String, String),
+    SnapshotRemove(String, String),
+    Snapshots,
+    Restore(String),
+    Fork(String),
     Disown(String),
     Wait(String),
     Logs(String),
@@ -80,6 +87,17 @@ pub(crate) fn route(method: &Method, path: &str) -> Result<Route> {
         ("POST", ["sandboxes", name, "stop"]) => Route::Stop(decode(name)?),
         ("POST", ["sandboxes", name, "kill"]) => Route::Kill(decode(name)?),
         ("POST", ["sandboxes", name, "reset"]) => Route::Reset(decode(name)?),
+        ("POST", ["sandboxes", name, "snapshots"]) => Route::SnapshotCreate(decode(name)?),
+        ("GET", ["sandboxes", name, "snapshots"]) => Route::SnapshotList(decode(name)?),
+        ("GET", ["sandboxes", name, "snapshots", tag]) => {
+            Route::SnapshotInspect(decode(name)?, decode(tag)?)
+        }
+        ("DELETE", ["sandboxes", name, "snapshots", tag]) => {
+            Route::SnapshotRemove(decode(name)?, decode(tag)?)
+        }
+        ("GET", ["snapshots"]) => Route::Snapshots,
+        ("POST", ["sandboxes", name, "restore"]) => Route::Restore(decode(name)?),
+        ("POST", ["sandboxes", name, "fork"]) => Route::Fork(decode(name)?),
         ("POST", ["sandboxes", name, "disown"]) => Route::Disown(decode(name)?),
         ("POST", ["sandboxes", name, "wait"]) => Route::Wait(decode(name)?),
         ("GET", ["sandboxes", name, "logs"]) => Route::Logs(decode(name)?),
@@ -155,6 +173,29 @@ mod tests {
             ("POST", "sandboxes/a%20b/stop", Route::Stop(name())),
             ("POST", "sandboxes/a%20b/kill", Route::Kill(name())),
             ("POST", "sandboxes/a%20b/reset", Route::Reset(name())),
+            (
+                "POST",
+                "sandboxes/a%20b/snapshots",
+                Route::SnapshotCreate(name()),
+            ),
+            (
+                "GET",
+                "sandboxes/a%20b/snapshots",
+                Route::SnapshotList(name()),
+            ),
+            (
+                "GET",
+                "sandboxes/a%20b/snapshots/a%20b",
+                Route::SnapshotInspect(name(), name()),
+            ),
+            (
+                "DELETE",
+                "sandboxes/a%20b/snapshots/a%20b",
+                Route::SnapshotRemove(name(), name()),
+            ),
+            ("GET", "snapshots", Route::Snapshots),
+            ("POST", "sandboxes/a%20b/restore", Route::Restore(name())),
+            ("POST", "sandboxes/a%20b/fork", Route::Fork(name())),
             ("POST", "sandboxes/a%20b/disown", Route::Disown(name())),
             ("POST", "sandboxes/a%20b/wait", Route::Wait(name())),
             ("GET", "sandboxes/a%20b/logs", Route::Logs(name())),

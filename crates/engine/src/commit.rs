@@ -94,10 +94,29 @@ impl Engine {
             .collect()
     }
 
-    /// Steps 2 to 4.
+    /// Steps 2 to 4. What the sandbox stands on belongs to its changes of the image.
     fn copy_written(&self, sandbox: &Arc<Sandbox>, pause: bool) -> Result<UpperCopy<'_>> {
         let _turn = sandbox.turn();
         sandbox.state().life.may_reset(&sandbox.name())?;
+        let base = sandbox.bases().live.clone();
+        let mut uppers = vec![sandbox.layout.live().join("upper")];
+        uppers.extend(base.iter().flat_map(|base| base.uppers()));
+        let copied = self.read_still(sandbox, pause, || {
+            let lowers = self.lowers(&sandbox.record)?;
+            let hidden = hidden_paths(&sandbox.record);
+            Ok(self.store.copy_uppers(&uppers, &lowers, &hidden)?)
+        });
+        Ok(copied?.0)
+    }
+
+    /// Reads what a sandbox has written while its commands stand still, when that is asked for and possible: the second
+    /// value says whether nothing was written meanwhile. Preconditions: the turn.
+    pub(crate) fn read_still<T>(
+        &self,
+        sandbox: &Sandbox,
+        pause: bool,
+        read: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, bool)> {
         let live = {
             let state = sandbox.state();
             state
@@ -105,6 +124,7 @@ impl Engine {
                 .clone()
                 .filter(|_| state.life.status == Status::Running)
         };
+        let still = live.as_ref().is_none_or(|init| init.is_paused());
         let halted = live.filter(|init| pause && !init.is_paused() && init.cgroup.is_some());
         if let Some(init) = &halted
             && let Err(error) = self.halt(sandbox, init)
@@ -112,11 +132,7 @@ impl Engine {
         {
             return Err(error);
         }
-        let copied = self.lowers(&sandbox.record).and_then(|lowers| {
-            let upper = sandbox.layout.live().join("upper");
-            let hidden = hidden_paths(&sandbox.record);
-            Ok(self.store.copy_upper(&upper, &lowers, &hidden)?)
-        });
+        let outcome = read();
         if let Some(init) = &halted
             && let Err(error) = Self::thaw(sandbox, init)
         {
@@ -124,9 +140,9 @@ impl Engine {
             if !init.has_ended() {
                 return Err(error);
             }
-            tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "ended during a commit");
+            tracing::debug!(sandbox = %sandbox.record.id, error = chain(&error), "ended while it was read");
         }
-        copied
+        Ok((outcome?, still || halted.is_some()))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::network::wire::Wire;
 use crate::owner::Owner;
 use crate::record::{Layout, RECORD_VERSION, Record};
 use crate::sandbox::{Sandbox, remove_socket};
+use crate::snapshot::{Base, Bases};
 use crate::validate;
 
 impl Engine {
@@ -46,16 +47,32 @@ impl Engine {
             crate::disk_limit::settle(limit)?;
         }
         self.require_room()?;
-        let owner = owner(&request, caller)?;
+        let owner = owner(request.owned, caller)?;
         let (record, exposed, pin) = self.new_record(request.spec, owner)?;
-        let wire = match self.settle_wire(&record.spec, &record.name, &exposed) {
+        let start = Start {
+            start: request.start,
+            hold_main: request.hold_main,
+        };
+        self.bring_up(record, &exposed, None, start, pin)
+    }
+
+    /// Steps 3 to 7 of a record whose name is taken. `base` is what it starts from, when that is a snapshot.
+    pub(crate) fn bring_up(
+        &self,
+        record: Record,
+        exposed: &[String],
+        base: Base,
+        how: Start,
+        pin: Option<PinGuard>,
+    ) -> Result<SandboxInfo> {
+        let wire = match self.settle_wire(&record.spec, &record.name, exposed) {
             Ok(wire) => wire,
             Err(error) => {
                 self.registry().release(&record.name, &record.id);
                 return Err(error);
             }
         };
-        let sandbox = match self.establish(record, wire.clone(), request.start) {
+        let sandbox = match self.establish(record, wire.clone(), base, how.start) {
             Ok(sandbox) => Arc::new(sandbox),
             Err(failed) => {
                 let (record, error) = *failed;
@@ -72,8 +89,8 @@ impl Engine {
         self.tell(&sandbox, Happening::Created);
         self.background.want_refill();
         self.watch_lifetime(&sandbox);
-        let outcome = if request.start {
-            self.go_live(&sandbox, request.hold_main)
+        let outcome = if how.start {
+            self.go_live(&sandbox, how.hold_main)
         } else {
             Ok(())
         };
@@ -110,17 +127,7 @@ impl Engine {
             .unwrap_or_else(|| id.short().to_owned());
         let resolved = merge(&defaults, &spec, &hostname)?;
         let now = Timestamp::now();
-        let expires_at = match spec.ttl_ms {
-            Some(ttl) => Some(
-                now.checked_add(SignedDuration::from_millis(
-                    i64::try_from(ttl).unwrap_or(i64::MAX),
-                ))
-                .map_err(|_| {
-                    shedbox_spec::Error::invalid(format!("a lifetime of {ttl} ms is out of range"))
-                })?,
-            ),
-            None => None,
-        };
+        let expires_at = expiry(spec.ttl_ms, now)?;
         let name = self.reserve_name(spec.name.as_deref(), &id)?;
         let record = Record {
             version: RECORD_VERSION,
@@ -133,6 +140,7 @@ impl Engine {
             hostname,
             owner,
             expires_at,
+            base: None,
         };
         Ok((record, defaults.exposed_ports, pin))
     }
@@ -142,6 +150,7 @@ impl Engine {
         &self,
         record: Record,
         wire: Wire,
+        base: Base,
         start: bool,
     ) -> Result<Sandbox, Box<(Record, crate::EngineError)>> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
@@ -153,6 +162,7 @@ impl Engine {
         let link = self.name_link(&record.name);
         let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
         *sandbox.wire() = wire;
+        *sandbox.bases() = Bases::at(base);
         let outcome = self
             .raise(&sandbox, &link, start)
             .and_then(|()| std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir)));
@@ -247,9 +257,29 @@ impl Engine {
     }
 }
 
+/// Whether a new sandbox is started, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) start: bool,
+    pub(crate) hold_main: bool,
+}
+
+/// When a lifetime that begins now ends.
+pub(crate) fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Timestamp>> {
+    let Some(ttl) = ttl_ms else { return Ok(None) };
+    let length = SignedDuration::from_millis(i64::try_from(ttl).unwrap_or(i64::MAX));
+    match now.checked_add(length) {
+        Ok(at) => Ok(Some(at)),
+        Err(_) => Err(shedbox_spec::Error::invalid(format!(
+            "a lifetime of {ttl} ms is out of range"
+        ))
+        .into()),
+    }
+}
+
 /// Who owns the sandbox: the caller, when it is to be owned.
-fn owner(request: &CreateRequest, caller: Option<i32>) -> Result<Option<Owner>> {
-    if !request.owned {
+pub(crate) fn owner(wanted: bool, caller: Option<i32>) -> Result<Option<Owner>> {
+    if !wanted {
         return Ok(None);
     }
     match caller.and_then(Owner::of) {

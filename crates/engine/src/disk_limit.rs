@@ -19,7 +19,7 @@ use shedbox_spec::generation::DiskRoom;
 use shedbox_spec::limits::{DiskBacking, DiskLimit};
 
 use shedbox_spec::{Error, Kind};
-pub(crate) use usage::Usage;
+pub(crate) use usage::{Usage, of_tree as usage_below};
 pub(crate) use watchdog::Watchdog;
 
 use crate::Engine;

@@ -23,6 +23,7 @@ use crate::keeper::Keeper;
 use crate::network::Networks;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
+use crate::snapshot::Snapshots;
 use crate::watcher::{Observer, Watcher};
 
 /// How an engine is opened. The process has entered its user namespace and holds the lock of the root.
@@ -52,6 +53,7 @@ pub struct Engine {
     pub(crate) blanks: Blanks,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) networks: Networks,
+    pub(crate) snapshots: Snapshots,
     pub(crate) listeners: Listeners,
     pub(crate) host: Host,
     host_rootfs: Mutex<Option<HostRootfs>>,
@@ -114,6 +116,7 @@ impl Engine {
             blanks: Blanks::new(paths.sandboxes()),
             watchdog: Arc::default(),
             networks,
+            snapshots: Snapshots::new(paths.snapshots()),
             listeners: Listeners::default(),
             host_rootfs: Mutex::new(None),
             registry: Mutex::default(),

@@ -86,9 +86,11 @@ impl Engine {
             ..Features::default()
         };
         (found.mounts, found.hidden) = sort_mounts(mounts(&probe.mountinfo));
+        let base = sandbox.bases().live.clone();
         let asked = self.generation_spec(
             &sandbox,
             &sandbox.layout.live(),
+            &base,
             live.generation,
             sandbox.has_main(),
         )?;

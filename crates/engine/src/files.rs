@@ -62,7 +62,9 @@ impl Engine {
         remove_socket(&socket)?;
         let listener = seqpacket::listen(&socket).doing(|| on_path("listen at", &socket))?;
         let generation = sandbox.state().life.generation;
-        let spec = self.generation_spec(sandbox, &sandbox.layout.live(), generation, false)?;
+        let base = sandbox.bases().live.clone();
+        let live = sandbox.layout.live();
+        let spec = self.generation_spec(sandbox, &live, &base, generation, false)?;
         let served = self
             .launch(sandbox, spec, listener.as_fd(), None)
             .and_then(|init| {

@@ -26,6 +26,7 @@ use crate::init::Init;
 use crate::keeper::Join;
 use crate::record::Record;
 use crate::sandbox::{Sandbox, Turn};
+use crate::snapshot::{Base, write_link};
 use shedbox_spec::network::NetworkNamespace;
 
 /// Which directories a generation stands on.
@@ -102,7 +103,15 @@ impl Engine {
             Place::Live => sandbox.layout.live(),
             Place::Spare => sandbox.layout.spare(),
         };
-        let spec = self.generation_spec(sandbox, &dir, order.generation, sandbox.has_main())?;
+        let base = {
+            let bases = sandbox.bases();
+            match order.place {
+                Place::Live => bases.live.clone(),
+                Place::Spare => bases.ahead.clone(),
+            }
+        };
+        let with_main = sandbox.has_main();
+        let spec = self.generation_spec(sandbox, &dir, &base, order.generation, with_main)?;
         let mut rising = self.clone_init(sandbox, spec, listener, order.join)?;
         // A spare waits for the address of the one it follows.
         if !rising.joined && order.place == Place::Live {
@@ -224,6 +233,7 @@ impl Engine {
         &self,
         sandbox: &Sandbox,
         dir: &Path,
+        base: &Base,
         generation: u64,
         with_main: bool,
     ) -> Result<GenerationSpec> {
@@ -235,10 +245,15 @@ impl Engine {
         Ok(GenerationSpec {
             sandbox: record.id.as_str().to_owned(),
             generation,
-            rootfs: self.rootfs(sandbox, dir)?,
+            rootfs: self.rootfs(sandbox, dir, base)?,
             mountpoint: path_text(&self.paths.mountpoint())?,
             mounts: spec.mounts.clone(),
             cow_dir: path_text(&dir.join("cow"))?,
+            snapshots: base
+                .iter()
+                .flat_map(|base| base.chain())
+                .map(|snapshot| path_text(&snapshot.dir))
+                .collect::<Result<_>>()?,
             read_only: spec.read_only,
             hostname: record.hostname.clone(),
             etc_hosts,
@@ -291,15 +306,34 @@ impl Engine {
         u64::try_from(pids).ok().filter(|pids| *pids > 0)
     }
 
-    fn rootfs(&self, sandbox: &Sandbox, dir: &Path) -> Result<Rootfs> {
-        let parts = if let Some(parts) = sandbox.rootfs.get() {
+    /// Lower directories of a sandbox, uppermost first, without those of snapshots.
+    pub(crate) fn own_lowers(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
+        let Rootfs::Overlay { lower, .. } = self.own_parts(sandbox)?;
+        Ok(lower.iter().map(PathBuf::from).collect())
+    }
+
+    fn own_parts<'s>(&self, sandbox: &'s Sandbox) -> Result<&'s Rootfs> {
+        Ok(if let Some(parts) = sandbox.rootfs.get() {
             parts
         } else {
             let parts = self.lower_parts(&sandbox.record)?;
             sandbox.rootfs.get_or_init(|| parts)
-        };
-        let mut parts = parts.clone();
-        let Rootfs::Overlay { upper, work, .. } = &mut parts;
+        })
+    }
+
+    fn rootfs(&self, sandbox: &Sandbox, dir: &Path, base: &Base) -> Result<Rootfs> {
+        let mut parts = self.own_parts(sandbox)?.clone();
+        let Rootfs::Overlay {
+            lower, upper, work, ..
+        } = &mut parts;
+        if let Some(base) = base {
+            let snapshots = base
+                .uppers()
+                .iter()
+                .map(|path| path_text(path))
+                .collect::<Result<Vec<_>>>()?;
+            lower.splice(..0, snapshots);
+        }
         *upper = path_text(&dir.join("upper"))?;
         *work = path_text(&dir.join("work"))?;
         Ok(parts)
@@ -336,7 +370,8 @@ impl Engine {
         }
     }
 
-    /// Makes the directories of the next generation in `spare`; what an earlier one left there goes.
+    /// Makes the directories of the next generation in `spare`, over what the sandbox is aimed at; what an earlier one left
+    /// there goes.
     pub(crate) fn prepare_spare(&self, sandbox: &Sandbox, generation: u64) -> Result<()> {
         let spare = sandbox.layout.spare();
         self.discard_if_there(&spare)?;
@@ -346,6 +381,8 @@ impl Engine {
         if !cow.is_empty() {
             upper::make(&spare, &cow)?;
         }
+        let ahead = sandbox.bases().ahead.clone();
+        write_link(&spare, &ahead)?;
         // After the exchange this tells recovery that `live` is younger than the init it finds.
         let mark = spare.join(GENERATION_MARK);
         std::fs::write(&mark, generation.to_string()).doing(|| on_path("write", &mark))

@@ -116,6 +116,7 @@ pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
         let ports = wire.attached.map(|_| wire.published.clone());
         (ports.unwrap_or_default(), wire.egress.clone())
     };
+    let base = sandbox.bases().live.as_ref().map(|base| base.id.clone());
     let resolved = &record.resolved;
     let state = sandbox.state();
     let life = &state.life;
@@ -161,6 +162,8 @@ pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
             .as_ref()
             .is_some_and(|result| matches!(result.end, End::OutOfMemory { .. })),
         disk: disk_use(sandbox, state.live.as_ref().map(|init| init.pid)),
+        base,
+        forked_from: record.base.clone(),
     }
 }
 
@@ -202,6 +205,8 @@ mod tests {
             cgroup: None,
             oom_killed: false,
             disk: None,
+            base: None,
+            forked_from: None,
         }
     }
 

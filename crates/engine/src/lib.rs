@@ -25,6 +25,7 @@ mod export;
 mod features;
 mod files;
 pub mod filter;
+mod fork;
 mod generation;
 mod host_rootfs;
 #[cfg(test)]
@@ -49,6 +50,7 @@ mod remove;
 mod rename;
 mod reset;
 mod sandbox;
+mod snapshot;
 mod spare;
 mod validate;
 mod watcher;

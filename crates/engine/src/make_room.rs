@@ -5,16 +5,19 @@
 //! 4. start over a new directory in `live/`
 //!
 //! Between 1 and 4 the sandbox does not run. A crash there, or a disk that stays full because somebody else has filled
-//! it, leaves a sandbox that has ended and whose upper directory is empty; recovery throws `spare/` away.
+//! it, leaves a sandbox that has ended and whose upper directory is empty; recovery throws `spare/` away. A restore that is
+//! cut off there has become a reset.
 
 use std::sync::Arc;
 
 use shedbox_spec::api::ResetReport;
 use shedbox_spec::control::DieReason;
+use shedbox_store::upper;
 
 use crate::Engine;
 use crate::error::{Doing, EngineError, Result, on_path};
 use crate::sandbox::{Sandbox, Turn};
+use crate::snapshot::write_link;
 
 /// Whether a reset that failed with `error` can be had by giving up the old generation first.
 pub(crate) fn would_help(sandbox: &Sandbox, error: &EngineError) -> bool {
@@ -55,7 +58,11 @@ impl Engine {
         let (live, spare) = (sandbox.layout.live(), sandbox.layout.spare());
         self.discard_if_there(&spare)?;
         std::fs::rename(&live, &spare).doing(|| on_path("move away", &live))?;
-        Ok(self.store.trash().delete(&spare)?)
+        self.store.trash().delete(&spare)?;
+        upper::make(&live, &[])?;
+        sandbox.stand_on_what_was_aimed_at();
+        let base = sandbox.bases().live.clone();
+        write_link(&live, &base)
     }
 }
 

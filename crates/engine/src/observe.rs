@@ -90,6 +90,8 @@ impl Engine {
         if status == Status::Removing {
             return Ok(());
         }
+        // What the old generation stood on may have had its last user in it.
+        self.sweep_snapshots();
         if status != Status::Running {
             sandbox.drop_spare();
             turn.close_listener(&sandbox.socket)?;

@@ -21,7 +21,7 @@ const OURS: &[&str] = &[
 ];
 
 impl Engine {
-    /// Paths that differ from the image.
+    /// Paths that differ from the image, or from the snapshot that the sandbox stands on.
     pub fn diff(&self, name: &str) -> Result<Vec<Change>> {
         let sandbox = self.find(name)?;
         let record = &sandbox.record;
@@ -36,11 +36,9 @@ impl Engine {
             .with_hint("use another backing for its disk limit")
             .into());
         }
-        let lowers = match &record.spec.source {
-            shedbox_spec::sandbox::Source::Image(_) => self.lowers(record)?,
-            shedbox_spec::sandbox::Source::Rootfs(dir) => vec![dir.into()],
-            shedbox_spec::sandbox::Source::Host => vec![self.host_rootfs()?.lower],
-        };
+        let base = sandbox.bases().live.clone();
+        let mut lowers = base.map_or_else(Vec::new, |base| base.uppers());
+        lowers.extend(self.own_lowers(&sandbox)?);
         Ok(diff::changes(
             &sandbox.layout.live().join("upper"),
             &lowers,

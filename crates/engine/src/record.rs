@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shedbox_spec::api::Status;
 use shedbox_spec::exec::ExecResult;
-use shedbox_spec::{Digest, SandboxId, SandboxSpec};
+use shedbox_spec::{Digest, SandboxId, SandboxSpec, SnapshotId};
 use shedbox_store::{ImageRecord, upper};
 
 use crate::error::{Doing, Result, on_path};
 use crate::merge::Resolved;
 use crate::owner::Owner;
+use crate::snapshot;
 
 /// Version of both files. A record of another version belongs to another release and is left alone.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -36,6 +37,9 @@ pub(crate) struct Record {
     /// When this process ends, the sandbox is removed.
     pub(crate) owner: Option<Owner>,
     pub(crate) expires_at: Option<Timestamp>,
+    /// The snapshot that it was forked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<SnapshotId>,
 }
 
 impl Record {
@@ -113,6 +117,45 @@ impl Layout {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    fn tags(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+
+    /// Gives a snapshot a name that is free.
+    pub(crate) fn write_tag(&self, tag: &str, id: &SnapshotId) -> Result<()> {
+        let dir = self.tags();
+        if !dir.is_dir() {
+            make_directory(&dir)?;
+        }
+        let link = dir.join(tag);
+        std::os::unix::fs::symlink(format!("../../../snapshots/{id}"), &link)
+            .doing(|| on_path("make link", &link))
+    }
+
+    pub(crate) fn remove_tag(&self, tag: &str) -> Result<()> {
+        let link = self.tags().join(tag);
+        std::fs::remove_file(&link).doing(|| on_path("remove", &link))
+    }
+
+    /// The names of its snapshots.
+    pub(crate) fn read_tags(&self) -> Result<Vec<(String, SnapshotId)>> {
+        let dir = self.tags();
+        let entries = match std::fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.doing(|| on_path("read directory", &dir))?,
+        };
+        let mut tags = Vec::new();
+        for entry in entries {
+            let entry = entry.doing(|| on_path("read directory", &dir))?;
+            let name = entry.file_name().into_string();
+            // Nothing else is ever made there.
+            if let (Ok(tag), Some(id)) = (name, snapshot::read_id(&entry.path())?) {
+                tags.push((tag, id));
+            }
+        }
+        Ok(tags)
     }
 
     /// How the main process ended, written by init.
@@ -193,7 +236,7 @@ impl Layout {
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     // Plain data with string keys: serialising cannot fail, but the type says it may.
     let text = serde_json::to_vec(value)
         .map_err(std::io::Error::from)
@@ -208,7 +251,7 @@ struct Versioned {
     version: u32,
 }
 
-fn read_versioned<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_versioned<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match std::fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.doing(|| on_path("read", path))?,

@@ -26,6 +26,7 @@ use crate::life::Life;
 use crate::network::wire::Wire;
 use crate::record::{Layout, Record, SavedState};
 use crate::sandbox::{Sandbox, remove_socket};
+use crate::snapshot::Bases;
 
 /// What was found of one sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +106,8 @@ impl Engine {
             }
         }
         self.clear_runtime_directory(&left_alone)?;
+        // What those that were left alone use is not known.
+        self.recover_snapshots(left_alone.is_empty())?;
         let used = self
             .registry()
             .all()
@@ -129,6 +132,11 @@ impl Engine {
             end_whoever_serves(&socket);
             return self.discard_if_there(dir);
         };
+        let Some(bases) = Bases::read(&self.snapshots, &layout, &record)? else {
+            tracing::warn!(sandbox = %id, "the snapshot that it stands on is not whole; removed");
+            end_whoever_serves(&socket);
+            return self.discard_if_there(dir);
+        };
         let found = find_init(&socket, id.as_str());
         let facts = Facts {
             init: found.as_ref().map(|found| found.status.generation),
@@ -147,13 +155,14 @@ impl Engine {
             }
             return self.discard_if_there(dir);
         }
-        self.rejoin(record, layout, facts, verdict, found)
+        self.rejoin(record, layout, bases, facts, verdict, found)
     }
 
     fn rejoin(
         &self,
         record: Record,
         layout: Layout,
+        bases: Bases,
         facts: Facts,
         verdict: Verdict,
         found: Option<Found>,
@@ -167,6 +176,7 @@ impl Engine {
         self.hold_wire(&wire, &record.name);
         let sandbox = Sandbox::new(record, layout, socket, life);
         *sandbox.wire() = wire;
+        *sandbox.bases() = bases;
         let sandbox = Arc::new(sandbox);
         self.registry()
             .reserve(&sandbox.name(), &sandbox.record.id)?;
@@ -177,6 +187,7 @@ impl Engine {
             (Verdict::Adopt { swap_back }, Some(found)) => {
                 if swap_back {
                     upper::swap(&sandbox.layout.live(), &sandbox.layout.spare())?;
+                    self.look_at_bases_again(&sandbox)?;
                 }
                 self.adopt(&sandbox, found)?;
             }
@@ -188,6 +199,16 @@ impl Engine {
         }
         self.watch_lifetime(&sandbox);
         self.background.push(Job::Tidy(Arc::clone(&sandbox), None));
+        Ok(())
+    }
+
+    /// `live/` has come back, and stands on something else.
+    fn look_at_bases_again(&self, sandbox: &Sandbox) -> Result<()> {
+        let bases = Bases::read(&self.snapshots, &sandbox.layout, &sandbox.record)?;
+        // It is lost only with the machine, and then no init has answered.
+        if let Some(bases) = bases {
+            *sandbox.bases() = bases;
+        }
         Ok(())
     }
 

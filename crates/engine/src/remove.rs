@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::events::Happening;
 use crate::life::cut_short;
 use crate::sandbox::{Sandbox, remove_socket};
+use crate::snapshot::Bases;
 
 impl Engine {
     /// Removes a sandbox; one that runs only with `force`.
@@ -79,6 +80,8 @@ impl Engine {
         // From here on the name is free, so its link must be gone by now.
         self.registry().remove(&sandbox.record.id, &sandbox.name());
         self.release_wire(&sandbox.wire().clone());
+        *sandbox.bases() = Bases::default();
+        self.sweep_snapshots();
         // No process of the sandbox is left; what the kernel still takes down is namespaces. Wait for it only where a
         // mount of the caller's would be busy until then.
         if sandbox.record.lends_host_paths() {
@@ -130,10 +133,12 @@ impl Engine {
                 continue;
             }
             let bytes = disk_usage(&sandbox.layout.dir);
+            let used = Self::used_snapshots(&sandbox);
             match self.remove_sandbox(&sandbox, false) {
                 Ok(()) => {
                     pruned.removed.push(sandbox.record.id.to_string());
-                    pruned.bytes += bytes;
+                    let gone = used.iter().filter(|(id, _)| !self.is_snapshot_used(id));
+                    pruned.bytes += bytes + gone.map(|(_, bytes)| bytes).sum::<u64>();
                 }
                 // Started or removed by somebody else since.
                 Err(error) => {

@@ -1,6 +1,6 @@
-//! Reset: the next generation takes over.
+//! Reset: the next generation takes over. A restore is a reset to another base.
 //!
-//! 1. a spare that stands ready, or a generation built on the spot, in `spare/`
+//! 1. a spare that stands ready on that base, or a generation built on the spot, in `spare/`
 //! 2. exchange `live/` and `spare/`: one renameat2; a mounted overlay keeps the directories it opened
 //! 3. end the old generation: when init answers, none of its processes is left
 //! 4. activate the new one, which has had a copy of the listening socket all along; start the main process
@@ -34,14 +34,32 @@ use crate::generation::{Order, Place};
 use crate::init::Init;
 use crate::make_room;
 use crate::sandbox::{Sandbox, Turn};
+use crate::snapshot::Base;
 
 impl Engine {
-    /// Sheds everything a sandbox has done. One that does not run is started.
+    /// Sheds everything a sandbox has done: it is as it was made, or forked. One that does not run is started.
     pub fn reset(&self, name: &str) -> Result<ResetReport> {
+        self.go_back(name, |sandbox| Ok(sandbox.bases().home.clone()))
+    }
+
+    /// The same to one of its snapshots: its files are those of the snapshot.
+    pub fn restore(&self, name: &str, tag: &str) -> Result<ResetReport> {
+        self.go_back(name, |sandbox| {
+            Ok(Some(sandbox.bases().tagged(tag, &sandbox.name())?))
+        })
+    }
+
+    fn go_back(
+        &self,
+        name: &str,
+        to: impl FnOnce(&Sandbox) -> Result<Base>,
+    ) -> Result<ResetReport> {
         let _activity = self.background.activity();
         let sandbox = self.find(name)?;
         let mut turn = sandbox.turn();
         sandbox.state().life.may_reset(&sandbox.name())?;
+        let base = to(&sandbox)?;
+        sandbox.aim(base);
         turn.end_files();
 
         let (next, from_spare) = match sandbox.take_spare() {
@@ -58,6 +76,7 @@ impl Engine {
             next.destroy();
             return Err(error.into());
         }
+        sandbox.stand_on_what_was_aimed_at();
         let old = self.replace(&sandbox, &next)?;
         turn.publish(&sandbox.socket)?;
         let outcome = match self.attach_successor(&sandbox, &next) {

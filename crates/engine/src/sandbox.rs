@@ -10,7 +10,7 @@
 //! 3. `Sandbox::saving`: while `state.json` is written.
 //! 4. `Sandbox::state`: what listings show. Held for a few instructions.
 //! 5. `Sandbox::wire`, then `Networks::state`, `network::Client::state`.
-//! 6. `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
+//! 6. `Sandbox::bases`, `Snapshots::known`, `Background::queue`, `Keeper::state`, `Init::control`, `Watcher::entries`: leaves.
 //!
 //! The watcher's thread and `kill` take no turn, so neither waits for a stop. `remove --force` takes one, but kills the
 //! init first, which ends a stop that holds it.
@@ -31,6 +31,7 @@ use crate::init::Init;
 use crate::life::Life;
 use crate::network::wire::Wire;
 use crate::record::{Layout, Record};
+use crate::snapshot::Bases;
 
 /// One sandbox.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct Sandbox {
     pub(crate) record: Record,
     pub(crate) layout: Layout,
     pub(crate) socket: PathBuf,
-    /// Lower directories, binds and masks, computed once; upper and work are filled in for each generation.
+    /// Lower directories, binds and masks, computed once; snapshots, upper and work are added for each generation.
     pub(crate) rootfs: OnceLock<Rootfs>,
     /// The owner in the record does not count any more; written with the turn.
     pub(crate) disowned: AtomicBool,
@@ -52,6 +53,8 @@ pub(crate) struct Sandbox {
     limits: Mutex<Limits>,
     /// How it is connected.
     wire: Mutex<Wire>,
+    /// The snapshots that it uses. A leaf in the lock order.
+    bases: Mutex<Bases>,
     /// Writers of `state.json` take turns.
     saving: Mutex<()>,
 }
@@ -121,6 +124,7 @@ impl Sandbox {
             gauge: Gauge::default(),
             turn: Mutex::default(),
             wire: Mutex::default(),
+            bases: Mutex::default(),
             saving: Mutex::default(),
             state: Mutex::new(State {
                 life,
@@ -153,6 +157,11 @@ impl Sandbox {
     /// How it is connected. Held for a few instructions, or while it is written.
     pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The snapshots that it uses. Held for a few instructions.
+    pub(crate) fn bases(&self) -> MutexGuard<'_, Bases> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn saving(&self) -> MutexGuard<'_, ()> {

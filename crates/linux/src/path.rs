@@ -224,6 +224,13 @@ pub fn mkfifo_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<()
         .call("mknodat", || show(name))
 }
 
+/// Makes the file of a socket that nobody listens at. The umask applies to `mode`.
+pub fn mksocket_at(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<()> {
+    let name = name.as_ref();
+    rustix::fs::mknodat(dir, name, FileType::Socket, Mode::from_raw_mode(mode), 0)
+        .call("mknodat", || show(name))
+}
+
 /// Makes a character device 0:0: overlay's whiteout, and the one device that a user namespace may make (Linux 5.8).
 pub fn whiteout_at(dir: impl AsFd, name: impl AsRef<Path>) -> Result<()> {
     let name = name.as_ref();

@@ -25,7 +25,7 @@ pub(crate) struct Layers<'a> {
     pub(crate) work: &'a str,
 }
 
-/// A detached overlay mount over a single lower directory. Moves the working directory.
+/// A detached overlay mount. Moves the working directory.
 pub(crate) fn detached(layers: &Layers<'_>, attributes: Attributes) -> Result<OwnedFd, Failure> {
     match with_lowerdir_plus(layers, attributes) {
         Err(error) if lacks_lowerdir_plus(&error) => legacy(layers, attributes),
@@ -56,7 +56,8 @@ fn with_lowerdir_plus(
     overlay.mount(attributes)
 }
 
-/// Linux before 6.5 for one lower directory: one option, and names that the kernel resolves when all are there.
+/// Linux before 6.5 for few lower directories: one option of at most 255 bytes, and names that the kernel resolves when all
+/// are there.
 fn legacy(layers: &Layers<'_>, attributes: Attributes) -> shedbox_linux::Result<OwnedFd> {
     let links = mount::new_filesystem("tmpfs", &[], Attributes::default())?;
     process::change_directory_to(links.as_fd()).call("fchdir", String::new)?;

@@ -78,7 +78,7 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
         } = volume
         {
             pending.push(match access {
-                Access::Cow => copy_on_write(&cow_dir, index, source, target)?,
+                Access::Cow => copy_on_write(spec, &cow_dir, index, (source, target))?,
                 Access::Ro => bind(source, target, READ_ONLY, "volume")?,
                 Access::Rw => bind(source, target, VOLUME, "volume")?,
             });
@@ -226,18 +226,24 @@ fn cow_mounts(spec: &GenerationSpec) -> Vec<usize> {
         .collect()
 }
 
-/// An overlay over a host directory: writes go to the generation's own directory and are shed with it.
+/// An overlay over a host directory, and over what snapshots have changed of it: writes go to the generation's own
+/// directory and are shed with it.
 fn copy_on_write<'a>(
+    spec: &GenerationSpec,
     cow_dir: &str,
     index: usize,
-    source: &str,
-    target: &'a str,
+    (source, target): (&str, &'a str),
 ) -> Result<Pending<'a>, Failure> {
     let dir = format!("{cow_dir}/{index}");
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
     // As for other volumes: the name leads through the descriptor, not along the path again.
     let source = path::handle_without_links(source).stage("volume")?;
-    let lower = [format!("/proc/self/fd/{}", source.as_raw_fd())];
+    let lower: Vec<String> = spec
+        .snapshots
+        .iter()
+        .map(|snapshot| format!("{snapshot}/cow/{index}/upper"))
+        .chain([format!("/proc/self/fd/{}", source.as_raw_fd())])
+        .collect();
     let layers = Layers {
         lower: &lower,
         upper: &upper,

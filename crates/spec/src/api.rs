@@ -19,6 +19,13 @@
 //! | POST `sandboxes/{id}/kill` | `?signal=` | empty |
 //! | POST `sandboxes/{id}/disown` | | empty; an owned sandbox outlives its owner from now on |
 //! | POST `sandboxes/{id}/reset` | | [`ResetReport`] |
+//! | POST `sandboxes/{id}/snapshots` | [`snapshot::SnapshotCreate`] | [`snapshot::SnapshotInfo`] |
+//! | GET `sandboxes/{id}/snapshots` | | list of [`snapshot::SnapshotInfo`] |
+//! | GET `sandboxes/{id}/snapshots/{tag}` | | [`snapshot::SnapshotInfo`] |
+//! | DELETE `sandboxes/{id}/snapshots/{tag}` | | empty |
+//! | GET `snapshots` | | list of [`snapshot::SnapshotInfo`]: of all sandboxes, and those without a name |
+//! | POST `sandboxes/{id}/restore` | `?tag=` | [`ResetReport`] |
+//! | POST `sandboxes/{id}/fork` | [`snapshot::ForkRequest`] | list of [`SandboxInfo`] |
 //! | POST `sandboxes/{id}/wait` | `?condition=not-running\|removed` | [`WaitResult`] |
 //! | GET `sandboxes/{id}/logs` | `?follow=&stdout=&stderr=&since_ns=&until_ns=&tail=` | frames, see [`LOG_FRAME_HEADER`] |
 //! | GET `sandboxes/{id}/diff` | | list of [`Change`] |
@@ -38,6 +45,7 @@
 
 pub mod network;
 mod push;
+pub mod snapshot;
 
 pub use push::{PushEvent, PushRequest, PushResult, PushState, RegistryCredentials};
 use serde::{Deserialize, Serialize};
@@ -45,7 +53,7 @@ use serde::{Deserialize, Serialize};
 use crate::exec::ExecResult;
 use crate::limits::DiskBacking;
 use crate::sandbox::SandboxSpec;
-use crate::{Digest, Error, SandboxId};
+use crate::{Digest, Error, SandboxId, SnapshotId};
 
 /// Prefix of every path of this API.
 pub const PREFIX: &str = "/shedbox/v1";
@@ -386,6 +394,12 @@ pub struct SandboxInfo {
     /// How the disk limit is enforced, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskUse>,
+    /// The snapshot that its files stand on; none when they stand on what it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<SnapshotId>,
+    /// The snapshot that it was forked from, to which a reset goes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<SnapshotId>,
 }
 
 /// A disk limit in force.

@@ -22,6 +22,10 @@ pub struct GenerationSpec {
     pub mounts: Vec<Mount>,
     /// For each copy-on-write bind, `<cow_dir>/<index in mounts>/{upper,work}` exists.
     pub cow_dir: String,
+    /// Directories of the snapshots that this generation stands on, uppermost first: what each of them has at
+    /// `cow/<index in mounts>/upper` lies between the host's directory and what this generation writes.
+    #[serde(default)]
+    pub snapshots: Vec<String>,
     /// The rootfs is read-only.
     pub read_only: bool,
     /// Host name.

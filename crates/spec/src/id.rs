@@ -38,11 +38,7 @@ impl TryFrom<String> for SandboxId {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        if text.len() == 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
+        if text.len() == 64 && text.bytes().all(is_digit) {
             Ok(Self(text))
         } else {
             Err(Error::invalid(format!(
@@ -55,6 +51,77 @@ impl TryFrom<String> for SandboxId {
 impl From<SandboxId> for String {
     fn from(id: SandboxId) -> Self {
         id.0
+    }
+}
+
+/// The identity of a snapshot: 32 lower-case hex digits. Short, so that a symbolic link that names one fits into its inode.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SnapshotId(String);
+
+impl SnapshotId {
+    /// An id from 16 random bytes.
+    pub fn from_bytes(bytes: &[u8; 16]) -> Self {
+        Self(crate::digest::hex(bytes))
+    }
+
+    /// The first 12 digits, as listings show it.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+
+    /// All 32 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for SnapshotId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        if text.len() == 32 && text.bytes().all(is_digit) {
+            Ok(Self(text))
+        } else {
+            Err(Error::invalid(format!(
+                "`{text}` is not a snapshot id (32 hex digits)"
+            )))
+        }
+    }
+}
+
+impl From<SnapshotId> for String {
+    fn from(id: SnapshotId) -> Self {
+        id.0
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
+
+/// Checks the tag of a snapshot: `[a-zA-Z0-9_][a-zA-Z0-9_.-]*` of at most 128 bytes, as an image's.
+pub fn validate_tag(tag: &str) -> Result<()> {
+    let mut bytes = tag.bytes();
+    let first_ok = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if first_ok
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        && tag.len() <= 128
+    {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "invalid tag `{}` of a snapshot: only [a-zA-Z0-9_][a-zA-Z0-9_.-]* up to 128 bytes is allowed",
+            tag.escape_debug()
+        )))
     }
 }
 
@@ -121,6 +188,35 @@ mod tests {
             Ok(())
         );
         assert_eq!(validate_name(&generated_name(u64::MAX, 3)), Ok(()));
+    }
+
+    #[test]
+    fn tags() {
+        for good in ["a", "1", "_x", "before-fix.2", &"t".repeat(128)] {
+            assert_eq!(validate_tag(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "-a",
+            "a/b",
+            "a b",
+            "a:b",
+            "ä",
+            "a\n",
+            &"t".repeat(129),
+        ] {
+            assert!(validate_tag(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn snapshot_ids() {
+        let id = SnapshotId::from_bytes(&[0xcd; 16]);
+        assert_eq!((id.short(), id.as_str().len()), ("cdcdcdcdcdcd", 32));
+        assert_eq!(SnapshotId::try_from(id.to_string()), Ok(id));
+        assert!(SnapshotId::try_from("../../..".to_owned()).is_err());
     }
 
     #[test]

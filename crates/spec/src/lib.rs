@@ -35,6 +35,6 @@ pub mod user;
 
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};
-pub use id::SandboxId;
+pub use id::{SandboxId, SnapshotId};
 pub use reference::Reference;
 pub use sandbox::SandboxSpec;

@@ -100,10 +100,11 @@ impl Paths {
     }
 
     /// What has to be there before an engine starts, below the two directories; outer ones first.
-    pub fn directories(&self) -> [PathBuf; 6] {
+    pub fn directories(&self) -> [PathBuf; 7] {
         [
             self.store(),
             self.sandboxes(),
+            self.snapshots(),
             self.trash(),
             self.sandbox_sockets(),
             self.names(),
@@ -124,6 +125,11 @@ impl Paths {
     /// Records and writable directories of sandboxes.
     pub fn sandboxes(&self) -> PathBuf {
         self.root.join("sandboxes")
+    }
+
+    /// Files of snapshots, which sandboxes share.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// What waits for deletion.

@@ -2,9 +2,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
+use shedbox_linux::{path, xattr};
+
 use super::*;
 use crate::testing::{Scratch, Tar, all_ids, assert_same, became_root, brief, run};
 use crate::upper;
+use crate::whiteout::OPAQUE_XATTR;
 use shedbox_spec::Kind;
 
 /// A store, lower layers of it (uppermost first), and an upperdir.

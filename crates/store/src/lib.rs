@@ -41,6 +41,7 @@
 
 pub mod diff;
 pub mod pack;
+pub mod snapshot;
 pub mod trash;
 pub mod upper;
 
@@ -48,6 +49,7 @@ mod blob;
 mod catalog;
 mod chunks;
 mod commit;
+mod copier;
 mod decode;
 mod decompress;
 mod directories;

@@ -7,7 +7,7 @@ use shedbox_spec::Kind;
 use shedbox_spec::api::{Change, ChangeKind};
 
 use crate::testing::{Item, Scratch, Tar, had_own_mounts, open, options, run, tree};
-use crate::{LayerExpect, diff, upper};
+use crate::{LayerExpect, diff, snapshot, upper};
 
 struct Merged {
     scratch: Scratch,
@@ -208,6 +208,75 @@ fn a_committed_upperdir_is_what_the_sandbox_saw() {
     let changes = diff::changes(Path::new(&merged.at("s2/upper")), &merged.lowers, &[]).unwrap();
     assert_eq!(changes, []);
     run("umount", &[&merged.at("again")]);
+}
+
+fn access_lists(dir: &str) -> String {
+    let output = std::process::Command::new("getfacl")
+        .args(["-n", "-R", "-p", "."])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Three lives over each other, each of which hides, brings back and replaces what the ones below it have; and the copy
+/// that stands for all three.
+#[test]
+fn merged_snapshots_show_what_they_showed_over_each_other() {
+    if had_own_mounts() {
+        return;
+    }
+    let mut merged = Merged::mount(vec![base()]);
+    let image = merged.lowers.clone();
+    let lives = [
+        "echo more >>etc/passwd; rm etc/group; mkdir -p new/dir; echo f >new/dir/f; ln etc/passwd new/link
+         rm -r opt/tool; mkdir opt/tool; echo b >opt/tool/b; rm -r old; echo file >old; mkfifo new/fifo
+         chmod 1750 opt; ln -s /etc/passwd new/symlink; setfattr -n user.a -v b new/dir/f; mkdir was_dir; echo x >was_dir/x
+         setfattr -n user.first -v 1 opt; echo x >was_file; setfattr -n user.stays -v 1 new; touch .wh.odd
+         python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"new/socket\")'",
+        "rm -r new/dir; mkdir new/dir; echo g >new/dir/g; rm -r opt/tool; mkdir old.d; rm old; mkdir old; echo y >old/y
+         rm -r was_dir; echo file >was_dir; rm was_file; mkdir was_file; echo z >was_file/z; ln new/link new/link3
+         setfattr -x user.first opt; setfattr -n user.second -v 2 opt; echo group >etc/group; rm new/symlink
+         rm -r etc; mkdir etc; echo only >etc/only; touch -d @1600000000.5 opt old.d; truncate -s 3M new/holes
+         mkdir -p deep/a/b/c; echo c >deep/a/b/c/f; setfacl -d -m u:1:rx deep/a; setfacl -m u:0:rwx deep/a/b/c/f; mkdir deep/a/d",
+        "mkdir -p opt/tool; echo again >opt/tool/again; rm was_dir; mkdir was_dir; echo q >was_dir/q; rm -r old
+         echo more >>.wh.odd; chmod 0700 new; mv deep moved; rm etc/only; ln -s target etc/only; rm new/dir/g
+         setfattr -n user.overlay.overlay.note -v n was_dir 2>/dev/null || true",
+    ];
+    let mut uppers = Vec::new();
+    for (index, life) in lives.iter().enumerate() {
+        let name = if index == 0 {
+            "s".to_owned()
+        } else {
+            format!("s{index}")
+        };
+        if index > 0 {
+            run("umount", &[&merged.at("merged")]);
+            fs::remove_dir(merged.at("merged")).unwrap();
+            merged.mount_at(&name, "merged");
+        }
+        merged.sh(life);
+        let upper = std::path::PathBuf::from(merged.at(&format!("{name}/upper")));
+        merged.lowers.insert(0, upper.clone());
+        uppers.insert(0, upper);
+    }
+    let seen = tree(Path::new(&merged.at("merged")));
+    let lists = access_lists(&merged.at("merged/moved"));
+    assert!(lists.contains("default:user:1:r-x"), "{lists}");
+    let copied = std::path::PathBuf::from(merged.at("copied"));
+    fs::create_dir(&copied).unwrap();
+    let trash = merged.scratch.store.trash();
+    assert_eq!(
+        snapshot::copy(&uppers, &image, &copied, trash).unwrap(),
+        [""; 0]
+    );
+    merged.lowers = [vec![copied], image].concat();
+    merged.mount_at("again", "shown");
+    assert_eq!(tree(Path::new(&merged.at("shown"))), seen);
+    assert_eq!(access_lists(&merged.at("shown/moved")), lists);
+    run("umount", &[&merged.at("shown")]);
+    trash.empty();
+    assert_eq!(trash.stats().failed, 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use shedbox_linux::errno::Errno;
 use shedbox_linux::{fd, path};
 use shedbox_spec::Digest;
 
-use crate::commit::split;
+use crate::copier::split;
 use crate::entry::shown;
 use crate::error::Doing;
 use crate::pack::{Packed, pack_layer};

@@ -156,6 +156,7 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
         ..Filter::default()
     };
     let infos = now(|| Ok(docker.engine.list(&everything)))?;
+    let snapshots = later(docker, shedbox_engine::Engine::snapshots).await?;
     let containers: Vec<Value> = infos
         .iter()
         .map(|info| {
@@ -169,7 +170,13 @@ pub(super) async fn disk_usage(docker: &Arc<Docker>) -> Result<Answer> {
                 Timestamp::now(),
             );
             let upper = std::path::Path::new(&info.dir).join("live").join("upper");
-            value["SizeRw"] = json!(containers::tree_size(&upper));
+            // A snapshot that nobody names any more counts for the first that uses it.
+            let kept: u64 = snapshots
+                .iter()
+                .filter(|kept| kept.sandbox.as_ref().or(kept.used_by.first()) == Some(&info.name))
+                .filter_map(|kept| kept.bytes)
+                .sum();
+            value["SizeRw"] = json!(containers::tree_size(&upper) + kept);
             value
         })
         .collect();
