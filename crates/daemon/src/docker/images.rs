@@ -13,8 +13,9 @@ use shedbox_engine::Filter;
 use shedbox_image::{Events, Format};
 use shedbox_spec::api::{
     AuthSources, ImageSummary, PullEvent, PullPolicy, PullRequest, PushRequest, Removed,
-    SandboxInfo,
+    SandboxInfo, Status,
 };
+use shedbox_spec::error::Cause;
 use shedbox_spec::reference::Reference;
 use shedbox_spec::{Digest, Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
@@ -105,13 +106,8 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
                 && before.is_none_or(|bound| at < bound)
                 && since.is_none_or(|bound| at > bound)
                 && until.is_none_or(|bound| at < bound)
-                && filters.any("reference", |wanted| {
-                    image
-                        .references
-                        .iter()
-                        .any(|name| filters::reference(wanted, name))
-                })
         })
+        .filter_map(|image| named_as_wanted(image, &filters))
         .collect();
     let list: Vec<Value> = summaries(&images)
         .into_iter()
@@ -120,25 +116,38 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     Ok(answer::json(StatusCode::OK, &list))
 }
 
+/// An image with the names that were asked for; `None` when it has none of them.
+fn named_as_wanted(mut image: ImageSummary, filters: &Filters) -> Option<ImageSummary> {
+    if filters.get("reference").is_empty() {
+        return Some(image);
+    }
+    let wanted =
+        |name: &String| filters.any("reference", |wanted| filters::reference(wanted, name));
+    image.references.retain(wanted);
+    image.repo_digests.retain(wanted);
+    let is_wanted = !image.references.is_empty() || !image.repo_digests.is_empty();
+    is_wanted.then_some(image)
+}
+
 pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) -> Result<Answer> {
     let force = query.flag("force")?;
+    let image = now(|| docker.engine.inspect_image(&name))
+        .map_err(|error| not_found(&name, error))?
+        .summary;
+    // By one of its names, or by its id.
+    let named = Reference::parse(&name)
+        .is_ok_and(|reference| image.references.contains(&reference.familiar()));
     let asked = name.clone();
     let user = if force {
-        running_user(docker, &name)?
+        running_user(docker, &image)
     } else {
         None // in the way whether it runs or not
     };
     let removed = match user {
-        Some((image, user)) => {
+        Some(user) => {
             // What runs keeps its image, if without a name.
-            let named = Reference::parse(&name)
-                .is_ok_and(|reference| image.references.contains(&reference.familiar()));
             if !named {
-                return Err(Error::conflict(format!(
-                    "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
-                    image.id.short(),
-                    user.id.short(),
-                )));
+                return Err(error::used_by_running(&image.id, &user.id));
             }
             later(docker, move |engine| engine.untag_image(&asked))
                 .await
@@ -152,39 +161,45 @@ pub(super) async fn remove(docker: &Arc<Docker>, name: String, query: &Query) ->
         }
         None => later(docker, move |engine| engine.remove_image(&asked, force)).await,
     };
-    let removed = removed
-        .map_err(|error| match error.kind {
-            Kind::NotFound => not_found(&name, error),
-            Kind::Conflict => Error::conflict(format!(
-                "conflict: unable to remove repository reference \"{name}\" (must force) - container is using its \
-                 referenced image: {}",
-                error.message
-            )),
+    let removed = removed.map_err(|error| match error.kind {
+        Kind::NotFound => not_found(&name, error),
+        _ => match error.cause() {
+            Some(Cause::ImageInUse(user)) if named => error::image_in_use(&name, &image.id, user),
+            Some(Cause::ImageInUse(user)) => {
+                let runs = docker
+                    .engine
+                    .inspect(user.as_str())
+                    .is_ok_and(|user| matches!(user.status, Status::Running | Status::Paused));
+                if runs {
+                    error::used_by_running(&image.id, user)
+                } else {
+                    error::used_by_stopped(&image.id, user)
+                }
+            }
+            Some(Cause::ManyNames) => error::many_names(&image.id),
             _ => error,
-        })?;
-    for reference in &removed.untagged {
-        docker
-            .events
-            .thing("image", "untag", reference, &[("name", reference)]);
+        },
+    })?;
+    let id = image.id.to_string();
+    for _ in &removed.untagged {
+        docker.events.thing("image", "untag", &id, &[("name", &id)]);
     }
     for digest in &removed.deleted {
+        let id = digest.to_string();
         docker
             .events
-            .thing("image", "delete", &digest.to_string(), &[]);
+            .thing("image", "delete", &id, &[("name", &id)]);
     }
     Ok(answer::json(StatusCode::OK, &image::removed(&removed)))
 }
 
-/// A container that runs from the image that `name` names, with the image.
-fn running_user(docker: &Docker, name: &str) -> Result<Option<(ImageSummary, SandboxInfo)>> {
-    let detail =
-        now(|| docker.engine.inspect_image(name)).map_err(|error| not_found(name, error))?;
-    let user = docker
+/// A container that runs from an image.
+fn running_user(docker: &Docker, image: &ImageSummary) -> Option<SandboxInfo> {
+    docker
         .engine
         .list(&Filter::default())
         .into_iter()
-        .find(|info| info.image.as_ref() == Some(&detail.summary.id));
-    Ok(user.map(|user| (detail.summary, user)))
+        .find(|info| info.image.as_ref() == Some(&image.id))
 }
 
 pub(super) async fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
@@ -260,15 +275,8 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
         policy: PullPolicy::Always,
         auth: login_of(&asked)?,
     };
-    let tag = reference.tag().map_or_else(
-        || {
-            reference
-                .digest()
-                .map(ToString::to_string)
-                .unwrap_or_default()
-        },
-        str::to_owned,
-    );
+    let mut progress = Progress::new(&reference);
+    let name = reference.familiar_name();
     let (sender, mut events) = unbounded_channel();
     let engine = Arc::clone(&docker.engine);
     let work = tokio::spawn(async move {
@@ -289,7 +297,6 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     let (feed, body) = stream::channel();
     let docker = Arc::clone(docker);
     tokio::spawn(async move {
-        let mut progress = Progress::new(&tag);
         let told = async {
             for line in progress.lines(&first, &familiar) {
                 feed.line(&line).await;
@@ -301,7 +308,7 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
                 if let PullEvent::Done { .. } = event {
                     docker
                         .events
-                        .thing("image", "pull", &familiar, &[("name", &familiar)]);
+                        .thing("image", "pull", &familiar, &[("name", &name)]);
                 }
             }
         };
@@ -341,11 +348,11 @@ pub(super) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<An
     };
     let reference = Reference::parse(&typed)?;
     let familiar = reference.familiar();
+    let name = reference.familiar_name();
     let tag = reference.tag().unwrap_or("latest").to_owned();
     now(|| docker.engine.inspect_image(&typed)).map_err(|error| match error.kind {
         Kind::NotFound => Error::not_found(format!(
-            "An image does not exist locally with the tag: {}",
-            reference.familiar_name()
+            "An image does not exist locally with the tag: {name}"
         )),
         _ => error,
     })?;
@@ -380,7 +387,7 @@ pub(super) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<An
             Ok(Ok(())) => {
                 docker
                     .events
-                    .thing("image", "push", &familiar, &[("name", &familiar)]);
+                    .thing("image", "push", &familiar, &[("name", &name)]);
                 return;
             }
             Ok(Err(error)) => error,
