@@ -53,6 +53,7 @@ macro_rules! topics {
                     program "docker",
                     program "busybox",
                     program "skopeo",
+                    program "curl",
                     program "jq",
                     program "script"
                 );

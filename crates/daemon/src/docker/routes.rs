@@ -93,6 +93,9 @@ pub(super) async fn dispatch(
         ("DELETE", ["images", name @ ..]) => {
             images::remove(docker, name.join("/"), &asked.query).await
         }
+        ("GET", ["distribution", name @ .., "json"]) => {
+            images::distribution(docker, &name.join("/"), &asked).await
+        }
         ("GET", ["networks"]) => networks::list(docker, &asked.query),
         ("POST", ["networks", "create"]) => networks::create(docker, asked).await,
         ("POST", ["networks", "prune"]) => networks::prune(docker, &asked.query),
