@@ -157,8 +157,8 @@ impl Filters {
         let networks = inspect::networks(info);
         let health = extra.health.as_ref().map_or("none", |health| health.status);
         let published = || {
-            let ports = info.spec.ports.iter();
-            ports.map(|port| (port.container, port.protocol.as_str()))
+            let ports = info.ports.iter();
+            ports.map(|port| (port.host_port, port.protocol.as_str()))
         };
         self.labels(|key| info.labels.get(key).map(String::as_str))
             && self.any("id", |wanted| id.starts_with(wanted))

@@ -43,6 +43,7 @@ impl<T> Registry<T> {
             ))
             .with_hint("give more digits")),
             (None, _) => Err(Error::not_found(format!("no such sandbox: `{name_or_id}`"))
+                .with_cause(Cause::NoSandbox(name_or_id.to_owned()))
                 .with_hint("`shedbox ps --all` lists them")),
         }
     }

@@ -52,6 +52,8 @@ pub enum Cause {
     NameTaken(SandboxId),
     /// A sandbox was to get the name that it has.
     SameName,
+    /// No sandbox has this name or id.
+    NoSandbox(String),
     /// No network has this name or id.
     NoNetwork(String),
     /// A network has this name already.

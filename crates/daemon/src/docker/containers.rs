@@ -126,6 +126,10 @@ fn create_now(
             Err(match error.cause() {
                 Some(Cause::NameTaken(by)) => error::name_taken(name, by.as_str()),
                 Some(Cause::NoNetwork(name)) => Error::invalid(format!("network {name} not found")),
+                Some(Cause::NoSandbox(name)) => Error {
+                    kind: Kind::Invalid,
+                    ..error::no_container(name)
+                },
                 // The image is there. Clients take any 404 for an image that has to be pulled.
                 _ if error.kind == Kind::NotFound => Error {
                     kind: Kind::Invalid,

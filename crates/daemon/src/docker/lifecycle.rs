@@ -94,6 +94,8 @@ fn refused(info: &SandboxInfo, mut error: Error) -> Error {
                 _ => Error::invalid(message),
             }
         }
+        // The one whose network it was to have.
+        Some(Cause::NoSandbox(name)) => error::no_container(name),
         _ => error,
     }
 }
