@@ -55,6 +55,7 @@ macro_rules! topics {
                     program "docker",
                     program "busybox",
                     program "skopeo",
+                    program "curl",
                     program "jq",
                     program "script"
                 );

@@ -119,6 +119,8 @@ fn every_option_reaches_the_spec() {
         "k=v",
         "--label",
         "bare",
+        "--group-add",
+        "77",
         "--shm-size=256m",
         "--ulimit",
         "nofile=10:20",
@@ -148,9 +150,10 @@ fn every_option_reaches_the_spec() {
     let expected = SandboxSpec {
         name: Some("box".into()),
         entrypoint: Some(vec!["/entry".into()]),
-        env: vec!["A=1".into(), "OWN=mine".into()],
+        env: vec!["A=1".into(), "OWN=mine".into(), "UNSET".into()],
         workdir: Some("/work".into()),
         user: Some("app:7".into()),
+        groups: vec!["77".into()],
         hostname: Some("inner".into()),
         // Those higher up first, whatever the order on the command line.
         mounts: vec![

@@ -79,6 +79,12 @@ pub(crate) struct CreateOptions {
     /// Run as this user
     #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
     user: Option<String>,
+    /// Set a kernel parameter of the sandbox's own network or IPC namespace
+    #[arg(long, value_name = "NAME=VALUE")]
+    sysctl: Vec<String>,
+    /// Give the processes one more group
+    #[arg(long, value_name = "GROUP|GID")]
+    group_add: Vec<String>,
     /// Host name inside
     #[arg(short = 'h', long, value_name = "NAME")]
     hostname: Option<String>,
@@ -184,6 +190,8 @@ impl CreateOptions {
             env: exec_env::collect(&self.env_file, &self.env, caller)?,
             workdir: self.workdir.clone(),
             user: self.user.clone(),
+            groups: self.group_add.clone(),
+            sysctls: self.sysctls()?,
             hostname: self.hostname.clone(),
             mounts: self.mounts(cwd)?,
             read_only: self.read_only,
@@ -269,6 +277,20 @@ impl CreateOptions {
         mounts.sort_by_key(|mount| mount.target().matches('/').count());
         mount::validate_mounts(&mounts)?;
         Ok(mounts)
+    }
+
+    fn sysctls(&self) -> Result<BTreeMap<String, String>> {
+        self.sysctl
+            .iter()
+            .map(|text| match text.split_once('=') {
+                Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+                None => Err(
+                    Error::invalid(format!("invalid sysctl `{text}`: it has no value"))
+                        .with_hint("write NAME=VALUE")
+                        .into(),
+                ),
+            })
+            .collect()
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>> {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use shedbox_spec::env_file;
 
-/// `NAME=VALUE` entries; `caller` looks up this process's own environment.
+/// `NAME=VALUE` entries, and names alone that take a variable away; `caller` looks up this process's own environment.
 pub(crate) fn collect(
     files: &[String],
     variables: &[String],
@@ -16,7 +16,7 @@ pub(crate) fn collect(
         list.extend(env_file::parse(&content, file, &caller)?);
     }
     for variable in variables {
-        list.extend(env_file::parse_argument(variable, &caller)?);
+        list.push(env_file::parse_argument(variable, &caller)?);
     }
     Ok(list)
 }

@@ -18,7 +18,7 @@ pub(crate) fn report(error: &anyhow::Error, failed: u8) -> u8 {
     // Nobody is left to be told when standard error cannot be written.
     let _ = io::stderr().write_all(describe(error).as_bytes());
     match error.downcast_ref::<Error>() {
-        Some(Error::NotStarted { code, .. }) => *code,
+        Some(Error::NotStarted(why)) => why.code,
         _ => failed,
     }
 }
@@ -64,8 +64,10 @@ fn describe(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use anyhow::Context;
+    use shedbox_client::NotStarted;
+
+    use super::*;
 
     #[test]
     fn cause_and_hint() {
@@ -80,10 +82,10 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let not_found = Error::NotStarted {
+        let not_found = Error::NotStarted(NotStarted {
             code: 127,
-            message: "no such program".to_owned(),
-        };
+            ..NotStarted::refused("no such program")
+        });
         assert_eq!(report(&not_found.into(), SHEDBOX_FAILED), 127);
         assert_eq!(report(&anyhow::anyhow!("x"), 1), 1);
         assert_eq!(

@@ -111,7 +111,7 @@ fn confined(args: &Args) -> Result<u8> {
 
 /// Removes a sandbox whose main process cannot be started: it has never run and never will.
 fn give_up(sandbox: &Sandbox, error: &shedbox_client::Error) {
-    if matches!(error, shedbox_client::Error::NotStarted { .. }) {
+    if matches!(error, shedbox_client::Error::NotStarted(_)) {
         // What made it useless is told; that it stays would be a second error.
         let _ = sandbox.remove_with(true);
     }

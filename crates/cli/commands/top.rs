@@ -59,6 +59,7 @@ mod tests {
             cpu_us: 1_500_000,
             rss: 1 << 20,
             command: "sh -c \u{7}".into(),
+            ..ProcessStats::default()
         };
         assert_eq!(
             table(&[process]).to_text(),

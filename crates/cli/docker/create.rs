@@ -9,6 +9,7 @@ use std::io::Write;
 use anyhow::{Context, Result, anyhow};
 use clap::ArgAction;
 use shedbox_client::{Client, Kind, Target};
+use shedbox_spec::exec::NotStarted;
 
 use super::limits::Limits;
 use super::output;
@@ -269,12 +270,9 @@ impl ContextOf for anyhow::Error {
 fn refused(error: anyhow::Error, words: &[String]) -> anyhow::Error {
     let program = words.get(1).map_or("", String::as_str);
     match error.downcast::<shedbox_client::Error>() {
-        Ok(shedbox_client::Error::NotStarted { code, message }) => {
-            shedbox_client::Error::NotStarted {
-                code,
-                message: shedbox_docker::exec::main_not_started(code, &message, program),
-            }
-            .into()
+        Ok(shedbox_client::Error::NotStarted(why)) => {
+            let message = shedbox_docker::exec::main_not_started(&why, program);
+            shedbox_client::Error::NotStarted(NotStarted { message, ..why }).into()
         }
         Ok(error) => error.into(),
         Err(error) => error,

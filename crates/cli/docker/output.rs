@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use anyhow::{Result, anyhow};
 use serde_json::{Map, Value};
 use shedbox_client::{Body, Client, Error as ClientError, Target};
+use shedbox_spec::exec::{NotStarted, Obstacle};
 use shedbox_template::{MissingKey, Table, Template};
 
 /// The engine's version that this command says it has, too.
@@ -160,10 +161,10 @@ pub(super) fn for_each(names: &[String], mut act: impl FnMut(&str) -> Result<()>
 /// A command that was not started, in runc's words.
 pub(super) fn not_started(error: anyhow::Error, program: &str) -> anyhow::Error {
     match error.downcast::<ClientError>() {
-        Ok(ClientError::NotStarted { code, message }) => ClientError::NotStarted {
-            code,
-            message: shedbox_docker::exec::not_started(code, &message, program),
-        }
+        Ok(ClientError::NotStarted(why)) => ClientError::NotStarted(NotStarted {
+            message: shedbox_docker::exec::not_started(&why, program),
+            ..why
+        })
         .into(),
         Ok(error) => error.into(),
         Err(error) => error,
@@ -228,14 +229,17 @@ pub(super) fn report(error: &anyhow::Error, failed: u8, prefix: &str) -> u8 {
             format!("{prefix}Error response from daemon: {}", refused.message)
         }
         None => match error.downcast_ref::<ClientError>() {
-            Some(ClientError::NotStarted { code, message }) => {
-                status = *code;
-                // Of an exec the text alone: dockerd sends it down the stream.
-                if message.starts_with("OCI runtime exec failed") {
-                    message.clone()
-                } else {
-                    format!("{prefix}Error response from daemon: {message}")
+            // Of an exec the text alone: dockerd sends it down the stream.
+            Some(ClientError::NotStarted(why)) if prefix.is_empty() => {
+                status = why.code;
+                why.message.clone()
+            }
+            Some(ClientError::NotStarted(why)) => {
+                // dockerd looks users up itself, before it asks runc.
+                if why.obstacle != Obstacle::User {
+                    status = why.code;
                 }
+                format!("{prefix}Error response from daemon: {}", why.message)
             }
             Some(error) => format!("{prefix}{error}"),
             None => format!("{prefix}{error:#}"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use shedbox_linux::errno::Errno;
 use shedbox_spec::Kind;
+use shedbox_spec::exec::NotStarted;
 
 /// An error of this crate. [`Error::kind`] is what a program acts on, [`Error::hint`] what a person does.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +61,8 @@ pub enum Error {
         sandbox: String,
     },
     /// The command could not be started.
-    #[error("{message}")]
-    NotStarted {
-        /// 127 when the program was not found, 126 when it could not be run.
-        code: u8,
-        /// Why.
-        message: String,
-    },
+    #[error("{}", .0.message)]
+    NotStarted(NotStarted),
     /// An archive from a sandbox tried to reach outside the directory it was unpacked into, or cannot be represented.
     #[error("entry `{entry}` of the archive {why}")]
     Archive {
@@ -109,8 +105,8 @@ impl Error {
             },
             Self::DaemonStart { .. } | Self::Protocol { .. } => Kind::Internal,
             Self::Killed { .. } | Self::NotTaken { .. } => Kind::Conflict,
-            Self::NotStarted { code: 127, .. } => Kind::NotFound,
-            Self::NotStarted { .. } | Self::Archive { .. } => Kind::Invalid,
+            Self::NotStarted(NotStarted { code: 127, .. }) => Kind::NotFound,
+            Self::NotStarted(_) | Self::Archive { .. } => Kind::Invalid,
         }
     }
 
@@ -131,7 +127,7 @@ impl Error {
                 "client and daemon may be of different versions; end the daemon with SIGTERM and try again".to_owned(),
             ),
             Self::Killed { .. } | Self::NotTaken { .. } => Some("look at it with `shedbox ps -a` and `shedbox logs`".to_owned()),
-            Self::NotStarted { .. } => None,
+            Self::NotStarted(_) => None,
             Self::Archive { .. } => Some("nothing outside the target directory was touched".to_owned()),
         }
     }
@@ -145,6 +141,7 @@ impl From<Error> for shedbox_spec::Error {
                 kind: other.kind(),
                 hint: other.hint(),
                 message: shedbox_spec::error::chain(&other),
+                cause: None,
             },
         }
     }

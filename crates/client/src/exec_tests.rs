@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use shedbox_linux::seqpacket::{self, SeqPacket};
 use shedbox_spec::control::{FollowUp, Reply};
-use shedbox_spec::exec::{End, ExecResult};
+use shedbox_spec::exec::{End, ExecResult, NotStarted};
 use shedbox_spec::paths::Paths;
 use shedbox_spec::{Kind as ErrorKind, SandboxId};
 
@@ -104,10 +104,10 @@ fn run(connection: SeqPacket) {
         Err(error) => {
             return reply(
                 &connection,
-                &ended(End::NotStarted {
+                &ended(End::NotStarted(NotStarted {
                     code: 127,
-                    message: error.to_string(),
-                }),
+                    ..NotStarted::refused(error.to_string())
+                })),
             );
         }
     };
@@ -369,7 +369,7 @@ fn ends_that_are_errors() {
         .output()
         .unwrap_err();
     assert!(
-        matches!(missing, Error::NotStarted { code: 127, .. }),
+        matches!(missing, Error::NotStarted(NotStarted { code: 127, .. })),
         "{missing}"
     );
     assert_eq!(missing.kind(), ErrorKind::NotFound);

@@ -30,7 +30,7 @@ mod sandbox;
 mod snapshot;
 
 pub use shedbox_spec as spec;
-pub use shedbox_spec::exec::{End, ExecResult, TtySize};
+pub use shedbox_spec::exec::{End, ExecResult, NotStarted, TtySize};
 pub use shedbox_spec::{Kind, SandboxSpec};
 
 pub use client::{Client, auth_sources};

@@ -140,9 +140,9 @@ impl Sandbox {
         };
         match self.ask(&Request::StartMain(alone), &[])? {
             Reply::Exited(ExecResult {
-                end: End::NotStarted { code, message },
+                end: End::NotStarted(why),
                 ..
-            }) => Err(Error::NotStarted { code, message }),
+            }) => Err(Error::NotStarted(why)),
             Reply::Started { .. } | Reply::Exited(_) => Ok(()),
             other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
         }

@@ -76,6 +76,7 @@ pub fn translate(
         env: env(&body.env)?,
         workdir: some(&body.working_dir),
         user: some(&body.user),
+        groups: host.group_add.clone(),
         hostname: some(&body.hostname),
         read_only: host.readonly_rootfs,
         labels: body.labels.clone(),
@@ -93,6 +94,7 @@ pub fn translate(
         extra_hosts: host.extra_hosts.clone(),
         shm_size: positive(host.shm_size),
         limits: limits(host)?,
+        sysctls: host.sysctls.clone(),
         ..SandboxSpec::default()
     };
     spec.ulimits = limits::ulimits(&host.ulimits)?;
@@ -106,7 +108,6 @@ pub fn translate(
     log(body, &mut spec, &mut warnings)?;
     restart_policy(&host.restart_policy, host.auto_remove)?;
     for (field, is_there) in [
-        ("GroupAdd", !host.group_add.is_empty()),
         ("DeviceCgroupRules", !host.device_cgroup_rules.is_empty()),
         (
             "VolumeDriver",
@@ -173,19 +174,17 @@ fn entrypoint(body: &ContainerCreate) -> Option<Vec<String>> {
     Some(if list == [""] { Vec::new() } else { list })
 }
 
-/// An entry without `=` takes a variable of the image away; ours are `NAME=VALUE`, so it becomes empty.
+/// Each entry has a name. One without `=` takes a variable of the image away.
 fn env(entries: &[String]) -> Result<Vec<String>> {
-    entries
+    match entries
         .iter()
-        .map(|entry| match entry.split_once('=') {
-            Some(("", _)) => Err(Error::invalid(format!(
-                "invalid environment variable: {entry}"
-            ))),
-            Some(_) => Ok(entry.clone()),
-            None if entry.is_empty() => Err(Error::invalid("invalid environment variable: ")),
-            None => Ok(format!("{entry}=")),
-        })
-        .collect()
+        .find(|entry| entry.is_empty() || entry.starts_with('='))
+    {
+        Some(entry) => Err(Error::invalid(format!(
+            "invalid environment variable: {entry}"
+        ))),
+        None => Ok(entries.to_vec()),
+    }
 }
 
 /// What would mislead if it were left out.
@@ -228,13 +227,6 @@ fn refuse(body: &ContainerCreate) -> Result<()> {
             "unknown or invalid runtime name: {}",
             host.runtime
         )));
-    }
-    if !host.sysctls.is_empty() {
-        let names: Vec<&str> = host.sysctls.keys().map(String::as_str).collect();
-        return unsupported(
-            format!("sysctls cannot be set in a sandbox: {}", names.join(", ")),
-            "leave out `--sysctl`",
-        );
     }
     Ok(())
 }

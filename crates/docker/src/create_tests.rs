@@ -167,10 +167,6 @@ fn what_cannot_be_had_is_said() {
             r#"{"Image":"x","HostConfig":{"DeviceRequests":[{"Count":-1}]}}"#,
         ),
         (
-            "sysctl",
-            r#"{"Image":"x","HostConfig":{"Sysctls":{"a":"1"}}}"#,
-        ),
-        (
             "log driver",
             r#"{"Image":"x","HostConfig":{"LogConfig":{"Type":"syslog"}}}"#,
         ),

@@ -2,7 +2,7 @@
 //! such container` has to find it.
 
 use serde_json::{Value, json};
-use shedbox_spec::{Error, Kind};
+use shedbox_spec::{Digest, Error, Kind, SandboxId};
 
 /// The body of an error answer: the message, with the hint behind it.
 pub fn body(error: &Error) -> Value {
@@ -33,6 +33,49 @@ pub fn no_image(name: &str) -> Error {
     Error::not_found(format!("No such image: {name}"))
 }
 
+/// An image whose name is wanted gone and that a container was made from.
+pub fn image_in_use(name: &str, image: &Digest, user: &SandboxId) -> Error {
+    Error::conflict(format!(
+        "conflict: unable to remove repository reference \"{name}\" (must force) - container {} is using its referenced \
+         image {}",
+        user.short(),
+        image.short()
+    ))
+}
+
+/// An image that is wanted gone and that a container that does not run was made from.
+pub fn used_by_stopped(image: &Digest, user: &SandboxId) -> Error {
+    Error::conflict(format!(
+        "conflict: unable to delete {} (must be forced) - image is being used by stopped container {}",
+        image.short(),
+        user.short()
+    ))
+}
+
+/// The same for one that runs.
+pub fn used_by_running(image: &Digest, user: &SandboxId) -> Error {
+    Error::conflict(format!(
+        "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
+        image.short(),
+        user.short()
+    ))
+}
+
+/// An image that is wanted gone by its id and has several names.
+pub fn many_names(image: &Digest) -> Error {
+    Error::conflict(format!(
+        "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
+        image.short()
+    ))
+}
+
+/// An image that is there, but for another platform than the one that was asked for.
+pub fn another_platform(name: &str, wanted: &str, actual: &str) -> Error {
+    Error::not_found(format!(
+        "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+    ))
+}
+
 /// A command that is not there.
 pub fn no_exec(id: &str) -> Error {
     Error::not_found(format!("No such exec instance: {id}"))
@@ -44,6 +87,21 @@ pub fn name_taken(name: &str, by: &str) -> Error {
         "Conflict. The container name \"/{name}\" is already in use by container \"{by}\". You have to remove (or rename) \
          that container to be able to reuse that name."
     ))
+}
+
+/// What is no name.
+pub fn invalid_name(name: &str) -> Error {
+    Error::invalid(format!(
+        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    ))
+}
+
+/// The same errors when a container is renamed.
+pub fn while_allocating_name(error: Error) -> Error {
+    Error {
+        message: format!("Error when allocating new name: {}", error.message),
+        ..error
+    }
 }
 
 /// A container that would have to run.

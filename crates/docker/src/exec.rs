@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shedbox_spec::exec::{ExecRequest, StdinMode, TtySize};
+use shedbox_spec::exec::{ExecRequest, NotStarted, Obstacle, StdinMode, TtySize};
 use shedbox_spec::{Error, Result};
 
 use crate::body::Words;
@@ -124,44 +124,35 @@ pub fn inspect(known: &Known<'_>) -> Value {
     })
 }
 
-/// The text of a command that could not be started, as runc has it: clients look into it.
-pub fn not_started(code: u8, message: &str, program: &str) -> String {
-    format!(
-        "OCI runtime exec failed: exec failed: unable to start container process: {}",
-        reason(code, message, program)
-    )
+/// The text of a command that could not be started: runc's, which clients look into, but for a user, whom dockerd looks up
+/// itself.
+pub fn not_started(why: &NotStarted, program: &str) -> String {
+    const RUNC: &str = "OCI runtime exec failed: exec failed: unable to start container process: ";
+    words(RUNC, why, program)
 }
 
 /// The same for a main process.
-pub fn main_not_started(code: u8, message: &str, program: &str) -> String {
-    format!(
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: \
-         unable to start container process: {}",
-        reason(code, message, program)
-    )
+pub fn main_not_started(why: &NotStarted, program: &str) -> String {
+    const RUNC: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: \
+                        runc create failed: unable to start container process: ";
+    words(RUNC, why, program)
 }
 
-fn reason(code: u8, message: &str, program: &str) -> String {
-    let lower = message.to_lowercase();
-    let why = if lower.contains("working directory") || lower.contains("user ") {
-        return format!("{message}: unknown");
-    } else if code == 127 && program.contains('/') {
-        "no such file or directory"
-    } else if code == 127 {
-        "executable file not found in $PATH"
-    } else if lower.contains("is a directory") {
-        "is a directory"
-    } else if lower.contains("permission denied") || lower.contains("not permitted") {
-        "permission denied"
-    } else if lower.contains("exec format") {
-        "exec format error"
-    } else {
-        return format!("exec: \"{program}\": {message}: unknown");
-    };
-    if code == 127 && program.contains('/') {
-        return format!("exec: \"{program}\": stat {program}: {why}: unknown");
+fn words(runc: &str, why: &NotStarted, program: &str) -> String {
+    match &why.obstacle {
+        Obstacle::User => why.message.clone(),
+        Obstacle::WorkingDirectory { path, reason } => {
+            format!("{runc}chdir to cwd (\"{path}\") set in config.json failed: {reason}: unknown")
+        }
+        Obstacle::Program { .. } if why.code == 127 && !program.contains('/') => {
+            format!("{runc}exec: \"{program}\": executable file not found in $PATH: unknown")
+        }
+        Obstacle::Program { reason } if why.code == 127 => {
+            format!("{runc}exec: \"{program}\": stat {program}: {reason}: unknown")
+        }
+        Obstacle::Program { reason } => format!("{runc}exec: \"{program}\": {reason}: unknown"),
+        Obstacle::Other => format!("{runc}exec: \"{program}\": {}: unknown", why.message),
     }
-    format!("exec: \"{program}\": {why}: unknown")
 }
 
 #[cfg(test)]
@@ -170,16 +161,43 @@ mod tests {
 
     #[test]
     fn texts_that_clients_look_into() {
+        let program = |code, reason: &str| NotStarted {
+            code,
+            message: String::new(),
+            obstacle: Obstacle::Program {
+                reason: reason.to_owned(),
+            },
+        };
+        let missing = program(127, "no such file or directory");
         assert_eq!(
-            not_started(127, "not found", "nope"),
+            not_started(&missing, "nope"),
             "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable file not \
              found in $PATH: unknown"
         );
-        assert!(
-            not_started(126, "permission denied", "/x")
-                .contains("exec: \"/x\": permission denied: unknown")
+        let end = |text: String| {
+            text.rsplit_once("process: ")
+                .unwrap_or_default()
+                .1
+                .to_owned()
+        };
+        assert_eq!(
+            end(main_not_started(&missing, "/x")),
+            "exec: \"/x\": stat /x: no such file or directory: unknown"
         );
-        assert!(main_not_started(127, "no such file", "/x").contains("no such file or directory"));
+        assert_eq!(
+            end(not_started(&program(126, "permission denied"), "/x")),
+            "exec: \"/x\": permission denied: unknown"
+        );
+        let user = NotStarted {
+            obstacle: Obstacle::User,
+            ..NotStarted::refused("unable to find user x")
+        };
+        assert_eq!(main_not_started(&user, "/x"), "unable to find user x");
+        let full = NotStarted::refused("the sandbox is full");
+        assert_eq!(
+            end(not_started(&full, "/x")),
+            "exec: \"/x\": the sandbox is full: unknown"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 use shedbox_spec::api::SandboxInfo;
 use shedbox_spec::{Error, Result};
@@ -12,9 +13,16 @@ use shedbox_spec::{Error, Result};
 use crate::inspect;
 use crate::status::{self, Extra};
 
+/// Largest regular expression of a name, compiled, in bytes.
+const PATTERN_MAX: usize = 1 << 20;
+
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filters(BTreeMap<String, Vec<String>>);
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    values: BTreeMap<String, Vec<String>>,
+    /// Those of `name`, compiled.
+    names: Vec<Regex>,
+}
 
 /// Filters of containers.
 pub const CONTAINERS: &[&str] = &[
@@ -89,18 +97,28 @@ impl Filters {
             }
             filters.insert(key.clone(), values);
         }
-        Ok(Self(filters))
+        let names = filters.get("name").into_iter().flatten();
+        Ok(Self {
+            names: names.map(|text| pattern(text)).collect::<Result<_>>()?,
+            values: filters,
+        })
     }
 
     /// Values of a key.
     pub fn get(&self, key: &str) -> &[String] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.values.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Nothing was asked for by this key, or one of the values fits.
     pub fn any(&self, key: &str, fits: impl Fn(&str) -> bool) -> bool {
         let values = self.get(key);
         values.is_empty() || values.iter().any(|value| fits(value))
+    }
+
+    /// Whether a name fits, which containers have with a slash before it and without.
+    pub fn name(&self, name: &str) -> bool {
+        let fits = |name: &str| self.names.iter().any(|pattern| pattern.is_match(name));
+        self.names.is_empty() || fits(name) || fits(name.trim_start_matches('/'))
     }
 
     /// A flag such as `dangling`; `None` when it is not there.
@@ -131,37 +149,20 @@ impl Filters {
         }
     }
 
-    /// Whether a container fits, all keys but `before`, `since` and `ancestor`, which need the others.
+    /// Whether a container fits, all keys but `before`, `since` and `ancestor`, which need the others, and `expose`, which
+    /// needs its image.
     pub fn container(&self, info: &SandboxInfo, extra: &Extra) -> bool {
         let id = info.id.as_str();
-        let name = format!("/{}", info.name);
         let state = status::word(info, extra);
         let networks = inspect::networks(info);
         let health = extra.health.as_ref().map_or("none", |health| health.status);
-        let port = |wanted: &str, ports: &[(u16, &str)]| {
-            let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-            let (first, last) = port.split_once('-').unwrap_or((port, port));
-            let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
-            range.is_some_and(|(first, last)| {
-                ports
-                    .iter()
-                    .any(|(port, of)| (first..=last).contains(port) && *of == protocol)
-            })
+        let published = || {
+            let ports = info.ports.iter();
+            ports.map(|port| (port.host_port, port.protocol.as_str()))
         };
-        let inside: Vec<(u16, &str)> = info
-            .spec
-            .ports
-            .iter()
-            .map(|port| (port.container, port.protocol.as_str()))
-            .collect();
-        let outside: Vec<(u16, &str)> = info
-            .ports
-            .iter()
-            .map(|port| (port.host_port, port.protocol.as_str()))
-            .collect();
         self.labels(|key| info.labels.get(key).map(String::as_str))
             && self.any("id", |wanted| id.starts_with(wanted))
-            && self.any("name", |wanted| pattern(wanted, &name))
+            && self.name(&format!("/{}", info.name))
             && self.any("status", |wanted| wanted == state)
             && self.any("health", |wanted| wanted == health)
             && self.any("exited", |wanted| {
@@ -182,14 +183,34 @@ impl Filters {
                             if source == wanted || source.ends_with(&format!("/{wanted}/_data")))
                 })
             })
-            && self.any("expose", |wanted| port(wanted, &inside))
-            && self.any("publish", |wanted| port(wanted, &outside))
+            && self.any("publish", |wanted| is_among(wanted, published()))
+    }
+
+    /// Whether one of the ports that a container exposes (`80/tcp`) was asked for.
+    pub fn exposes(&self, ports: &[String]) -> bool {
+        let ports = || {
+            ports.iter().filter_map(|text| {
+                let (port, protocol) = text.split_once('/')?;
+                Some((port.parse().ok()?, protocol))
+            })
+        };
+        self.any("expose", |wanted| is_among(wanted, ports()))
     }
 
     /// A filter by status shows those that do not run, too.
     pub fn implies_all(&self) -> bool {
         !self.get("status").is_empty()
     }
+}
+
+/// Whether a port is in `wanted`: `PORT[-PORT][/PROTOCOL]`.
+fn is_among<'a>(wanted: &str, mut ports: impl Iterator<Item = (u16, &'a str)>) -> bool {
+    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
+    range.is_some_and(|(first, last)| {
+        ports.any(|(port, of)| (first..=last).contains(&port) && of == protocol)
+    })
 }
 
 /// Values of filters of containers that can be wrong. Source: moby `daemon/list.go`, `foldFilter`.
@@ -205,6 +226,13 @@ fn check(key: &str, value: &str) -> Result<()> {
             return Err(Error::invalid(format!(
                 "strconv.Atoi: parsing \"{value}\": invalid syntax"
             )));
+        }
+        "expose" | "publish" => {
+            let (range, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let ports = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
+            ports.is_some_and(|(first, last)| first <= last)
+                && matches!(protocol, "tcp" | "udp" | "sctp")
         }
         _ => true,
     };
@@ -232,34 +260,29 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// A name's pattern: part of the name, or `^` and `$` at its ends. Names have no characters that mean something in regular
-/// expressions but the dot, and nobody was seen to use more than the two anchors.
-pub fn pattern(wanted: &str, name: &str) -> bool {
-    let (wanted, begins) = match wanted.strip_prefix('^') {
-        Some(rest) => (rest, true),
-        None => (wanted, false),
-    };
-    let (wanted, ends) = match wanted.strip_suffix('$') {
-        Some(rest) => (rest, true),
-        None => (wanted, false),
-    };
-    let wanted = wanted.replace("\\.", ".").replace("\\-", "-");
-    let bare = name.trim_start_matches('/');
-    let fits = |name: &str| match (begins, ends) {
-        (true, true) => name == wanted,
-        (true, false) => name.starts_with(&wanted),
-        (false, true) => name.ends_with(&wanted),
-        (false, false) => name.contains(&wanted),
-    };
-    fits(name) || fits(bare)
+/// A name's pattern: a regular expression, as in Docker.
+fn pattern(text: &str) -> Result<Regex> {
+    RegexBuilder::new(text)
+        .size_limit(PATTERN_MAX)
+        .build()
+        .map_err(|error| {
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default();
+            Error::invalid(format!(
+                "invalid filter 'name={text}': {}",
+                reason.trim_start_matches("error: ")
+            ))
+            .with_hint("names are regular expressions")
+        })
 }
 
 /// A reference's pattern (`repo`, `repo:tag`, with `*` and `?`) against a familiar reference. Source: Docker's
 /// `reference.FamiliarMatch`.
 pub fn reference(wanted: &str, familiar: &str) -> bool {
-    let repository = match familiar.rsplit_once(':') {
+    let named = familiar.split_once('@').map_or(familiar, |(name, _)| name);
+    let repository = match named.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => familiar,
+        _ => named,
     };
     glob(wanted.as_bytes(), familiar.as_bytes()) || glob(wanted.as_bytes(), repository.as_bytes())
 }
@@ -307,7 +330,10 @@ mod tests {
     fn both_forms_and_unknown_keys() {
         let parse = |text: &str| Filters::parse(Some(text), CONTAINERS);
         let go = parse(r#"{"label":{"a=b":true,"c":true}}"#).unwrap();
-        assert_eq!(go, parse(r#"{"label":["a=b","c"]}"#).unwrap());
+        assert_eq!(
+            go.get("label"),
+            parse(r#"{"label":["a=b","c"]}"#).unwrap().get("label")
+        );
         assert!(go.labels(|key| Some(if key == "a" { "b" } else { "" })));
         assert!(!go.labels(|key| (key == "a").then_some("b")));
         assert!(
@@ -323,6 +349,10 @@ mod tests {
             r#"{"status":["sleepy"]}"#,
             r#"{"exited":["many"]}"#,
             r#"{"health":["ill"]}"#,
+            r#"{"name":["web["]}"#,
+            r#"{"publish":["many"]}"#,
+            r#"{"expose":["90-80"]}"#,
+            r#"{"expose":["80/icmp"]}"#,
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
@@ -337,8 +367,22 @@ mod tests {
             ("^/web1$", "/web1", true),
             ("^web1$", "/web1", true),
             ("b1$", "/web1", true),
+            ("web[2-9]", "/web1", false),
+            ("web[1-9]|db", "/web1", true),
         ] {
-            assert_eq!(pattern(wanted, name), fits, "{wanted}");
+            let filters = Filters::parse(Some(&format!(r#"{{"name":["{wanted}"]}}"#)), CONTAINERS);
+            assert_eq!(filters.unwrap().name(name), fits, "{wanted}");
+        }
+        let ports = ["80/tcp".to_owned(), "90/udp".to_owned()];
+        for (wanted, fits) in [
+            ("80", true),
+            ("80/udp", false),
+            ("85-95/udp", true),
+            ("85-95", false),
+        ] {
+            let filters =
+                Filters::parse(Some(&format!(r#"{{"expose":["{wanted}"]}}"#)), CONTAINERS).unwrap();
+            assert_eq!(filters.exposes(&ports), fits, "{wanted}");
         }
         for (wanted, familiar, fits) in [
             ("busybox", "busybox:latest", true),
@@ -349,6 +393,8 @@ mod tests {
             ("a/?", "a/b:c", true),
             ("busybox:1", "busybox:latest", false),
             ("localhost:5000/x", "localhost:5000/x", true),
+            ("localhost:5000/x", "localhost:5000/x@sha256:ab", true),
+            ("x", "localhost:5000/x@sha256:ab", false),
         ] {
             assert_eq!(reference(wanted, familiar), fits, "{wanted}");
         }

@@ -100,7 +100,8 @@ pub fn state(info: &SandboxInfo, extra: &Extra) -> Value {
     state
 }
 
-fn config(info: &SandboxInfo, stored: &Stored, image: &Value) -> Value {
+/// `.Config`.
+pub fn config(info: &SandboxInfo, stored: &Stored, image: &Value) -> Value {
     let spec = &info.spec;
     let of_image = |name: &str| image.get(name).cloned().unwrap_or(Value::Null);
     let own = |name: &str| stored.get(&format!("/{name}")).cloned();

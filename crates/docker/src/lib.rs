@@ -24,4 +24,5 @@ pub mod progress;
 pub mod status;
 pub mod stored;
 pub mod time;
+pub mod top;
 pub mod version;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use shedbox_spec::Digest;
 use shedbox_spec::api::{LayerState, PullEvent, PushEvent, PushState};
+use shedbox_spec::{Digest, Reference};
 
 /// Turns events into lines. Layers are named by the first 12 digits of their digest.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub struct Progress {
     done: HashMap<String, Stage>,
     digest: Option<Digest>,
     tag: String,
+    repository: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +25,16 @@ enum Stage {
 }
 
 impl Progress {
-    /// For a pull of `tag` (or of a digest).
-    pub fn new(tag: &str) -> Self {
+    /// For a pull of a reference.
+    pub fn new(reference: &Reference) -> Self {
+        let digest = || reference.digest().map(ToString::to_string);
         Self {
-            tag: tag.to_owned(),
+            tag: reference
+                .tag()
+                .map(str::to_owned)
+                .or_else(digest)
+                .unwrap_or_default(),
+            repository: reference.repository().to_owned(),
             ..Self::default()
         }
     }
@@ -41,9 +48,8 @@ impl Progress {
                 layers,
             } => {
                 self.digest = Some(digest.clone());
-                let repository = familiar.rsplit_once(':').map_or(familiar, |(name, _)| name);
                 let mut lines = vec![json!({
-                    "status": format!("Pulling from {repository}"), "id": self.tag,
+                    "status": format!("Pulling from {}", self.repository), "id": self.tag,
                 })];
                 for (digest, size) in layers {
                     let id = short(digest);

@@ -132,6 +132,7 @@ impl From<EngineError> for Error {
             kind,
             message,
             hint,
+            cause: None,
         }
     }
 }
@@ -191,6 +192,19 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
             Kind::Invalid,
             hint(
                 "a path of `--landlock-ro` or `--landlock-rw` must exist inside the sandbox; `--workdir` makes a directory",
+            ),
+        ),
+        Errno::ENOENT if stage == "sysctl" => (
+            Kind::Invalid,
+            hint("this kernel has no such parameter, or not in a namespace of its own"),
+        ),
+        Errno::EINVAL | Errno::ERANGE if stage == "sysctl" => {
+            (Kind::Invalid, hint("the kernel does not take this value"))
+        }
+        Errno::EACCES | Errno::EPERM if stage == "sysctl" => (
+            Kind::Unsupported,
+            hint(
+                "this kernel lets only root set the parameter: those of IPC can be set in a user namespace from Linux 6.9",
             ),
         ),
         Errno::EOPNOTSUPP if stage == "disk limit" => (

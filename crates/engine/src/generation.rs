@@ -261,11 +261,13 @@ impl Engine {
             shm_size: spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
             network: spec.network.namespace(),
             ulimits: spec.ulimits.clone(),
+            sysctls: spec.sysctls.clone(),
             capabilities,
             env: resolved.env.clone(),
             workdir: resolved.workdir.clone(),
             user: resolved.user.clone(),
             user_may_fall_back: resolved.user_may_fall_back,
+            groups: crate::validate::groups(&spec.groups)?,
             main: (with_main && !resolved.argv.is_empty()).then(|| MainProcess {
                 argv: resolved.argv.clone(),
                 tty: spec.tty,

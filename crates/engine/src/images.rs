@@ -11,12 +11,14 @@ use shedbox_spec::api::CreateRequest;
 use shedbox_spec::api::{
     HistoryEntry, ImageDetail, ImageSummary, Pruned, PullPolicy, PullRequest, Removed,
 };
+use shedbox_spec::error::Cause;
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::{Digest, Reference};
 use shedbox_store::ImageRecord;
 
 use crate::Engine;
 use crate::error::Result;
+use crate::sandbox::Sandbox;
 
 impl Engine {
     /// Pulls, loads and saves: the asynchronous part, for the daemon.
@@ -119,13 +121,21 @@ impl Engine {
                 "image `{name}` has {} references",
                 tags.len()
             ))
+            .with_cause(Cause::ManyNames)
             .with_hint("remove them one by one, or all with force")
             .into());
         }
         if let Some(user) = self.user_of(&image).filter(|_| !force) {
-            return Err(shedbox_spec::Error::conflict(format!("image `{name}` is in use by sandbox `{user}`"))
-                .with_hint(format!("`shedbox rm {user}` first, or remove the image with force: its layers stay until then"))
-                .into());
+            return Err(shedbox_spec::Error::conflict(format!(
+                "image `{name}` is in use by sandbox `{}`",
+                user.name()
+            ))
+            .with_cause(Cause::ImageInUse(user.record.id.clone()))
+            .with_hint(format!(
+                "`shedbox rm {}` first, or remove the image with force: its layers stay until then",
+                user.name()
+            ))
+            .into());
         }
         let mut removed = self
             .store
@@ -151,12 +161,11 @@ impl Engine {
         Ok(self.images.find(reference)?)
     }
 
-    fn user_of(&self, image: &ImageRecord) -> Option<String> {
+    fn user_of(&self, image: &ImageRecord) -> Option<Arc<Sandbox>> {
         let sandboxes = self.registry().all();
         sandboxes
-            .iter()
+            .into_iter()
             .find(|sandbox| sandbox.record.uses(&image.config))
-            .map(|sandbox| sandbox.name().to_string())
     }
 
     /// Tells which image ids and diff ids sandboxes use.

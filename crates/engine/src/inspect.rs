@@ -107,6 +107,19 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The warning for groups that were asked for and cannot be had. Nothing is out of reach for the want of them: on a
+    /// single-id map every process and every file belongs to root.
+    fn no_groups(&self, spec: &SandboxSpec) -> Option<String> {
+        (self.host.deny_setgroups && !spec.groups.is_empty()).then(|| {
+            format!(
+                "supplementary groups ({}) are left out: this user has no subordinate ids, so everything belongs to root",
+                spec.groups.join(", ")
+            )
+        })
+    }
+}
+
 /// What a sandbox looks like now.
 pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
     let record = &sandbox.record;
@@ -145,7 +158,12 @@ pub(crate) fn info(engine: &Engine, sandbox: &Sandbox) -> SandboxInfo {
         init_pid: state.live.as_ref().map(|init| init.pid),
         result: life.result.clone(),
         exit_code: life.exit_code(sandbox.has_main()),
-        warnings: state.warnings.clone(),
+        warnings: state
+            .warnings
+            .iter()
+            .cloned()
+            .chain(engine.no_groups(&record.spec))
+            .collect(),
         networks,
         ports,
         egress,

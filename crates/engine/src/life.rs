@@ -21,6 +21,8 @@ pub(crate) struct Life {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) result: Option<ExecResult>,
+    /// When the generation before this one began and ended.
+    before: (Option<Timestamp>, Option<Timestamp>),
 }
 
 /// Exit status of a sandbox whose main process left no record: what SIGKILL gives.
@@ -34,6 +36,7 @@ impl Life {
             started_at: None,
             finished_at: None,
             result: None,
+            before: (None, None),
         }
     }
 
@@ -44,6 +47,7 @@ impl Life {
             started_at: saved.started_at,
             finished_at: saved.finished_at,
             result: saved.result,
+            before: (None, None),
         }
     }
 
@@ -60,6 +64,7 @@ impl Life {
 
     /// A generation lives from now on.
     pub(crate) fn begin(&mut self, generation: u64, now: Timestamp) {
+        self.before = (self.started_at, self.finished_at);
         self.status = Status::Running;
         self.generation = generation;
         self.started_at = Some(now);
@@ -67,15 +72,26 @@ impl Life {
         self.result = None;
     }
 
-    /// The generation has ended. A result that is known already stays.
+    /// The generation has ended. A result that is known already stays. One whose main process could not be started
+    /// leaves nothing but that result: the sandbox is as it was before.
     pub(crate) fn end(&mut self, result: Option<ExecResult>, now: Timestamp) {
+        if self.result.is_none() {
+            self.result = result;
+        }
+        let never_started =
+            matches!(&self.result, Some(result) if matches!(result.end, End::NotStarted(_)));
+        if never_started && self.status == Status::Running {
+            (self.started_at, self.finished_at) = self.before;
+            self.status = match self.started_at {
+                None => Status::Created,
+                Some(_) => Status::Exited,
+            };
+            return;
+        }
         if self.status == Status::Running {
             self.status = Status::Exited;
         }
         self.finished_at = Some(now);
-        if self.result.is_none() {
-            self.result = result;
-        }
     }
 
     /// Exit status as `wait` and listings tell it: 0 while there is none, 137 when init went without one although a
@@ -158,6 +174,7 @@ pub(crate) fn cut_short(end: End) -> ExecResult {
 mod tests {
     use super::*;
     use shedbox_spec::Kind;
+    use shedbox_spec::exec::NotStarted;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -186,7 +203,40 @@ mod tests {
             (life.result.clone(), life.finished_at, life.generation),
             (None, None, 2)
         );
-        assert_eq!(Life::from_saved(life.to_saved()), life);
+        assert_eq!(
+            Life::from_saved(life.to_saved()).to_saved(),
+            life.to_saved()
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_as_it_was_but_for_the_result() {
+        let refused = End::NotStarted(NotStarted::refused("x"));
+        let mut life = Life::new();
+        life.begin(1, at(1));
+        life.end(Some(cut_short(refused.clone())), at(2));
+        assert_eq!(
+            (
+                life.status,
+                life.exit_code(true),
+                life.started_at,
+                life.finished_at
+            ),
+            (Status::Created, 126, None, None)
+        );
+        life.begin(2, at(3));
+        life.end(Some(cut_short(End::Exited { code: 0 })), at(4));
+        life.begin(3, at(5));
+        life.end(Some(cut_short(refused)), at(6));
+        assert_eq!(
+            (
+                life.status,
+                life.exit_code(true),
+                life.started_at,
+                life.finished_at
+            ),
+            (Status::Exited, 126, Some(at(3)), Some(at(4)))
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shedbox_spec::api::{SandboxInfo, Status};
 use shedbox_spec::control::{Reply, Request};
-use shedbox_spec::exec::{End, ExecResult};
+use shedbox_spec::error::Cause;
+use shedbox_spec::exec::{End, ExecResult, NotStarted};
 use shedbox_spec::sandbox::DEFAULT_STOP_TIMEOUT_MS;
 use shedbox_spec::{Error, Kind, signal};
 
@@ -95,12 +96,12 @@ impl Engine {
                 Err(error) => (None, error),
             },
             Ok(MainStart::Over(result)) => {
-                let End::NotStarted { code, message } = &result.end else {
+                let End::NotStarted(why) = &result.end else {
                     // It was quick. That is no failure; what follows is what follows every end of a main process.
                     sandbox.state().life.result = Some(result);
                     return self.watcher.watch(sandbox, init);
                 };
-                let error = not_started(sandbox, *code, message);
+                let error = not_started(sandbox, why);
                 (Some(result), error.into())
             }
             Err(error) => (None, error),
@@ -273,8 +274,8 @@ impl Engine {
     }
 }
 
-fn not_started(sandbox: &Sandbox, code: u8, message: &str) -> Error {
-    let kind = if code == 127 {
+fn not_started(sandbox: &Sandbox, why: &NotStarted) -> Error {
+    let kind = if why.code == 127 {
         Kind::NotFound
     } else {
         Kind::Invalid
@@ -282,9 +283,11 @@ fn not_started(sandbox: &Sandbox, code: u8, message: &str) -> Error {
     Error::new(
         kind,
         format!(
-            "cannot start the main process of `{}`: {message}",
-            sandbox.name()
+            "cannot start the main process of `{}`: {}",
+            sandbox.name(),
+            why.message
         ),
     )
+    .with_cause(Cause::NotStarted(why.clone()))
     .with_hint("the command is looked up inside the image, in its PATH")
 }

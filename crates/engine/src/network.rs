@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use shedbox_spec::error::Cause;
 use shedbox_spec::gateway::{BRIDGE_GROUP, NetworkSetup};
 use shedbox_spec::network::subnet::Subnet;
 use shedbox_spec::network::{self, BRIDGE};
@@ -122,6 +123,7 @@ impl Networks {
         }
         if name != BRIDGE {
             return Err(Error::not_found(format!("no network `{name}`"))
+                .with_cause(Cause::NoNetwork(name.to_owned()))
                 .with_hint(
                     "`shedbox network ls` lists them; `shedbox network create NAME` makes one",
                 )

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use shedbox_spec::error::Cause;
 use shedbox_spec::{Error, Result, SandboxId};
 
 /// Ids and names. `T` is the sandbox; a name is taken from the moment its sandbox is being made.
@@ -42,6 +43,7 @@ impl<T> Registry<T> {
             ))
             .with_hint("give more digits")),
             (None, _) => Err(Error::not_found(format!("no such sandbox: `{name_or_id}`"))
+                .with_cause(Cause::NoSandbox(name_or_id.to_owned()))
                 .with_hint("`shedbox ps --all` lists them")),
         }
     }
@@ -53,6 +55,7 @@ impl<T> Registry<T> {
                 "the name `{name}` is taken by sandbox {}",
                 owner.short()
             ))
+            .with_cause(Cause::NameTaken(owner.clone()))
             .with_hint(format!("choose another one, or `shedbox rm {name}` first")))
         } else {
             self.by_name.insert(name.to_owned(), id.clone());

@@ -1,6 +1,7 @@
 //! Another name for a sandbox. Its id, its host name and its files stay as they are.
 
 use shedbox_spec::api::Status;
+use shedbox_spec::error::Cause;
 use shedbox_spec::gateway::Request;
 use shedbox_spec::{Error, id};
 
@@ -18,7 +19,11 @@ impl Engine {
         let _turn = sandbox.turn();
         let before = sandbox.name();
         if &*before == new {
-            return Err(Error::invalid(format!("sandbox `{new}` has this name already")).into());
+            return Err(
+                Error::invalid(format!("sandbox `{new}` has this name already"))
+                    .with_cause(Cause::SameName)
+                    .into(),
+            );
         }
         if sandbox.state().life.status == Status::Removing {
             return Err(Error::conflict(format!("sandbox `{before}` is being removed")).into());

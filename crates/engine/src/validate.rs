@@ -9,7 +9,8 @@ use shedbox_spec::mount::{Access, Mount, validate_mounts};
 use shedbox_spec::network::Network;
 use shedbox_spec::sandbox::Source;
 use shedbox_spec::security::{Capability, Seccomp, SeccompProfile, Security};
-use shedbox_spec::{Error, Result, SandboxSpec};
+use shedbox_spec::user::NameOrId;
+use shedbox_spec::{Error, Result, SandboxSpec, sysctl};
 
 use crate::capabilities;
 use crate::filter::filters_for;
@@ -42,6 +43,7 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
                 .with_hint("write NAME=VALUE"),
         );
     }
+    groups(&spec.groups)?;
     if let Some(dir) = spec.workdir.as_ref().filter(|dir| !dir.starts_with('/')) {
         return Err(Error::invalid(format!(
             "working directory `{dir}` is not an absolute path"
@@ -58,6 +60,7 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
         }
     }
     network(spec)?;
+    sysctls(spec)?;
     seccomp(&spec.security)?;
     landlock(&spec.security)?;
     if let Some(key) = spec.labels.keys().find(|key| key.is_empty()) {
@@ -72,6 +75,14 @@ pub(crate) fn spec(spec: &SandboxSpec) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Groups besides the user's own, by name or number.
+pub(crate) fn groups(texts: &[String]) -> Result<Vec<NameOrId>> {
+    texts
+        .iter()
+        .map(|text| NameOrId::parse_group(text))
+        .collect()
 }
 
 /// What only a network of its own can give is not asked of another mode, and everything reads.
@@ -106,6 +117,21 @@ pub(crate) fn needs_network(spec: &SandboxSpec) -> Option<&'static str> {
     asked
         .into_iter()
         .find_map(|(asked, what)| asked.then_some(what))
+}
+
+/// Kernel parameters of namespaces that are the sandbox's own.
+fn sysctls(spec: &SandboxSpec) -> Result<()> {
+    let own_network = matches!(spec.network, Network::None | Network::Bridge(_));
+    for (name, value) in &spec.sysctls {
+        if sysctl::validate(name, value)? == sysctl::Owner::Network && !own_network {
+            return Err(Error::invalid(format!(
+                "sysctl \"{name}\" is not allowed with network mode `{}`: the network namespace is not its own",
+                spec.network
+            ))
+            .with_hint("leave it out, or use the network `bridge`, `none` or one of your own"));
+        }
+    }
+    Ok(())
 }
 
 /// Programs of the sandbox may mount, in namespaces of their own or as root inside.

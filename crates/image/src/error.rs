@@ -151,6 +151,7 @@ impl Error {
                 kind,
                 message,
                 hint,
+                cause: None,
             }),
             failure => Self::Push {
                 what: what.to_owned(),
@@ -228,6 +229,7 @@ impl From<Error> for shedbox_spec::Error {
             kind: error.kind(),
             message: shedbox_spec::error::chain(&error),
             hint: error.hint(),
+            cause: None,
         }
     }
 }

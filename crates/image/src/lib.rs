@@ -33,4 +33,5 @@ pub use auth::Credential;
 pub use derive::{Derivation, NewLayer, Step};
 pub use error::{Error, Result};
 pub use progress::Events;
+pub use pull::Described;
 pub use service::ImageService;

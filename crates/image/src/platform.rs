@@ -135,6 +135,15 @@ fn is_image(entry: &ImageIndexEntry) -> bool {
         })
 }
 
+/// The platforms that an index has images for.
+pub(crate) fn of_index(entries: &[ImageIndexEntry]) -> Vec<Platform> {
+    entries
+        .iter()
+        .filter(|entry| is_image(entry))
+        .filter_map(of_entry)
+        .collect()
+}
+
 /// The entry that fits `wanted` best; the first of equals. An index with a single image and no platform has no choice
 /// to offer, so that image is it.
 ///

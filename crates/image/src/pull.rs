@@ -1,5 +1,7 @@
 //! Pulling: reference → manifest → configuration → layers → record.
 
+mod describe;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::progress::{Events, LayerProgress};
 use crate::registry::blob::BlobReader;
 use crate::registry::session::{Access, Credentials, Fetched, Session};
 use crate::service::ImageService;
+
+pub use self::describe::Described;
 
 /// An index may name an index; deeper than this nobody nests.
 const MAX_NESTING: usize = 4;

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shedbox_linux::errno::Errno;
+use shedbox_spec::error::Cause;
 use shedbox_spec::network::port::{PortSpec, Protocol, PublishedPort};
 use shedbox_spec::{Error, Kind};
 use tokio::runtime::Handle;
@@ -215,6 +216,7 @@ fn explain(
     let protocol = spec.protocol;
     let (address, port) = (refused.address.ip(), refused.address.port());
     let shown = format!("{}/{protocol}", refused.address);
+    let taken = || Cause::PortTaken(refused.address.to_string());
     match refused.error.errno {
         Errno::EADDRINUSE => {
             if let Some((first, last)) = spec.host.filter(|(first, last)| first < last) {
@@ -244,11 +246,14 @@ fn explain(
                 Some((owner, _)) => {
                     let owner = owner.get(..12).unwrap_or(owner);
                     Error::conflict(format!("port {shown} is in use by sandbox {owner}"))
+                        .with_cause(taken())
                         .with_hint(format!("choose another port, or {free}; `shedbox port {owner}` lists what it has"))
                 }
-                None => Error::conflict(format!("port {shown} is in use")).with_hint(format!(
-                    "another program listens there (`ss -lntup`); choose another port, or {free}"
-                )),
+                None => Error::conflict(format!("port {shown} is in use"))
+                    .with_cause(taken())
+                    .with_hint(format!(
+                        "another program listens there (`ss -lntup`); choose another port, or {free}"
+                    )),
             }
         }
         Errno::EACCES => Error::new(

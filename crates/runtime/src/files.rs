@@ -15,6 +15,7 @@ use shedbox_linux::meta::{self, FileKind};
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::{fd, inroot, path, process};
 use shedbox_spec::control::{FileRequest, FileStat, Reply};
+use shedbox_spec::error::Cause;
 use shedbox_spec::{Error, Kind};
 
 use crate::init::Connection;
@@ -101,6 +102,10 @@ fn refused(path: &str, error: &shedbox_linux::Error) -> Error {
     };
     let reason = error.errno.desc().to_lowercase();
     let found = Error::new(kind, format!("{path}: {reason}"));
+    let found = match error.errno {
+        Errno::EROFS => found.with_cause(Cause::ReadOnly),
+        _ => found,
+    };
     match error.errno {
         Errno::ENOSPC => found.with_hint("the disk or a tmpfs of the sandbox is full"),
         Errno::EINVAL => {

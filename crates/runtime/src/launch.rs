@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use shedbox_linux::clone::{self, Stack};
 use shedbox_linux::process::{self, CStringArray, Errno};
 use shedbox_linux::{fd, seccomp};
-use shedbox_spec::exec::End;
+use shedbox_spec::exec::{End, NotStarted, Obstacle};
 use shedbox_spec::features::Probe;
 
 use crate::features;
@@ -72,8 +72,8 @@ fn start(
     stack: &mut Stack,
     mut probe: Option<&mut Probe>,
 ) -> Result<clone::Child, End> {
-    let refused = |message: String| End::NotStarted { code: 126, message };
-    let user = around.user(what.user).map_err(refused)?;
+    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
+    let user = around.user(what.user).map_err(End::NotStarted)?;
     let mut env = around.env.clone();
     if matches!(what.streams, Streams::Terminal(_)) && value(&env, "TERM").is_none() {
         set(&mut env, b"TERM=xterm".to_vec());
@@ -194,6 +194,16 @@ fn become_streams(streams: Streams<'_>, null: &OwnedFd) -> Result<(), Errno> {
 /// The words are runc's, because clients of Docker look for them.
 pub(crate) fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -> End {
     let reason = errno.desc().to_lowercase();
+    let obstacle = match stage {
+        "exec" => Obstacle::Program {
+            reason: reason.clone(),
+        },
+        "chdir" => Obstacle::WorkingDirectory {
+            path: cwd.to_owned(),
+            reason: reason.clone(),
+        },
+        _ => Obstacle::Other,
+    };
     let (code, message) = match (stage, errno) {
         ("exec", Errno::ENOENT) if !program.contains('/') => (
             127,
@@ -203,7 +213,6 @@ pub(crate) fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -
             127,
             format!("exec: \"{program}\": no such file or directory"),
         ),
-        ("exec", Errno::EACCES) => (126, format!("exec: \"{program}\": permission denied")),
         ("exec", _) => (126, format!("exec: \"{program}\": {reason}")),
         ("chdir", _) => (126, format!("chdir to cwd (\"{cwd}\") failed: {reason}")),
         ("ulimit", Errno::EPERM) => (
@@ -212,7 +221,11 @@ pub(crate) fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -
         ),
         (stage, _) => (126, format!("{stage}: {reason}")),
     };
-    End::NotStarted { code, message }
+    End::NotStarted(NotStarted {
+        code,
+        message,
+        obstacle,
+    })
 }
 
 /// The paths to try for `program`: itself when it has a slash, else one for each directory of `path`.
@@ -263,17 +276,36 @@ mod tests {
 
     #[test]
     fn words_that_clients_match() {
-        let End::NotStarted { code, message } = not_started("exec", Errno::ENOENT, "nope", "/")
-        else {
-            panic!()
+        let not_started = |stage, errno, program| match not_started(stage, errno, program, "/d") {
+            End::NotStarted(why) => (why.code, why.message, why.obstacle),
+            other => panic!("{other:?}"),
         };
+        let program = |reason: &str| Obstacle::Program {
+            reason: reason.to_owned(),
+        };
+        let missing = "no such file or directory";
         assert_eq!(
-            (code, message.as_str()),
-            (127, "exec: \"nope\": executable file not found in $PATH")
+            not_started("exec", Errno::ENOENT, "nope"),
+            (
+                127,
+                "exec: \"nope\": executable file not found in $PATH".to_owned(),
+                program(missing)
+            )
         );
-        let End::NotStarted { code, .. } = not_started("exec", Errno::EACCES, "/x", "/") else {
-            panic!()
-        };
-        assert_eq!(code, 126);
+        assert_eq!(
+            not_started("exec", Errno::EACCES, "/x"),
+            (
+                126,
+                "exec: \"/x\": permission denied".to_owned(),
+                program("permission denied")
+            )
+        );
+        assert_eq!(
+            not_started("chdir", Errno::ENOENT, "/x").2,
+            Obstacle::WorkingDirectory {
+                path: "/d".to_owned(),
+                reason: missing.to_owned()
+            }
+        );
     }
 }

@@ -18,6 +18,7 @@ use shedbox_spec::control::Failure;
 use shedbox_spec::generation::{GenerationSpec, Rootfs};
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::network::NetworkNamespace;
+use shedbox_spec::sysctl;
 
 use crate::failure::{Staged, failure};
 use crate::overlay::{self, Layers};
@@ -135,6 +136,7 @@ pub(crate) fn build(spec: &GenerationSpec) -> Result<Vec<String>, Failure> {
     if spec.network == NetworkNamespace::Own {
         network_settings(spec);
     }
+    set_sysctls(spec)?;
     guards::bound_pids(spec);
     masks::prepare()?;
     masks::hide(masked)?;
@@ -347,6 +349,18 @@ fn network_settings(spec: &GenerationSpec) {
         "/proc/sys/net/ipv4/ping_group_range",
         format!("0 {}", last_group.min(i32::MAX as u32)),
     );
+}
+
+/// What was asked for, before `/proc/sys` turns read-only.
+fn set_sysctls(spec: &GenerationSpec) -> Result<(), Failure> {
+    for (name, value) in &spec.sysctls {
+        let path = format!("/proc/sys/{}", sysctl::path(name));
+        std::fs::write(&path, value).map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(0);
+            failure("sysctl", format!("write({path}, {value:?})"), errno)
+        })?;
+    }
+    Ok(())
 }
 
 /// Nothing in it is a device, a program or a way to other rights.

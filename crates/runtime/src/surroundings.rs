@@ -9,6 +9,7 @@ use shedbox_linux::errno::Errno;
 use shedbox_linux::inroot::{self, open_root};
 use shedbox_linux::meta::{self, FileKind, Stat};
 use shedbox_spec::control::Failure;
+use shedbox_spec::exec::{NotStarted, Obstacle};
 use shedbox_spec::generation::GenerationSpec;
 use shedbox_spec::landlock::LandlockInForce;
 use shedbox_spec::ulimit::Ulimit;
@@ -106,21 +107,23 @@ impl Surroundings {
     }
 
     /// Who a command runs as: `asked`, else the sandbox's own user.
-    pub(crate) fn user(&self, asked: Option<&str>) -> Result<ResolvedUser, String> {
+    pub(crate) fn user(&self, asked: Option<&str>) -> Result<ResolvedUser, NotStarted> {
         let text = asked.unwrap_or(&self.spec.user);
-        let user = UserSpec::parse(text).map_err(|error| error.message)?;
-        let passwd = self.accounts("/etc/passwd", &self.passwd)?;
-        let group = self.accounts("/etc/group", &self.group)?;
-        let mut found = resolve(&user, &passwd, &group).map_err(|error| error.message)?;
-        let mapped = |ranges: &[(u32, u32)], id: u32| {
-            ranges
-                .iter()
-                .any(|(first, count)| id.wrapping_sub(*first) < *count)
-        };
+        let user = UserSpec::parse(text).map_err(nobody)?;
+        let passwd = self
+            .accounts("/etc/passwd", &self.passwd)
+            .map_err(NotStarted::refused)?;
+        let group = self
+            .accounts("/etc/group", &self.group)
+            .map_err(NotStarted::refused)?;
+        let mut found = resolve(&user, &passwd, &group).map_err(nobody)?;
         let (uids, gids) = (&self.spec.uid_map, &self.spec.gid_map);
         if mapped(uids, found.uid) && mapped(gids, found.gid) {
             // A group that the image names and the map lacks cannot be had; it would only add rights.
             found.groups.retain(|group| mapped(gids, *group));
+            if !self.spec.deny_setgroups {
+                self.add_groups(&mut found, &group)?;
+            }
             return Ok(found);
         }
         if asked.is_none() && self.spec.user_may_fall_back {
@@ -131,10 +134,25 @@ impl Surroundings {
                 home: found.home,
             });
         }
-        Err(format!(
+        Err(NotStarted::refused(format!(
             "user {}:{} is outside the id map of this host; give the user subordinate ids in /etc/subuid and /etc/subgid",
             found.uid, found.gid
-        ))
+        )))
+    }
+
+    /// Groups that were asked for besides the user's own.
+    fn add_groups(&self, user: &mut ResolvedUser, group: &[u8]) -> Result<(), NotStarted> {
+        user.add_groups(&self.spec.groups, group).map_err(nobody)?;
+        match user
+            .groups
+            .iter()
+            .find(|group| !mapped(&self.spec.gid_map, **group))
+        {
+            None => Ok(()),
+            Some(group) => Err(NotStarted::refused(format!(
+                "group {group} is outside the id map of this host; give the user more subordinate ids in /etc/subgid"
+            ))),
+        }
     }
 
     /// A file of accounts in the rootfs, read anew when it has changed. It belongs to the sandbox: whatever is wrong with
@@ -165,12 +183,29 @@ impl Surroundings {
     }
 }
 
-/// Adds `variable`, in place of one of the same name.
+fn nobody(error: shedbox_spec::Error) -> NotStarted {
+    NotStarted {
+        obstacle: Obstacle::User,
+        ..NotStarted::refused(error.message)
+    }
+}
+
+/// Whether an id is in one of the ranges of a map.
+fn mapped(ranges: &[(u32, u32)], id: u32) -> bool {
+    ranges
+        .iter()
+        .any(|(first, count)| id.wrapping_sub(*first) < *count)
+}
+
+/// Adds `variable`, in place of one of the same name; a name without a value takes that one away.
 pub(crate) fn set(env: &mut Vec<Vec<u8>>, variable: Vec<u8>) {
-    let name = name_of(&variable).to_vec();
-    match env.iter_mut().find(|old| name_of(old) == name) {
-        Some(old) => *old = variable,
-        None => env.push(variable),
+    let name = name_of(&variable);
+    let has_value = name.len() < variable.len();
+    match env.iter().position(|old| name_of(old) == name) {
+        Some(place) if has_value => env[place] = variable,
+        Some(place) => drop(env.remove(place)),
+        None if has_value => env.push(variable),
+        None => {}
     }
 }
 
@@ -202,5 +237,8 @@ mod tests {
         assert_eq!(value(&env, "A"), Some(&b"3=x"[..]));
         assert_eq!(value(&env, "C"), Some(&b""[..]));
         assert_eq!(value(&env, "B"), None);
+        set(&mut env, b"AB".to_vec());
+        set(&mut env, b"B".to_vec());
+        assert_eq!(env, [b"A=3=x".to_vec(), b"C=".to_vec()]);
     }
 }

@@ -87,6 +87,20 @@ impl SandboxSpec {
         self
     }
 
+    /// Adds a group, by name or number, to those of the user.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.groups.push(group.into());
+        self
+    }
+
+    /// Sets a kernel parameter of the sandbox's own namespaces.
+    #[must_use]
+    pub fn sysctl(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.sysctls.insert(name.into(), value.into());
+        self
+    }
+
     /// Sets the host name.
     #[must_use]
     pub fn hostname(mut self, name: impl Into<String>) -> Self {

@@ -310,7 +310,8 @@ pub struct Stats {
 }
 
 /// One process of a sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessStats {
     /// Pid inside the sandbox.
     pub pid: i32,
@@ -326,6 +327,24 @@ pub struct ProcessStats {
     pub rss: u64,
     /// Command line, arguments joined by spaces; the name in brackets when it has none.
     pub command: String,
+    /// Name as the kernel keeps it, 15 bytes at most.
+    pub name: String,
+    /// Address space in bytes.
+    pub vsize: u64,
+    /// Time since it began, in microseconds.
+    pub age_us: u64,
+    /// Number of its controlling terminal; 0 for none.
+    pub tty: u32,
+    /// Its process group.
+    pub group: i32,
+    /// Its session.
+    pub session: i32,
+    /// The process group in the foreground of its terminal.
+    pub foreground: i32,
+    /// Nice value.
+    pub nice: i32,
+    /// Threads.
+    pub threads: u32,
 }
 
 /// A system call that the default profile would have denied.

@@ -50,12 +50,9 @@ pub fn parse(
     Ok(variables)
 }
 
-/// Parses the value of `--env`: `NAME=VALUE`, or a name alone that takes the caller's value. `None` when the caller has
-/// no such variable.
-pub fn parse_argument(
-    text: &str,
-    caller: impl Fn(&str) -> Option<String>,
-) -> Result<Option<String>> {
+/// Parses the value of `--env`: `NAME=VALUE`, or a name alone that takes the caller's value. When the caller has no such
+/// variable it stays alone, which takes one of the image away.
+pub fn parse_argument(text: &str, caller: impl Fn(&str) -> Option<String>) -> Result<String> {
     let name = text.split_once('=').map_or(text, |(name, _)| name);
     if name.is_empty() || text.contains('\0') {
         return Err(Error::invalid(format!(
@@ -65,9 +62,9 @@ pub fn parse_argument(
         .with_hint("write it as `NAME=VALUE`, or `NAME` to pass on your own"));
     }
     if name.len() < text.len() {
-        return Ok(Some(text.to_owned()));
+        return Ok(text.to_owned());
     }
-    Ok(caller(name).map(|value| format!("{name}={value}")))
+    Ok(caller(name).map_or_else(|| name.to_owned(), |value| format!("{name}={value}")))
 }
 
 #[cfg(test)]
@@ -127,13 +124,13 @@ mod tests {
     #[test]
     fn arguments() {
         for (text, expected) in [
-            ("A=1", Some("A=1")),
-            ("A=", Some("A=")),
-            ("A=b=c", Some("A=b=c")),
-            ("HOME", Some("HOME=/home/me")),
-            ("UNSET", None),
+            ("A=1", "A=1"),
+            ("A=", "A="),
+            ("A=b=c", "A=b=c"),
+            ("HOME", "HOME=/home/me"),
+            ("UNSET", "UNSET"),
         ] {
-            assert_eq!(parse_argument(text, caller).unwrap().as_deref(), expected);
+            assert_eq!(parse_argument(text, caller).unwrap(), expected);
         }
         for text in ["", "=", "=x", "A=\0"] {
             assert!(parse_argument(text, caller).is_err(), "{text:?}");

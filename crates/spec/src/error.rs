@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::SandboxId;
+use crate::exec::NotStarted;
+
 /// What went wrong, as far as a caller can act on it. The only source of exit codes and HTTP statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +43,35 @@ impl Kind {
     }
 }
 
+/// What exactly happened, for a front end that has words of its own for it, as Docker's API has: nobody takes a message
+/// apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The name of a sandbox is that of the sandbox with this id.
+    NameTaken(SandboxId),
+    /// A sandbox was to get the name that it has.
+    SameName,
+    /// No sandbox has this name or id.
+    NoSandbox(String),
+    /// No network has this name or id.
+    NoNetwork(String),
+    /// A network has this name already.
+    NetworkExists,
+    /// The sandbox is on this network already.
+    Connected,
+    /// Something else listens at this address and port of the host.
+    PortTaken(String),
+    /// A sandbox was made from the image.
+    ImageInUse(SandboxId),
+    /// The image has several names.
+    ManyNames,
+    /// The file system or the volume is read-only.
+    ReadOnly,
+    /// The main process could not be started.
+    NotStarted(NotStarted),
+}
+
 /// An error as the API and the sandbox socket carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -51,6 +83,9 @@ pub struct Error {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What exactly happened, where somebody wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<Cause>>,
 }
 
 /// Results of this crate and of the API.
@@ -63,6 +98,7 @@ impl Error {
             kind,
             message: message.into(),
             hint: None,
+            cause: None,
         }
     }
 
@@ -91,6 +127,18 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same error with what exactly happened.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Cause) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    /// What exactly happened.
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_deref()
     }
 }
 

@@ -25,7 +25,7 @@ pub struct ExecRequest {
     /// command's own environment, inside the rootfs.
     #[serde(with = "byte_strings")]
     pub argv: Vec<Vec<u8>>,
-    /// `NAME=VALUE`, on top of the sandbox's environment.
+    /// `NAME=VALUE`, on top of the sandbox's environment; `NAME` alone takes a variable away.
     #[serde(with = "byte_strings")]
     pub env: Vec<Vec<u8>>,
     /// Working directory; the sandbox's when absent.
@@ -217,12 +217,59 @@ pub enum End {
         by: Killer,
     },
     /// It could not be started.
-    NotStarted {
-        /// 127 when the program was not found, 126 when it could not be run.
-        code: u8,
+    NotStarted(NotStarted),
+}
+
+/// Why a command could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotStarted {
+    /// 127 when the program was not found, 126 when it could not be run.
+    pub code: u8,
+    /// Why.
+    pub message: String,
+    /// What stood in the way.
+    #[serde(default, skip_serializing_if = "Obstacle::is_other")]
+    pub obstacle: Obstacle,
+}
+
+impl NotStarted {
+    /// It could not be run, for a reason that is none of those that [`Obstacle`] names.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self {
+            code: 126,
+            message: message.into(),
+            obstacle: Obstacle::Other,
+        }
+    }
+}
+
+/// What stood in the way of a command that could not be started. Reasons are the kernel's, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// Its user or one of its groups: the sandbox has none of that name.
+    User,
+    /// Its working directory.
+    WorkingDirectory {
+        /// As it was asked for.
+        path: String,
         /// Why.
-        message: String,
+        reason: String,
     },
+    /// The program itself.
+    Program {
+        /// Why.
+        reason: String,
+    },
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl Obstacle {
+    fn is_other(&self) -> bool {
+        *self == Self::Other
+    }
 }
 
 impl Killer {
@@ -236,7 +283,7 @@ impl End {
     /// 127 when it could not be started, 137 when it ran out of memory or the sandbox was taken away under it.
     pub fn status(&self) -> u8 {
         match self {
-            End::Exited { code } | End::NotStarted { code, .. } => *code,
+            End::Exited { code } | End::NotStarted(NotStarted { code, .. }) => *code,
             End::Signaled { signal, .. } => (128 + signal) as u8,
             End::TimedOut { .. } => 124,
             // Docker's number, also when the process that the kernel chose was a child.
@@ -254,7 +301,7 @@ impl End {
             })
         };
         Some(match self {
-            End::Exited { .. } | End::NotStarted { .. } => return None,
+            End::Exited { .. } | End::NotStarted(_) => return None,
             End::Signaled { by, .. } => match by {
                 Killer::Unknown | Killer::Inside | Killer::Client => return None,
                 Killer::Stop => "ended by a stop of the sandbox".to_owned(),

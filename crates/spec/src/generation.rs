@@ -1,11 +1,14 @@
 //! What one generation is made of: the message from the daemon through the keeper to a new init.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::landlock::LandlockSpec;
 use crate::mount::Mount;
 use crate::network::NetworkNamespace;
 use crate::ulimit::Ulimit;
+use crate::user::NameOrId;
 
 /// Everything init needs. Paths are the host's, as the daemon sees them, until `pivot_root`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,12 @@ pub struct GenerationSpec {
     /// A user that cannot be had on a single-id map runs as root instead of failing (an image's own User, not one that
     /// was asked for).
     pub user_may_fall_back: bool,
+    /// Groups of every command besides its user's own.
+    #[serde(default)]
+    pub groups: Vec<NameOrId>,
+    /// Kernel parameters of its network and IPC namespaces.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     /// The main process, when there is one.
     pub main: Option<MainProcess>,
     /// Milliseconds from creation until init ends the generation by itself.

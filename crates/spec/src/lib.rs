@@ -30,6 +30,7 @@ pub mod security;
 pub mod security_option;
 pub mod signal;
 pub mod size;
+pub mod sysctl;
 pub mod ulimit;
 pub mod user;
 

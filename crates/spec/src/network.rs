@@ -15,8 +15,39 @@ use crate::{Error, Result};
 
 /// Name of the network that sandboxes are on which ask for `bridge`.
 pub const BRIDGE: &str = "bridge";
+/// The modes that Docker lists as networks, with the ids that they have there: always the same, and nobody else's.
+const MODES: [(&str, &str); 2] = [
+    (
+        "host",
+        "5662f4dd935213757cdfc98a15546568cd3ad17549c81697a7fed97e950a0c0e",
+    ),
+    (
+        "none",
+        "f4c4080af1efaf5a94c4062b3615f52ce066e3da3f027a22be170911edba1138",
+    ),
+];
+/// Digits of a short id.
+const SHORT_ID: usize = 12;
 /// The value of an `--add-host` entry that stands for this host. Source: Docker's `--add-host`.
 pub const HOST_GATEWAY: &str = "host-gateway";
+
+/// The id by which the mode `host` or `none` is listed.
+pub fn mode_id(name: &str) -> Option<&'static str> {
+    MODES
+        .iter()
+        .find(|(mode, _)| *mode == name)
+        .map(|(_, id)| *id)
+}
+
+/// The mode `host` or `none`, by its name or its id, of which 12 digits are enough.
+pub fn mode_named(name_or_id: &str) -> Option<&'static str> {
+    MODES
+        .iter()
+        .find(|(mode, id)| {
+            *mode == name_or_id || (name_or_id.len() >= SHORT_ID && id.starts_with(name_or_id))
+        })
+        .map(|(mode, _)| *mode)
+}
 
 /// How a sandbox is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

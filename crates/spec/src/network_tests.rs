@@ -71,3 +71,16 @@ fn what_travels() {
         );
     }
 }
+
+#[test]
+fn modes_have_ids() {
+    for mode in ["host", "none"] {
+        let id = mode_id(mode).unwrap();
+        assert_eq!(id.len(), 64);
+        for text in [mode, id, &id[..12]] {
+            assert_eq!(mode_named(text), Some(mode), "{text}");
+        }
+        assert_eq!(mode_named(&id[..11]), None);
+    }
+    assert_eq!((mode_id(BRIDGE), mode_named("")), (None, None));
+}

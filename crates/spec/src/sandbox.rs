@@ -56,7 +56,7 @@ pub struct SandboxSpec {
     pub entrypoint: Option<Vec<String>>,
     /// No main process at all: the sandbox stays up until it is stopped, and only execs run in it.
     pub idle: bool,
-    /// Environment, `NAME=VALUE`, on top of the image's.
+    /// Environment, `NAME=VALUE`, on top of the image's; `NAME` alone takes a variable away.
     pub env: Vec<String>,
     /// Working directory; created when missing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +64,9 @@ pub struct SandboxSpec {
     /// `name|uid[:group|gid]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Groups of every command besides its user's own: `group|gid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Host name; the first 12 digits of the id when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -81,6 +84,9 @@ pub struct SandboxSpec {
     pub shm_size: Option<u64>,
     /// Resource limits of every process inside.
     pub ulimits: Vec<Ulimit>,
+    /// Kernel parameters of its own namespaces, `net.core.somaxconn` and the like.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
     /// Signal that asks the main process to end; name or number. The image's StopSignal, else SIGTERM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
@@ -138,6 +144,7 @@ impl Default for SandboxSpec {
             env: Vec::new(),
             workdir: None,
             user: None,
+            groups: Vec::new(),
             hostname: None,
             mounts: Vec::new(),
             read_only: false,
@@ -145,6 +152,7 @@ impl Default for SandboxSpec {
             labels: BTreeMap::new(),
             shm_size: None,
             ulimits: Vec::new(),
+            sysctls: BTreeMap::new(),
             stop_signal: None,
             stop_timeout_ms: None,
             network: Network::Default,

@@ -47,6 +47,14 @@ pub struct ResolvedUser {
 }
 
 impl NameOrId {
+    /// A group on top of the user's own, as `--group-add` takes it.
+    pub fn parse_group(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::invalid("a group has no name").with_hint("write it as `group|gid`"));
+        }
+        Self::parse(text, text)
+    }
+
     fn parse(text: &str, whole: &str) -> Result<Self> {
         if text.contains(['\n', '\0', ':']) {
             return Err(
@@ -128,15 +136,7 @@ pub fn resolve(spec: &UserSpec, passwd: &[u8], group: &[u8]) -> Result<ResolvedU
     match &spec.group {
         Some(NameOrId::Id(id)) => gid = *id,
         Some(NameOrId::Name(name)) => {
-            gid = group_entries(group)
-                .find(|entry| entry.name == name.as_bytes())
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "unable to find group {name}: no matching entries in group file"
-                    ))
-                    .with_hint("use a group of the image's /etc/group, or a number")
-                })?
-                .gid;
+            gid = find_group(name, group)?;
         }
         None => {
             if let Some(user) = &entry {
@@ -154,9 +154,7 @@ pub fn resolve(spec: &UserSpec, passwd: &[u8], group: &[u8]) -> Result<ResolvedU
         }
     }
     groups.insert(0, gid);
-    // First come, first kept; an image may list a user thousands of times.
-    let mut seen = std::collections::BTreeSet::new();
-    groups.retain(|group| seen.insert(*group));
+    keep_first(&mut groups);
     Ok(ResolvedUser {
         uid,
         gid,
@@ -165,6 +163,37 @@ pub fn resolve(spec: &UserSpec, passwd: &[u8], group: &[u8]) -> Result<ResolvedU
             b"" => "/".to_owned(),
             home => String::from_utf8_lossy(home).into_owned(),
         },
+    })
+}
+
+impl ResolvedUser {
+    /// Adds groups by name or number. A number need not be in the group file; a name must be. Source: runc's
+    /// `GetAdditionalGroups`.
+    pub fn add_groups(&mut self, more: &[NameOrId], group: &[u8]) -> Result<()> {
+        for wanted in more {
+            self.groups.push(match wanted {
+                NameOrId::Id(id) => *id,
+                NameOrId::Name(name) => find_group(name, group)?,
+            });
+        }
+        keep_first(&mut self.groups);
+        Ok(())
+    }
+}
+
+/// First come, first kept; an image may list a user thousands of times.
+fn keep_first(groups: &mut Vec<u32>) {
+    let mut seen = std::collections::BTreeSet::new();
+    groups.retain(|group| seen.insert(*group));
+}
+
+fn find_group(name: &str, group: &[u8]) -> Result<u32> {
+    let found = group_entries(group).find(|entry| entry.name == name.as_bytes());
+    found.map(|entry| entry.gid).ok_or_else(|| {
+        Error::invalid(format!(
+            "unable to find group {name}: no matching entries in group file"
+        ))
+        .with_hint("use a group of the image's /etc/group, or a number")
     })
 }
 

@@ -111,3 +111,29 @@ fn shown_as_parsed() {
         assert_eq!(UserSpec::parse(text).unwrap().to_string(), text);
     }
 }
+
+#[test]
+fn more_groups_are_names_and_numbers() {
+    let more = |groups: &[&str]| {
+        let groups: Result<Vec<NameOrId>> = groups
+            .iter()
+            .map(|text| NameOrId::parse_group(text))
+            .collect();
+        let mut found = run("www-data")?;
+        found.add_groups(&groups?, GROUP)?;
+        Ok::<_, Error>(found.groups)
+    };
+    assert_eq!(more(&["77", "daemon", "77"]).unwrap(), [33, 50, 44, 77, 1]);
+    assert_eq!(more(&[]).unwrap(), [33, 50, 44]);
+    for (wrong, word) in [
+        ("nobody-has-it", "unable to find group nobody-has-it"),
+        ("", "no name"),
+        ("a:b", "invalid user `a:b`"),
+        ("4294967295", "range"),
+    ] {
+        assert!(
+            more(&[wrong]).unwrap_err().message.contains(word),
+            "{wrong}"
+        );
+    }
+}

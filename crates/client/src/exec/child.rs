@@ -221,8 +221,8 @@ impl Child {
             let frame = frame?.ok_or_else(killed)?;
             match parse(&frame.bytes)? {
                 Reply::Exited(result) => {
-                    if let End::NotStarted { code, message } = result.end {
-                        return Err(Error::NotStarted { code, message });
+                    if let End::NotStarted(why) = result.end {
+                        return Err(Error::NotStarted(why));
                     }
                     self.result = Some(result);
                 }

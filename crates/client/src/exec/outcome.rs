@@ -86,7 +86,7 @@ impl fmt::Display for ExitStatus {
             End::Reset => f.write_str("ended by a reset of the sandbox"),
             End::Stopped => f.write_str("ended by a stop of the sandbox"),
             End::Removed { .. } => f.write_str("ended by the removal of the sandbox"),
-            End::NotStarted { message, .. } => write!(f, "not started: {message}"),
+            End::NotStarted(why) => write!(f, "not started: {}", why.message),
         }
     }
 }

@@ -125,8 +125,8 @@ impl Running {
                 Ok(Some(Event::Started(pid)))
             }
             Reply::Exited(result) => {
-                if let End::NotStarted { code, message } = result.end {
-                    return Err(Error::NotStarted { code, message });
+                if let End::NotStarted(why) = result.end {
+                    return Err(Error::NotStarted(why));
                 }
                 self.result = Some(result);
                 self.pump.finish();

@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 use shedbox_docker::path_stat;
 use shedbox_spec::api::SandboxInfo;
 use shedbox_spec::control::{FileRequest, FileStat, Reply, Request};
+use shedbox_spec::error::Cause;
 use shedbox_spec::{Error, Kind, Result};
 
 use super::ends::{Control, End};
@@ -75,6 +76,23 @@ fn not_found(error: Error, path: &str, info: &SandboxInfo) -> Error {
     }
 }
 
+/// What cannot be written to, in dockerd's words.
+fn read_only(info: &SandboxInfo, path: &str) -> Error {
+    let in_a_volume = info
+        .spec
+        .mounts
+        .iter()
+        .any(|mount| Path::new(path).starts_with(mount.target()));
+    Error::new(
+        Kind::Denied,
+        if in_a_volume {
+            "mounted volume is marked read-only"
+        } else {
+            "container rootfs is marked read-only"
+        },
+    )
+}
+
 pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
     let info = docker.find(name)?;
     let path = path_of(asked)?;
@@ -83,6 +101,9 @@ pub(super) async fn get(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Resu
         .stat(&path)
         .await
         .map_err(|error| not_found(error, &path, &info))?;
+    if path.ends_with('/') && !may_be_directory(stat.mode) {
+        return Err(Error::invalid(format!("lstat {path}: not a directory")));
+    }
     let stat = FileStat {
         // As dockerd: from the root on.
         link_target: stat.link_target.map(|target| {
@@ -153,6 +174,11 @@ async fn copy_out(ours: &End, feed: &Feed, control: &Control) -> Result<()> {
     }
 }
 
+/// A directory, or a link, which may lead to one.
+fn may_be_directory(mode: u32) -> bool {
+    matches!(mode & 0o170_000, 0o040_000 | 0o120_000)
+}
+
 pub(super) async fn put(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {
     let info = docker.find(name)?;
     let path = path_of(&asked)?;
@@ -172,6 +198,7 @@ pub(super) async fn put(docker: &Arc<Docker>, name: &str, asked: Asked) -> Resul
         other => other,
     };
     found.map_err(|error| not_found(error, &path, &info))?;
+    let target = path.clone();
     let request = FileRequest::Unpack {
         path,
         no_overwrite_kind: asked.query.flag("noOverwriteDirNonDir")?,
@@ -188,7 +215,10 @@ pub(super) async fn put(docker: &Arc<Docker>, name: &str, asked: Asked) -> Resul
         .await
         .map_err(|error| Error::internal(format!("a request has failed: {error}")))?;
     match reply? {
-        (Reply::Failed(error), _) => Err(error),
+        (Reply::Failed(error), _) => Err(match error.cause() {
+            Some(Cause::ReadOnly) => read_only(&info, &target),
+            _ => error,
+        }),
         // What the archive's sender did wrong comes out here when the rest was empty.
         _ => copied.map(|()| answer::bare(StatusCode::OK)),
     }

@@ -10,7 +10,7 @@ use shedbox_docker::version::Version;
 use shedbox_spec::api::{SandboxInfo, Status};
 use shedbox_spec::control::{Attach, Reply, Request};
 use shedbox_spec::exec::TtySize;
-use shedbox_spec::{Error, Result, detach_keys};
+use shedbox_spec::{Error, Kind, Result, detach_keys};
 use tokio::sync::oneshot;
 
 use super::ends::{Control, End};
@@ -66,11 +66,7 @@ pub(super) async fn begin(
             match control.reply().await? {
                 (Reply::Exited(result), _) => {
                     if let Some(error) = lifecycle::main_refused(&result.end) {
-                        let id = info.id.to_string();
-                        super::later(docker, move |engine| {
-                            engine.stop(&id, Some(std::time::Duration::ZERO))
-                        })
-                        .await?;
+                        end(docker, info).await?;
                         return Err(error);
                     }
                 }
@@ -83,6 +79,17 @@ pub(super) async fn begin(
         let _ = client.begun.send(control);
     }
     Ok(())
+}
+
+/// Ends a container whose main process could not be started. One that goes when it has ended may be on its way out by
+/// itself, or gone.
+async fn end(docker: &Arc<Docker>, info: &SandboxInfo) -> Result<()> {
+    let id = info.id.to_string();
+    let now = Some(std::time::Duration::ZERO);
+    match super::later(docker, move |engine| engine.stop(&id, now)).await {
+        Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => Ok(()),
+        other => other,
+    }
 }
 
 pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {

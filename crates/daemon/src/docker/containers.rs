@@ -10,7 +10,9 @@ use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::stored::{Stored, VolumeUse};
 use shedbox_docker::{body, create as translate, error, inspect as show, status};
 use shedbox_engine::Filter;
+use shedbox_image::platform::Platform;
 use shedbox_spec::api::{ChangeKind, CreateRequest, ImageDetail, PullPolicy, SandboxInfo, Status};
+use shedbox_spec::error::Cause;
 use shedbox_spec::mount::{Access, Mount};
 use shedbox_spec::{Error, Kind, Result};
 
@@ -58,18 +60,17 @@ fn create_now(
     platform: Option<&str>,
 ) -> Result<Made> {
     let (mut body, value) = translate::read(bytes)?;
-    if let Some(name) = name.map(|name| name.trim_start_matches('/')) {
-        shedbox_spec::id::validate_name(name).map_err(|_| {
-            Error::invalid(format!(
-                "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-            ))
-        })?;
+    if let Some(name) = name {
+        valid_name(name)?;
     }
     // Without a name, the translation says what is wrong.
     if !body.image.is_empty() {
         // One that is not here is not pulled: the client does that.
         let image = now(|| docker.engine.inspect_image(&body.image))
             .map_err(|error| super::images::not_found(&body.image, error))?;
+        if let Some(platform) = platform.filter(|platform| !platform.is_empty()) {
+            is_for(&image, &body.image, platform)?;
+        }
         volumes_of_image(docker, &image, &mut body)?;
     }
     if let Some(setting) = docker.engine.default_network() {
@@ -124,29 +125,48 @@ fn create_now(
         }
         Err(error) => {
             docker.volumes.drop_anonymous(&used);
-            let taken = name
-                .filter(|_| error.kind == Kind::Conflict)
-                .map(|name| name.trim_start_matches('/'))
-                .and_then(|name| docker.engine.inspect(name).ok());
-            Err(match taken {
-                Some(other) => error::name_taken(&other.name, other.id.as_str()),
+            let name = name.unwrap_or_default().trim_start_matches('/');
+            Err(match error.cause() {
+                Some(Cause::NameTaken(by)) => error::name_taken(name, by.as_str()),
+                Some(Cause::NoNetwork(name)) => Error::invalid(format!("network {name} not found")),
+                Some(Cause::NoSandbox(name)) => Error {
+                    kind: Kind::Invalid,
+                    ..error::no_container(name)
+                },
                 // The image is there. Clients take any 404 for an image that has to be pulled.
-                None if error.kind == Kind::NotFound => {
-                    let network = error
-                        .message
-                        .strip_prefix("no network `")
-                        .and_then(|rest| rest.split('`').next());
-                    match network {
-                        Some(name) => Error::invalid(format!("network {name} not found")),
-                        None => Error {
-                            kind: Kind::Invalid,
-                            ..error
-                        },
-                    }
-                }
-                None => error,
+                _ if error.kind == Kind::NotFound => Error {
+                    kind: Kind::Invalid,
+                    ..error
+                },
+                _ => error,
             })
         }
+    }
+}
+
+/// The image is one for the platform that was asked for.
+fn is_for(image: &ImageDetail, name: &str, platform: &str) -> Result<()> {
+    let wanted = Platform::parse(platform)?;
+    let variant = image.config.get("variant").and_then(Value::as_str);
+    let actual = Platform::normalised(&image.os, &image.architecture, variant.unwrap_or_default());
+    if wanted.accepts(&actual) {
+        Ok(())
+    } else {
+        Err(error::another_platform(
+            name,
+            &wanted.to_string(),
+            &actual.to_string(),
+        ))
+    }
+}
+
+/// A name, with or without its slash.
+fn valid_name(name: &str) -> Result<&str> {
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    match shedbox_spec::id::validate_name(bare) {
+        // Source: moby `daemon/names`: at least two characters.
+        Ok(()) if bare.len() > 1 => Ok(bare),
+        _ => Err(error::invalid_name(name)),
     }
 }
 
@@ -314,6 +334,7 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
             && since.as_ref().is_none_or(|bound| info.created_at > *bound)
             && filters.any("ancestor", |image| is_ancestor(docker, info, image))
             && filters.container(info, &extra)
+            && (filters.get("expose").is_empty() || filters.exposes(&exposed(docker, info)))
     };
     let list: Vec<Value> = infos
         .iter()
@@ -331,6 +352,13 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
         })
         .collect();
     Ok(answer::json(StatusCode::OK, &list))
+}
+
+/// Ports that a container exposes, as `inspect` shows them.
+fn exposed(docker: &Docker, info: &SandboxInfo) -> Vec<String> {
+    let config = show::config(info, &stored(info), &docker.image_config(info));
+    let ports = config["ExposedPorts"].as_object();
+    ports.map_or_else(Vec::new, |ports| ports.keys().cloned().collect())
 }
 
 fn is_ancestor(docker: &Docker, info: &SandboxInfo, image: &str) -> bool {
@@ -402,16 +430,21 @@ pub(super) fn rename(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<
     let info = docker.find(name)?;
     let new = query
         .get("name")
-        .map(|name| name.trim_start_matches('/'))
         .filter(|name| !name.is_empty())
         .ok_or_else(|| Error::invalid("Neither old nor new names may be empty"))?;
-    match now(|| docker.engine.rename(info.id.as_str(), new)) {
-        Err(error) if error.kind == Kind::Conflict => {
-            let by = docker.engine.inspect(new).map(|other| other.id.to_string());
-            Err(error::name_taken(new, &by.unwrap_or_default()))
+    // Source: moby `daemon/rename.go`: with its slash from here on.
+    let new = format!("/{}", new.trim_start_matches('/'));
+    let new = valid_name(&new).map_err(error::while_allocating_name)?;
+    now(|| docker.engine.rename(info.id.as_str(), new)).map_err(|error| match error.cause() {
+        Some(Cause::SameName) => {
+            Error::invalid("Renaming a container with the same name as its current name")
         }
-        other => other.map(|()| answer::bare(StatusCode::NO_CONTENT)),
-    }
+        Some(Cause::NameTaken(by)) => {
+            error::while_allocating_name(error::name_taken(new, by.as_str()))
+        }
+        _ => error,
+    })?;
+    Ok(answer::bare(StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn update(docker: &Arc<Docker>, name: &str, asked: Asked) -> Result<Answer> {
@@ -420,7 +453,14 @@ pub(super) async fn update(docker: &Arc<Docker>, name: &str, asked: Asked) -> Re
     let change: body::HostConfig = body::read(&bytes)?;
     let limits = translate::limits(&change)?;
     if !change.restart_policy.name.is_empty() {
-        translate::restart_policy(&change.restart_policy, info.spec.auto_remove)?;
+        if info.spec.auto_remove {
+            return Err(Error::invalid(format!(
+                "Cannot update container {}: Restart policy cannot be updated because AutoRemove is enabled for the \
+                 container",
+                info.id
+            )));
+        }
+        translate::restart_policy(&change.restart_policy, false)?;
     }
     let id = info.id.to_string();
     let updated = later(docker, move |engine| engine.update(&id, &limits)).await?;

@@ -12,7 +12,7 @@ use shedbox_docker::exec::{self as words, ExecCreate, ExecStart, Known};
 use shedbox_docker::{body, error};
 use shedbox_spec::api::SandboxInfo;
 use shedbox_spec::control::{FollowUp, Reply, Request};
-use shedbox_spec::exec::{End as Ending, ExecRequest, TtySize};
+use shedbox_spec::exec::{End as Ending, ExecRequest, NotStarted, TtySize};
 use shedbox_spec::{Error, Result, detach_keys};
 
 use super::ends::{Control, End};
@@ -115,13 +115,12 @@ pub(super) async fn create(docker: &Arc<Docker>, name: &str, asked: Asked) -> Re
     let bytes = asked.json().await?;
     let body: ExecCreate = body::read(&bytes)?;
     let argv = body.argv()?.join(" ");
-    detach_keys::parse(&body.detach_keys).or_else(|error| {
-        if body.detach_keys.is_empty() {
-            Ok(Vec::new())
-        } else {
-            Err(error)
-        }
-    })?;
+    if !body.detach_keys.is_empty() && detach_keys::parse(&body.detach_keys).is_err() {
+        let keys = &body.detach_keys;
+        return Err(Error::invalid(format!(
+            "Invalid escape keys ({keys}) provided"
+        )));
+    }
     let id = super::random_hex()?;
     docker
         .events
@@ -306,15 +305,14 @@ async fn begin(
             Ok(Begun::Running(control, streams))
         }
         (Reply::Exited(result), _) => match result.end {
-            Ending::NotStarted { code, message } => Ok(Begun::Refused(
-                code,
-                words::not_started(code, &message, &program),
-            )),
+            Ending::NotStarted(why) => {
+                Ok(Begun::Refused(why.code, words::not_started(&why, &program)))
+            }
             end => Ok(Begun::Refused(end.status(), String::new())),
         },
         (Reply::Failed(error), _) => Ok(Begun::Refused(
             126,
-            words::not_started(126, &error.message, &program),
+            words::not_started(&NotStarted::refused(error.message), &program),
         )),
         _ => Err(Error::internal("the sandbox answers something else")),
     }

@@ -8,7 +8,8 @@ use serde_json::json;
 use shedbox_docker::{error, exec as words};
 use shedbox_engine::Notify;
 use shedbox_spec::api::{SandboxInfo, Status, WaitResult};
-use shedbox_spec::exec::End;
+use shedbox_spec::error::Cause;
+use shedbox_spec::exec::{End, Obstacle};
 use shedbox_spec::{Error, Kind, Result, signal};
 use tokio::sync::mpsc;
 
@@ -75,53 +76,36 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
 
 /// In the words that the command takes its exit status from.
 fn refused(info: &SandboxInfo, mut error: Error) -> Error {
-    if error.kind == Kind::Conflict && error.message.starts_with("port ") {
-        // Words that clients look for before they try another port.
-        let (what, _) = error
-            .message
-            .split_once(" is in use")
-            .unwrap_or((&error.message, ""));
-        let address = what.trim_start_matches("port ");
-        let address = address
-            .split_once('/')
-            .map_or(address, |(address, _)| address);
-        let by = &error.message;
-        error.message = format!("Bind for {address} failed: port is already allocated: {by}");
-        error.kind = Kind::Internal;
-        return error;
+    match error.cause() {
+        Some(Cause::PortTaken(address)) => {
+            // Words that clients look for before they try another port.
+            error.message = format!(
+                "Bind for {address} failed: port is already allocated: {}",
+                error.message
+            );
+            error.kind = Kind::Internal;
+            error
+        }
+        Some(Cause::NotStarted(why)) => {
+            let program = info.argv.first().map_or("", String::as_str);
+            let message = words::main_not_started(why, program);
+            match why.obstacle {
+                Obstacle::User => Error::internal(message),
+                _ => Error::invalid(message),
+            }
+        }
+        // The one whose network it was to have.
+        Some(Cause::NoSandbox(name)) => error::no_container(name),
+        _ => error,
     }
-    let Some((_, reason)) = error
-        .message
-        .split_once("cannot start the main process of ")
-    else {
-        return error;
-    };
-    let message = reason
-        .split_once(": ")
-        .map_or(reason, |(_, message)| message);
-    let code = if error.kind == Kind::NotFound {
-        127
-    } else {
-        126
-    };
-    let program = info.argv.first().map_or("", String::as_str);
-    Error::invalid(words::main_not_started(code, message, program))
 }
 
 /// The end of a main process that could not be started.
 pub(super) fn main_refused(end: &End) -> Option<Error> {
-    let End::NotStarted { code, message } = end else {
+    let End::NotStarted(why) = end else {
         return None;
     };
-    let kind = if *code == 127 {
-        Kind::NotFound
-    } else {
-        Kind::Invalid
-    };
-    Some(Error::new(
-        kind,
-        format!("cannot start the main process of it: {message}"),
-    ))
+    Some(Error::invalid(why.message.clone()).with_cause(Cause::NotStarted(why.clone())))
 }
 
 /// Seconds of grace; negative is for ever.

@@ -9,7 +9,7 @@ use shedbox_docker::progress::failed;
 use shedbox_dockerfile::config::{ImageConfig, changes};
 use shedbox_engine::CommitOptions;
 use shedbox_image::Step;
-use shedbox_spec::{Error, Kind, Result};
+use shedbox_spec::{Error, Kind, Reference, Result};
 
 use super::{Asked, Docker, images, later, now};
 use crate::answer::{self, Answer};
@@ -48,9 +48,12 @@ pub(super) fn tag(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Ans
         Kind::Invalid => Error::invalid(format!("invalid reference format: {}", error.message)),
         _ => error,
     })?;
+    let detail = now(|| docker.engine.inspect_image(&target))?;
+    let familiar = Reference::parse(&target).map_or(target, |reference| reference.familiar());
+    let id = detail.summary.id.to_string();
     docker
         .events
-        .thing("image", "tag", &target, &[("name", &target)]);
+        .thing("image", "tag", &id, &[("name", &familiar)]);
     Ok(answer::bare(StatusCode::CREATED))
 }
 

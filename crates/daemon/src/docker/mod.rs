@@ -39,7 +39,7 @@ use shedbox_docker::version::{self, Version};
 use shedbox_docker::{error, image};
 use shedbox_engine::Engine;
 use shedbox_spec::api::SandboxInfo;
-use shedbox_spec::{Error, Kind, Result};
+use shedbox_spec::{Digest, Error, Kind, Result};
 
 use crate::answer::{self, Answer};
 use crate::hijack::Slot;
@@ -59,7 +59,12 @@ pub(crate) struct Docker {
     extras: Mutex<HashMap<String, Extra>>,
     restarts: restart::Restarts,
     health: health::Checks,
+    /// The `config` of images that were asked about, by id: it says what is in it, so it never changes.
+    configs: Mutex<HashMap<Digest, Arc<Value>>>,
 }
+
+/// Most of these that are held.
+const CONFIGS_MAX: usize = 512;
 
 impl Docker {
     /// Begins to listen to the engine. Called inside the runtime.
@@ -76,6 +81,7 @@ impl Docker {
             extras: Mutex::default(),
             restarts: restart::Restarts::default(),
             health: health::Checks::default(),
+            configs: Mutex::default(),
         });
         events::follow(&docker, happenings);
         scratch::sweep(&docker);
@@ -107,11 +113,24 @@ impl Docker {
     }
 
     /// The `config` of a container's image; empty when the image has gone.
-    fn image_config(&self, info: &SandboxInfo) -> Value {
-        info.image
-            .as_ref()
-            .and_then(|id| self.engine.inspect_image(&id.to_string()).ok())
-            .map_or_else(|| serde_json::json!({}), |detail| image::config_of(&detail))
+    fn image_config(&self, info: &SandboxInfo) -> Arc<Value> {
+        let none = || Arc::new(serde_json::json!({}));
+        let Some(id) = &info.image else {
+            return none();
+        };
+        if let Some(known) = lock(&self.configs).get(id) {
+            return Arc::clone(known);
+        }
+        let Ok(detail) = self.engine.inspect_image(&id.to_string()) else {
+            return none();
+        };
+        let config = Arc::new(image::config_of(&detail));
+        let mut configs = lock(&self.configs);
+        if configs.len() >= CONFIGS_MAX {
+            configs.clear();
+        }
+        configs.insert(id.clone(), Arc::clone(&config));
+        config
     }
 }
 

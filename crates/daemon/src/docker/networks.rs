@@ -11,6 +11,7 @@ use shedbox_docker::filters::{self, Filters};
 use shedbox_docker::inspect::seconds;
 use shedbox_docker::network::{self, Connect, Create, is_predefined};
 use shedbox_spec::api::network::{NetworkConnect, NetworkDisconnect, NetworkInfo};
+use shedbox_spec::error::Cause;
 use shedbox_spec::{Error, Kind, Result};
 
 use super::{Asked, Docker, now, or_null};
@@ -36,7 +37,7 @@ fn fits(network: &NetworkInfo, filters: &Filters, dangling: Option<bool>) -> boo
     } else {
         network.driver.as_str()
     };
-    filters.any("name", |wanted| filters::pattern(wanted, &network.name))
+    filters.name(&network.name)
         && filters.any("id", |wanted| network.id.starts_with(wanted))
         && filters.any("driver", |wanted| wanted == driver)
         && filters.any("scope", |wanted| wanted == "local")
@@ -77,18 +78,20 @@ pub(super) async fn create(docker: &Arc<Docker>, asked: Asked) -> Result<Answer>
     }
     let name = body.name.clone();
     let (request, warning) = body.translate()?;
-    let made = now(|| docker.engine.network_create(request)).map_err(|error| match error.kind {
-        Kind::Conflict if error.message.contains("exists") => {
-            Error::conflict(format!("network with name {name} already exists"))
-        }
-        Kind::Conflict => Error::new(
-            Kind::Denied,
-            format!(
-                "Pool overlaps with other one on this address space: {}",
-                error.message
+    let made = now(|| docker.engine.network_create(request)).map_err(|error| {
+        match (error.cause(), error.kind) {
+            (Some(Cause::NetworkExists), _) => {
+                Error::conflict(format!("network with name {name} already exists"))
+            }
+            (_, Kind::Conflict) => Error::new(
+                Kind::Denied,
+                format!(
+                    "Pool overlaps with other one on this address space: {}",
+                    error.message
+                ),
             ),
-        ),
-        _ => error,
+            _ => error,
+        }
     })?;
     docker.events.thing(
         "network",
@@ -163,8 +166,8 @@ pub(super) async fn connect(docker: &Arc<Docker>, name: &str, asked: Asked) -> R
         attachment: attachment(&network.name, &body.endpoint_config)?,
     };
     now(|| docker.engine.network_connect(&network.name, request)).map_err(|error| {
-        match error.kind {
-            Kind::Conflict if error.message.contains("already") => Error::new(
+        match error.cause() {
+            Some(Cause::Connected) => Error::new(
                 Kind::Denied,
                 format!(
                     "endpoint with name {} already exists in network {}",

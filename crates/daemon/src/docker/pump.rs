@@ -171,8 +171,9 @@ pub(super) async fn run(
                 output.send(*stream, &buffer[..count]).await;
             }
         }
-        if let Ending::NotStarted { message, .. } = &result.end {
-            output.send(1, format!("{message}\r\n").as_bytes()).await;
+        if let Ending::NotStarted(why) = &result.end {
+            let line = format!("{}\r\n", why.message);
+            output.send(1, line.as_bytes()).await;
         }
     }
     at_end(&outcome);

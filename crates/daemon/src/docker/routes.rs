@@ -13,13 +13,33 @@ use super::{
 };
 use crate::answer::{self, Answer};
 
+/// A name that somebody has put slashes into is one segment: nobody has it, and clients have to be told that, not that
+/// there is no such page.
+fn join_names(method: &str, segments: &[String]) -> Vec<String> {
+    let actions = match (segments.first().map(String::as_str), method) {
+        (Some("containers" | "exec" | "networks" | "volumes"), "DELETE") => 0,
+        (Some("containers" | "exec"), _) => 1,
+        (Some("networks" | "volumes"), "POST") => 1,
+        (Some("networks" | "volumes"), _) => 0,
+        _ => return segments.to_vec(),
+    };
+    let (first, last) = (1, segments.len() - actions);
+    if last <= first + 1 {
+        return segments.to_vec();
+    }
+    let mut joined = segments.to_vec();
+    joined.splice(first..last, [segments[first..last].join("/")]);
+    joined
+}
+
 pub(super) async fn dispatch(
     docker: &Arc<Docker>,
     asked: Asked,
     segments: &[String],
 ) -> Result<Answer> {
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = asked.method.clone();
+    let joined = join_names(method.as_str(), segments);
+    let segments: Vec<&str> = joined.iter().map(String::as_str).collect();
     match (method.as_str(), segments.as_slice()) {
         ("GET" | "HEAD", ["_ping"]) => Ok(system::ping()),
         ("GET", ["version"]) => Ok(system::version(docker)),
@@ -46,7 +66,7 @@ pub(super) async fn dispatch(
         ("POST", ["containers", name, "attach"]) => attach::attach(docker, name, &asked).await,
         ("POST", ["containers", name, "exec"]) => exec::create(docker, name, asked).await,
         ("GET", ["containers", name, "logs"]) => logs::logs(docker, name, &asked.query),
-        ("GET", ["containers", name, "top"]) => stats::top(docker, name).await,
+        ("GET", ["containers", name, "top"]) => stats::top(docker, name, &asked.query).await,
         ("GET", ["containers", name, "stats"]) => stats::stats(docker, name, &asked.query).await,
         ("GET", ["containers", name, "changes"]) => containers::changes(docker, name).await,
         ("GET", ["containers", name, "export"]) => archive::export(docker, name),
@@ -73,6 +93,9 @@ pub(super) async fn dispatch(
         ("DELETE", ["images", name @ ..]) => {
             images::remove(docker, name.join("/"), &asked.query).await
         }
+        ("GET", ["distribution", name @ .., "json"]) => {
+            images::distribution(docker, &name.join("/"), &asked).await
+        }
         ("GET", ["networks"]) => networks::list(docker, &asked.query),
         ("POST", ["networks", "create"]) => networks::create(docker, asked).await,
         ("POST", ["networks", "prune"]) => networks::prune(docker, &asked.query),
@@ -88,8 +111,9 @@ pub(super) async fn dispatch(
         ("GET", ["volumes", name]) => volumes::inspect(docker, name),
         ("DELETE", ["volumes", name]) => volumes::remove(docker, name, &asked.query),
         ("GET", ["plugins"]) => Ok(answer::json(StatusCode::OK, &json!([]))),
-        ("GET", ["plugins", name, "json"]) => Err(shedbox_spec::Error::not_found(format!(
-            "plugin \"{name}\" not found"
+        ("GET", ["plugins", name @ .., "json"]) => Err(shedbox_spec::Error::not_found(format!(
+            "plugin \"{}\" not found",
+            name.join("/")
         ))),
         (
             _,
@@ -104,5 +128,29 @@ pub(super) async fn dispatch(
         ("POST", ["build"]) => build::build(docker, asked).await,
         ("POST", ["build", "prune"]) => Ok(build::prune(docker)),
         _ => Err(error::no_page()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_slashes_are_one_segment() {
+        for (method, path, expected) in [
+            ("GET", "containers/a/b/json", "containers|a/b|json"),
+            ("GET", "containers/a/json", "containers|a|json"),
+            ("GET", "containers/json", "containers|json"),
+            ("POST", "containers/create", "containers|create"),
+            ("DELETE", "containers/a/b", "containers|a/b"),
+            ("GET", "networks/a/b", "networks|a/b"),
+            ("POST", "networks/a/b/connect", "networks|a/b|connect"),
+            ("GET", "networks", "networks"),
+            ("GET", "images/a/b/json", "images|a|b|json"),
+            ("DELETE", "containers", "containers"),
+        ] {
+            let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+            assert_eq!(join_names(method, &segments).join("|"), expected, "{path}");
+        }
     }
 }

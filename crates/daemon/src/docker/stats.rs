@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shedbox_docker::top::{Around, table};
 use shedbox_spec::api::{SandboxInfo, SandboxStats, Status};
 use shedbox_spec::control::{Reply, Request};
 use shedbox_spec::{Error, Result};
@@ -20,7 +21,7 @@ use crate::stream;
 /// Between the two looks of an answer that is not a stream; dockerd takes a second.
 const BETWEEN: Duration = Duration::from_millis(100);
 
-pub(super) async fn top(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
+pub(super) async fn top(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<Answer> {
     let info = docker.find(name)?;
     if info.status != Status::Paused {
         lifecycle::must_run(&info)?;
@@ -29,33 +30,15 @@ pub(super) async fn top(docker: &Arc<Docker>, name: &str) -> Result<Answer> {
     let (Reply::Stats(stats), _) = control.reply().await? else {
         return Err(Error::internal("the sandbox answers something else"));
     };
-    let processes: Vec<Value> = stats
-        .processes
-        .iter()
-        .map(|process| {
-            let seconds = process.cpu_us / 1_000_000;
-            let time = format!(
-                "{:02}:{:02}:{:02}",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60
-            );
-            json!([
-                process.uid.to_string(),
-                process.pid.to_string(),
-                process.ppid.to_string(),
-                "0",
-                "00:00",
-                "?",
-                time,
-                process.command,
-            ])
-        })
-        .collect();
-    let answer = json!({
-        "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
-        "Processes": processes,
-    });
+    let around = Around {
+        now: Timestamp::now(),
+        memory: total_memory(),
+    };
+    let answer = table(
+        query.get("ps_args").unwrap_or(""),
+        &stats.processes,
+        &around,
+    )?;
     Ok(answer::json(StatusCode::OK, &answer))
 }
 

@@ -247,7 +247,7 @@ pub(super) fn list(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
     let dangling = filters.flag("dangling")?;
     let mut list = Vec::new();
     for volume in docker.volumes.all()? {
-        let fits = filters.any("name", |wanted| filters::pattern(wanted, &volume.name))
+        let fits = filters.name(&volume.name)
             && filters.any("driver", |wanted| wanted == "local")
             && filters.labels(|key| volume.record.labels.get(key).map(String::as_str));
         if fits

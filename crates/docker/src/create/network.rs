@@ -102,6 +102,11 @@ fn attachments(body: &ContainerCreate, first: Vec<Attachment>) -> Result<Vec<Att
 pub fn attachment(network: &str, endpoint: &Endpoint) -> Result<Attachment> {
     let ipam = &endpoint.ipam_config;
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+    if network == BRIDGE && !(ipam.ipv4_address.is_empty() && ipam.ipv6_address.is_empty()) {
+        return Err(Error::invalid(
+            "user specified IP address is supported on user defined networks only",
+        ));
+    }
     Ok(Attachment {
         network: network.to_owned(),
         ip: some(&ipam.ipv4_address)

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use shedbox_spec::api::{SandboxInfo, Status};
-use shedbox_spec::network::Network;
 use shedbox_spec::network::port::parse_exposed;
+use shedbox_spec::network::{Network, mode_id};
 
 use crate::stored::Stored;
 
@@ -74,7 +74,7 @@ pub fn networks(info: &SandboxInfo) -> Map<String, Value> {
     };
     if let Some(mode) = mode {
         networks.insert(mode.to_owned(), json!({
-            "IPAMConfig": null, "Links": null, "Aliases": null, "NetworkID": mode, "EndpointID": "", "Gateway": "",
+            "IPAMConfig": null, "Links": null, "Aliases": null, "NetworkID": mode_id(mode), "EndpointID": "", "Gateway": "",
             "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
             "MacAddress": "", "DriverOpts": null,
         }));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use shedbox_linux::pidfd;
 use shedbox_spec::api::Status;
-use shedbox_spec::error::chain;
+use shedbox_spec::error::{Cause, chain};
 use shedbox_spec::gateway::{Attach, Endpoint, Reply, Request};
 use shedbox_spec::hosts::{self, ExtraHost, etc_hosts};
 use shedbox_spec::network::default::DefaultNetwork;
@@ -119,6 +119,7 @@ impl Engine {
                 "sandbox `{sandbox}` is connected to network `{}` already",
                 network.name
             ))
+            .with_cause(Cause::Connected)
             .into());
         }
         let aliases = aliases(attachment)?;

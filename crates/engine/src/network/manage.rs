@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use shedbox_spec::api::network::{
     EndpointInfo, NetworkConnect, NetworkCreate, NetworkDisconnect, NetworkInfo, NetworkMember,
 };
+use shedbox_spec::error::Cause;
 use shedbox_spec::gateway::{Endpoint, Request};
 use shedbox_spec::network::egress::Egress;
 use shedbox_spec::network::subnet::Subnet;
@@ -36,7 +37,8 @@ impl Engine {
             let mut state = self.networks.state();
             let taken = |other: &NetworkRecord| other.name == request.name;
             if state.book.networks.iter().any(taken) {
-                return Err(Error::conflict(format!("network `{}` exists", request.name)).into());
+                let error = Error::conflict(format!("network `{}` exists", request.name));
+                return Err(error.with_cause(Cause::NetworkExists).into());
             }
             let mut book = state.book.clone();
             prepare(&mut book, &|bytes: &mut [u8]| self.fill_random(bytes))?;
@@ -118,8 +120,8 @@ impl Engine {
 
     /// One network by name, id or the beginning of its id.
     pub fn network_inspect(&self, name: &str) -> Result<NetworkInfo> {
-        if matches!(name, "host" | "none") {
-            return Ok(mode(name));
+        if let Some(found) = network::mode_named(name) {
+            return Ok(mode(found));
         }
         let record = if name == network::BRIDGE {
             self.network_record(name)?
@@ -131,7 +133,7 @@ impl Engine {
 
     /// Removes a network that nobody is on.
     pub fn network_remove(&self, name: &str) -> Result<()> {
-        if matches!(name, "host" | "none" | network::BRIDGE) {
+        if name == network::BRIDGE || network::mode_named(name).is_some() {
             return Err(Error::new(
                 Kind::Denied,
                 format!("network `{name}` is built in and cannot be removed"),
@@ -404,7 +406,7 @@ fn endpoint_info(record: &NetworkRecord, endpoint: &Endpoint) -> EndpointInfo {
 /// A mode, as Docker lists it.
 fn mode(name: &str) -> NetworkInfo {
     NetworkInfo {
-        id: name.to_owned(),
+        id: network::mode_id(name).unwrap_or(name).to_owned(),
         name: name.to_owned(),
         driver: if name == "host" { "host" } else { "null" }.to_owned(),
         created_at: Timestamp::UNIX_EPOCH.to_string(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use shedbox_spec::error::Cause;
 use shedbox_spec::gateway::NetworkSetup;
 use shedbox_spec::network::subnet::Subnet;
 
@@ -115,6 +116,7 @@ impl Book {
     pub(crate) fn require(&self, name: &str) -> shedbox_spec::Result<&NetworkRecord> {
         self.find(name).ok_or_else(|| {
             shedbox_spec::Error::not_found(format!("no network `{name}`"))
+                .with_cause(Cause::NoNetwork(name.to_owned()))
                 .with_hint("`shedbox network ls` lists them")
         })
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use shedbox_linux::process::{self, CStringArray, Errno};
 use shedbox_linux::{fd, inroot, seccomp};
 use shedbox_spec::confined::{DEVICES, READABLE};
-use shedbox_spec::exec::End;
+use shedbox_spec::exec::{End, NotStarted};
 use shedbox_spec::ulimit::Resource;
 
 use super::Order;
@@ -30,12 +30,9 @@ pub(super) fn become_it(order: &Order) -> End {
 }
 
 fn try_become(order: &Order) -> Result<Infallible, End> {
-    let refused = |message: String| End::NotStarted { code: 126, message };
+    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
     let at = |stage: &'static str| {
-        move |errno: Errno| End::NotStarted {
-            code: 126,
-            message: format!("{stage}: {}", errno.desc().to_lowercase()),
-        }
+        move |errno: Errno| refused(format!("{stage}: {}", errno.desc().to_lowercase()))
     };
     let confined = &order.confined;
     let bytes = |list: &[String]| -> Vec<Vec<u8>> {

@@ -7,7 +7,7 @@ use shedbox_linux::poll::{Interest, poll};
 use shedbox_linux::process::{self, ChildSignals};
 use shedbox_linux::seqpacket::SeqPacket;
 use shedbox_linux::{fd, path};
-use shedbox_spec::exec::End;
+use shedbox_spec::exec::{End, NotStarted};
 
 use super::{Order, command, descendants};
 use crate::exec::plain_end;
@@ -34,10 +34,7 @@ pub(super) fn run(order: &Order, caller: SeqPacket) -> i32 {
 }
 
 fn not_started(message: &str) -> End {
-    End::NotStarted {
-        code: 126,
-        message: message.to_owned(),
-    }
+    End::NotStarted(NotStarted::refused(message))
 }
 
 fn set_up() -> Result<ChildSignals, String> {
@@ -92,7 +89,7 @@ fn follow(order: &Order, caller: &SeqPacket, children: &ChildSignals) -> Option<
 
 /// Forks the command. The error is what it reported before it could become the program.
 fn launch(order: &Order) -> Result<i32, End> {
-    let refused = |message: String| End::NotStarted { code: 126, message };
+    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
     let (told, tell) = fd::pipe().map_err(|error| refused(error.to_string()))?;
     match clone::fork_into(0).map_err(|error| refused(error.to_string()))? {
         Side::Child => {

@@ -264,7 +264,7 @@ impl Init {
         };
         let reply = match probe(&what, &self.around, &mut self.stack) {
             Ok(probe) => Reply::Features(Box::new(probe)),
-            Err(End::NotStarted { message, .. }) => Reply::Failed(Error::internal(message)),
+            Err(End::NotStarted(why)) => Reply::Failed(Error::internal(why.message)),
             Err(_) => Reply::Failed(Error::internal("the process that looks has not started")),
         };
         self.connections.reply(id, &reply, &[]);

@@ -94,7 +94,7 @@ impl Build {
                 .map(drop)
                 .map_err(Error::from)
         });
-        let mut progress = Progress::new(reference.tag().unwrap_or("latest"));
+        let mut progress = Progress::new(&reference);
         while let Some(event) = events.recv().await {
             for line in progress.lines(&event, &familiar) {
                 self.output.line(line).await;

@@ -168,11 +168,9 @@ impl Build {
                     .await;
             }
         }
-        if let Ending::NotStarted { code, message } = &result.end {
+        if let Ending::NotStarted(why) = &result.end {
             let program = argv.first().map_or("", String::as_str);
-            return Err(Error::invalid(words::main_not_started(
-                *code, message, program,
-            )));
+            return Err(Error::invalid(words::main_not_started(why, program)));
         }
         // What it has left running goes before its files are read.
         let id = scratch.id.clone();

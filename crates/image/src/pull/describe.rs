@@ -1,0 +1,71 @@
+//! What a registry has under a name, without its layers.
+
+use std::sync::Arc;
+
+use shedbox_spec::Digest;
+use shedbox_spec::api::AuthSources;
+
+use super::Pull;
+use crate::error::Result;
+use crate::manifest::{self, Document};
+use crate::platform::{self, Platform};
+use crate::registry::session::{Access, Credentials, Session};
+use crate::service::ImageService;
+
+/// A manifest or an index at a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// As the registry says it.
+    pub media_type: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: usize,
+    /// Platforms that there are images for.
+    pub platforms: Vec<Platform>,
+}
+
+impl ImageService {
+    /// Asks the registry of `name` what it has there now.
+    pub async fn describe(&self, name: &str, auth: &AuthSources) -> Result<Described> {
+        let reference = self.parse_reference(name)?;
+        let session = Session::new(
+            Arc::clone(&self.clients),
+            &self.config,
+            reference.registry(),
+            reference.repository(),
+            Credentials::from(auth),
+            Access::Pull,
+        )?;
+        let what = format!("manifest of `{reference}` from {}", reference.registry());
+        let expected = reference.digest().cloned();
+        let target = match (&expected, reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        let fetched = session
+            .manifest(&what, &target, expected.as_ref(), &manifest::accept())
+            .await?;
+        let media_type = fetched.media_type.clone();
+        let platforms = match manifest::parse(&fetched.bytes, media_type.as_deref(), &what)? {
+            Document::Index(entries) => platform::of_index(&entries),
+            Document::Image(image) => {
+                let pull = Pull {
+                    service: self,
+                    reference,
+                    platform: None,
+                    session: Arc::new(session),
+                    events: Arc::new(|_| {}),
+                };
+                let config = pull.config(&image).await?;
+                vec![manifest::parse_config(&config, image.layers.len(), &what)?.platform]
+            }
+        };
+        Ok(Described {
+            media_type: media_type.unwrap_or_default(),
+            digest: fetched.digest,
+            size: fetched.bytes.len(),
+            platforms,
+        })
+    }
+}
