@@ -71,7 +71,7 @@ pub(crate) fn run(spec: &SandboxSpec) -> Result<u8> {
 
 fn ended(end: End) -> Result<u8> {
     match end {
-        End::NotStarted(why) => Err(shedbox_client::Error::NotStarted(why).into()),
+        End::NotStarted(why) => Err(shedbox_client::Error::NotStarted(*why).into()),
         end => Ok(end.status()),
     }
 }

@@ -104,7 +104,7 @@ fn run(connection: SeqPacket) {
         Err(error) => {
             return reply(
                 &connection,
-                &ended(End::NotStarted(NotStarted {
+                &ended(End::from(NotStarted {
                     code: 127,
                     ..NotStarted::refused(error.to_string())
                 })),

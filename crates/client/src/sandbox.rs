@@ -142,7 +142,7 @@ impl Sandbox {
             Reply::Exited(ExecResult {
                 end: End::NotStarted(why),
                 ..
-            }) => Err(Error::NotStarted(why)),
+            }) => Err(Error::NotStarted(*why)),
             Reply::Started { .. } | Reply::Exited(_) => Ok(()),
             other => Err(Error::protocol("the sandbox", format!("{other:?}"))),
         }

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_started_is_as_it_was_but_for_the_result() {
-        let refused = End::NotStarted(NotStarted::refused("x"));
+        let refused = End::from(NotStarted::refused("x"));
         let mut life = Life::new();
         life.begin(1, at(1));
         life.end(Some(cut_short(refused.clone())), at(2));

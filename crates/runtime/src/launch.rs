@@ -72,8 +72,8 @@ fn start(
     stack: &mut Stack,
     mut probe: Option<&mut Probe>,
 ) -> Result<clone::Child, End> {
-    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
-    let user = around.user(what.user).map_err(End::NotStarted)?;
+    let refused = |message: String| End::from(NotStarted::refused(message));
+    let user = around.user(what.user).map_err(End::from)?;
     let mut env = around.env.clone();
     if matches!(what.streams, Streams::Terminal(_)) && value(&env, "TERM").is_none() {
         set(&mut env, b"TERM=xterm".to_vec());
@@ -221,7 +221,7 @@ pub(crate) fn not_started(stage: &str, errno: Errno, program: &str, cwd: &str) -
         ),
         (stage, _) => (126, format!("{stage}: {reason}")),
     };
-    End::NotStarted(NotStarted {
+    End::from(NotStarted {
         code,
         message,
         obstacle,

@@ -217,7 +217,7 @@ pub enum End {
         by: Killer,
     },
     /// It could not be started.
-    NotStarted(NotStarted),
+    NotStarted(Box<NotStarted>),
 }
 
 /// Why a command could not be started.
@@ -230,6 +230,12 @@ pub struct NotStarted {
     /// What stood in the way.
     #[serde(default, skip_serializing_if = "Obstacle::is_other")]
     pub obstacle: Obstacle,
+}
+
+impl From<NotStarted> for End {
+    fn from(why: NotStarted) -> Self {
+        Self::NotStarted(Box::new(why))
+    }
 }
 
 impl NotStarted {
@@ -283,7 +289,8 @@ impl End {
     /// 127 when it could not be started, 137 when it ran out of memory or the sandbox was taken away under it.
     pub fn status(&self) -> u8 {
         match self {
-            End::Exited { code } | End::NotStarted(NotStarted { code, .. }) => *code,
+            End::Exited { code } => *code,
+            End::NotStarted(why) => why.code,
             End::Signaled { signal, .. } => (128 + signal) as u8,
             End::TimedOut { .. } => 124,
             // Docker's number, also when the process that the kernel chose was a child.

@@ -222,7 +222,7 @@ impl Child {
             match parse(&frame.bytes)? {
                 Reply::Exited(result) => {
                     if let End::NotStarted(why) = result.end {
-                        return Err(Error::NotStarted(why));
+                        return Err(Error::NotStarted(*why));
                     }
                     self.result = Some(result);
                 }

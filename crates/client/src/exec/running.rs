@@ -126,7 +126,7 @@ impl Running {
             }
             Reply::Exited(result) => {
                 if let End::NotStarted(why) = result.end {
-                    return Err(Error::NotStarted(why));
+                    return Err(Error::NotStarted(*why));
                 }
                 self.result = Some(result);
                 self.pump.finish();

@@ -35,7 +35,6 @@ pub(super) struct Bus {
 }
 
 /// What waits for being told.
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub(super) enum Queued {
     /// The engine's.
     Engine(Event),

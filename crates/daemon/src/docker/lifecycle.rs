@@ -105,7 +105,7 @@ pub(super) fn main_refused(end: &End) -> Option<Error> {
     let End::NotStarted(why) = end else {
         return None;
     };
-    Some(Error::invalid(why.message.clone()).with_cause(Cause::NotStarted(why.clone())))
+    Some(Error::invalid(why.message.clone()).with_cause(Cause::NotStarted((**why).clone())))
 }
 
 /// Seconds of grace; negative is for ever.

@@ -30,7 +30,7 @@ pub(super) fn become_it(order: &Order) -> End {
 }
 
 fn try_become(order: &Order) -> Result<Infallible, End> {
-    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
+    let refused = |message: String| End::from(NotStarted::refused(message));
     let at = |stage: &'static str| {
         move |errno: Errno| refused(format!("{stage}: {}", errno.desc().to_lowercase()))
     };

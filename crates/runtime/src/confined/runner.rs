@@ -34,7 +34,7 @@ pub(super) fn run(order: &Order, caller: SeqPacket) -> i32 {
 }
 
 fn not_started(message: &str) -> End {
-    End::NotStarted(NotStarted::refused(message))
+    End::from(NotStarted::refused(message))
 }
 
 fn set_up() -> Result<ChildSignals, String> {
@@ -89,7 +89,7 @@ fn follow(order: &Order, caller: &SeqPacket, children: &ChildSignals) -> Option<
 
 /// Forks the command. The error is what it reported before it could become the program.
 fn launch(order: &Order) -> Result<i32, End> {
-    let refused = |message: String| End::NotStarted(NotStarted::refused(message));
+    let refused = |message: String| End::from(NotStarted::refused(message));
     let (told, tell) = fd::pipe().map_err(|error| refused(error.to_string()))?;
     match clone::fork_into(0).map_err(|error| refused(error.to_string()))? {
         Side::Child => {
