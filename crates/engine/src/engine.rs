@@ -21,6 +21,7 @@ use crate::events::Listeners;
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
 use crate::network::Networks;
+use crate::recycle::Pool;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::watcher::{Observer, Watcher};
@@ -50,6 +51,7 @@ pub struct Engine {
     pub(crate) background: Arc<Background>,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) blanks: Blanks,
+    pub(crate) pool: Pool,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) networks: Networks,
     pub(crate) listeners: Listeners,
@@ -112,6 +114,7 @@ impl Engine {
             background,
             cgroups,
             blanks: Blanks::new(paths.sandboxes()),
+            pool: Pool::default(),
             watchdog: Arc::default(),
             networks,
             listeners: Listeners::default(),
@@ -149,6 +152,11 @@ impl Engine {
     /// Where things are.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The id map in force.

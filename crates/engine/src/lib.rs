@@ -44,6 +44,7 @@ mod output;
 mod owner;
 mod record;
 mod recover;
+mod recycle;
 mod registry;
 mod remove;
 mod rename;

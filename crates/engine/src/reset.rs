@@ -43,6 +43,7 @@ impl Engine {
         let mut turn = sandbox.turn();
         sandbox.state().life.may_reset(&sandbox.name())?;
         turn.end_files();
+        turn.end_ready();
 
         let (next, from_spare) = match sandbox.take_spare() {
             Some(spare) => (spare, true),
