@@ -12,7 +12,7 @@
 //! listing shows them; on disk they are `.new-*`, which recovery takes away; their inits leave with this process.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use shedbox_store::{ImageRecord, PinGuard};
 use crate::Engine;
 use crate::background::Job;
 use crate::create::New;
-use crate::error::Result;
+use crate::error::{Doing, Result, on_path};
 use crate::generation::{Order, Place};
 use crate::init::Init;
 use crate::life::Life;
@@ -94,8 +94,8 @@ pub(crate) struct Ready {
     limits: Limits,
     /// Directory of the sandbox when it was built.
     dir: PathBuf,
-    /// (device, inode) of the upper directory.
-    upper: (u64, u64),
+    /// Its upper directory: nobody may have put anything else there.
+    upper: Identity,
 }
 
 /// A sandbox that nobody has asked for yet.
@@ -268,7 +268,7 @@ impl Engine {
             spec,
             limits: sandbox.limits(),
             dir: sandbox.layout.dir.clone(),
-            upper: place_of(&live.join("upper"))?,
+            upper: Identity::of(&live.join("upper"))?,
         })
     }
 
@@ -299,15 +299,10 @@ impl Engine {
     }
 
     fn is_still_right(&self, sandbox: &Sandbox, ready: &Ready) -> Result<bool> {
-        let upper = sandbox.layout.live().join("upper");
-        let untouched = || -> Result<bool> {
-            Ok(place_of(&upper)? == ready.upper
-                && std::fs::read_dir(&upper).is_ok_and(|mut list| list.next().is_none()))
-        };
         Ok(sandbox.state().life.generation == 0
             && !ready.init.has_ended()
             && sandbox.limits() == ready.limits
-            && untouched()?
+            && Identity::of(&sandbox.layout.live().join("upper"))? == ready.upper
             && self.generation_spec(sandbox, &ready.dir.join("live"), 1, sandbox.has_main())?
                 == ready.spec)
     }
@@ -406,11 +401,15 @@ impl Turn {
     }
 }
 
-/// What else the name could come to mean.
-fn place_of(path: &std::path::Path) -> Result<(u64, u64)> {
-    use crate::error::{Doing, on_path};
-    let metadata = std::fs::symlink_metadata(path).doing(|| on_path("look at", path))?;
-    Ok((metadata.dev(), metadata.ino()))
+/// Which directory it is, and when it was changed last: device, inode, time of change.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity(u64, u64, (i64, i64));
+
+impl Identity {
+    fn of(path: &Path) -> Result<Self> {
+        let of = std::fs::symlink_metadata(path).doing(|| on_path("look at", path))?;
+        Ok(Self(of.dev(), of.ino(), (of.ctime(), of.ctime_nsec())))
+    }
 }
 
 fn is_memory_short() -> bool {
