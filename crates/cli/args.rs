@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     attach, completion, copy, create, daemon, diff, docs, doctor, egress, exec, features, gateway,
     images, inspect, keeper, kill, load, logs, man, network, pause, port, pressure, prune, ps,
-    pull, reclaim, remove, reset, rmi, run, save, seccomp, start, stats, stop, top, update,
-    version, wait,
+    pull, reclaim, remove, reset, rmi, run, save, seccomp, session, start, stats, stop, top,
+    update, version, wait,
 };
 use crate::docker;
 use crate::report::SHEDBOX_FAILED;
@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Network(network::Args),
     Port(port::Args),
     Egress(egress::Args),
+    Session(session::Args),
     Doctor(doctor::Args),
     Daemon(daemon::Args),
     Completion(completion::Args),
@@ -84,6 +85,7 @@ impl Command {
         match self {
             Self::Run(_) | Self::Exec(_) | Self::Create(_) | Self::Attach(_) => SHEDBOX_FAILED,
             Self::Start(args) if args.attach => SHEDBOX_FAILED,
+            Self::Session(args) if args.is_run() => SHEDBOX_FAILED,
             _ => 1,
         }
     }
@@ -133,6 +135,7 @@ impl Command {
             Self::Network(args) => network::run(args),
             Self::Port(args) => port::run(&args),
             Self::Egress(args) => egress::run(args),
+            Self::Session(args) => session::run(args),
         }
     }
 }

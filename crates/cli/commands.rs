@@ -38,6 +38,7 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod seccomp;
+pub(crate) mod session;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;

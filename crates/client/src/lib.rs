@@ -27,6 +27,7 @@ mod logs;
 mod network;
 mod resolve;
 mod sandbox;
+mod session;
 
 pub use shedbox_spec as spec;
 pub use shedbox_spec::exec::{End, ExecResult, TtySize};

@@ -24,6 +24,7 @@ use crate::network::Networks;
 use crate::recycle::Pool;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
+use crate::session::Sessions;
 use crate::watcher::{Observer, Watcher};
 
 /// How an engine is opened. The process has entered its user namespace and holds the lock of the root.
@@ -52,6 +53,7 @@ pub struct Engine {
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) blanks: Blanks,
     pub(crate) pool: Pool,
+    pub(crate) sessions: Sessions,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) networks: Networks,
     pub(crate) listeners: Listeners,
@@ -115,6 +117,7 @@ impl Engine {
             cgroups,
             blanks: Blanks::new(paths.sandboxes()),
             pool: Pool::default(),
+            sessions: Sessions::default(),
             watchdog: Arc::default(),
             networks,
             listeners: Listeners::default(),

@@ -143,6 +143,20 @@ impl Exec {
         };
     }
 
+    /// Sends a signal to what came of it in the last milliseconds, and not to itself.
+    pub(crate) fn signal_offspring(&self, proc: &OwnedFd, signal: i32, age_ms: u64) {
+        let pids = match &self.leaf {
+            Some(leaf) => leaf.pids(),
+            None => tree::of(proc, self.tag),
+        };
+        tree::signal_younger(
+            proc,
+            pids.into_iter().filter(|pid| *pid != self.pid),
+            signal,
+            age_ms,
+        );
+    }
+
     /// How it ended, as its client is told.
     pub(crate) fn result(&self, ended: &Ended, around: &Around<'_>) -> ExecResult {
         let end = if self.timed_out {

@@ -53,6 +53,54 @@ pub(crate) fn kill(proc: &OwnedFd, tag: Tag) {
     }
 }
 
+/// Living processes of `tag`.
+pub(crate) fn of(proc: &OwnedFd, tag: Tag) -> Vec<i32> {
+    let mut pids = pids(proc);
+    pids.retain(|pid| mark(proc, *pid) == Some(tag.value()));
+    pids
+}
+
+/// Sends `signal` to those of `pids` that were started at most `age_ms` ago. The kernel notes starts in hundredths of a
+/// second; who may be a little too old is taken along. Source: proc_pid_stat(5), `starttime`; proc_uptime(5).
+pub(crate) fn signal_younger(
+    proc: &OwnedFd,
+    pids: impl Iterator<Item = i32>,
+    signal: i32,
+    age_ms: u64,
+) {
+    let text = |path: &str| {
+        let bytes = shedbox_linux::inroot::read_small(proc, path, 4096).ok()??;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let Some(now) = text("uptime").and_then(|uptime| hundredths(&uptime)) else {
+        return;
+    };
+    let eldest = now.saturating_sub(age_ms / 10 + 1);
+    for pid in pids {
+        let born = text(&format!("{pid}/stat")).and_then(|stat| start(&stat));
+        if born.is_some_and(|born| born >= eldest) {
+            let _ = process::signal(pid, signal); // it may have just ended
+        }
+    }
+}
+
+/// The time since the system was started.
+fn hundredths(uptime: &str) -> Option<u64> {
+    let (seconds, rest) = uptime.split_whitespace().next()?.split_once('.')?;
+    Some(seconds.parse::<u64>().ok()? * 100 + rest.parse::<u64>().ok()?)
+}
+
+/// When a process was started, in hundredths of a second since the system was: USER_HZ is 100 on our architectures.
+fn start(stat: &str) -> Option<u64> {
+    // The 22nd field; the second one, in parentheses, may have blanks.
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
+}
+
 /// Pids in this namespace, init itself not among them.
 pub(crate) fn pids(proc: &OwnedFd) -> Vec<i32> {
     let names = path::open_dir_at(proc, ".").and_then(Entries::new);
@@ -92,4 +140,17 @@ fn is_zombie(proc: &OwnedFd, pid: i32) -> bool {
 /// The state letter of a `/proc/<pid>/stat`. Source: proc_pid_stat(5).
 pub(crate) fn state(stat: &str) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_kernel() {
+        assert_eq!(hundredths("350735.47 234388.90\n"), Some(35_073_547));
+        assert_eq!(hundredths("nothing"), None);
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8123 1 2 3";
+        assert_eq!(start(stat), Some(8123));
+    }
 }

@@ -261,6 +261,14 @@ pub enum FollowUp {
         /// Number of the signal.
         signal: i32,
     },
+    /// Send a signal to every process that came of the command in the last so many milliseconds, but not to the command
+    /// itself.
+    SignalOffspring {
+        /// Number of the signal.
+        signal: i32,
+        /// How old they are at most.
+        age_ms: u64,
+    },
     /// The client's terminal has a new size.
     Resize(TtySize),
     /// The client leaves; the command stays.
