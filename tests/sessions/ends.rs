@@ -68,7 +68,7 @@ fn a_reset_ends_it_also_in_the_middle_of_a_command() {
 #[test]
 fn it_outlives_its_client_and_not_the_daemon() {
     require!(userns, image "tiny");
-    let scene = Scene::of("tiny", "sh");
+    let scene = Scene::private("tiny", "sh");
     let name = scene.sandbox.info().unwrap().name;
     // The program has ended when the next one goes on.
     let home = &scene.home;

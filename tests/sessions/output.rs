@@ -68,5 +68,16 @@ fn what_stays_in_the_background_does_not_hold_an_answer_up() {
             "{shell}: {} bytes",
             later.stdout.len()
         );
+        // Children that end while the shell reads: more than busybox takes for ends of its input.
+        scene.run("for i in $(seq 10 79); do sleep 0.$i & done 2>/dev/null");
+        eventually("all of them have ended", || {
+            let processes = scene.sandbox.processes().unwrap().processes;
+            !processes
+                .iter()
+                .any(|process| process.command.starts_with("sleep 0."))
+        });
+        let said = scene.run("echo still there");
+        assert_eq!(said.stdout, "still there\n", "{shell}: {said:?}");
+        assert_eq!(said.ended, None, "{shell}");
     }
 }

@@ -20,9 +20,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A sandbox without a session.
+    /// A sandbox without a session, in the home that tests share.
     pub(crate) fn empty(image: &str) -> Self {
-        let home = Home::new();
+        Self::empty_in(Home::shared(), image)
+    }
+
+    fn empty_in(home: Home, image: &str) -> Self {
         let spec = SandboxSpec::image(home.image(image)).name(unique("s"));
         let sandbox = home.client().create(spec).expect("create");
         Self {
@@ -33,13 +36,21 @@ impl Scene {
     }
 
     pub(crate) fn of(image: &str, shell: &str) -> Self {
-        let mut scene = Self::empty(image);
+        Self::empty(image).with_session(shell)
+    }
+
+    /// With a daemon that is nobody else's.
+    pub(crate) fn private(image: &str, shell: &str) -> Self {
+        Self::empty_in(Home::new(), image).with_session(shell)
+    }
+
+    fn with_session(mut self, shell: &str) -> Self {
         let wanted = SessionCreate {
             shell: Some(shell.to_owned()),
             ..SessionCreate::default()
         };
-        scene.session = scene.sandbox.create_session(&wanted).expect("a session").id;
-        scene
+        self.session = self.sandbox.create_session(&wanted).expect("a session").id;
+        self
     }
 
     pub(crate) fn run(&self, command: &str) -> SessionResult {

@@ -185,14 +185,14 @@ fn the_command_does_it_too() {
     let name = scene.sandbox.info().unwrap().name;
     let name = name.as_str();
     let home = &scene.home;
-    let id = home.run(["session", "create", "--name", "w", "--env", "A=1", name]);
+    let id = home.run(["session", "create", "--name", "work", "--env", "A=1", name]);
     assert_eq!(
-        home.run(["session", "run", name, "w", "cd /tmp; echo $A"]),
+        home.run(["session", "run", name, "work", "cd /tmp; echo $A"]),
         "1"
     );
     assert_eq!(home.run(["session", "run", name, &id, "pwd"]), "/tmp");
     let failed = home
-        .shedbox(["session", "run", name, "w", "echo err >&2; (exit 7)"])
+        .shedbox(["session", "run", name, "work", "echo err >&2; (exit 7)"])
         .output()
         .unwrap();
     assert_eq!(
@@ -204,10 +204,10 @@ fn the_command_does_it_too() {
         listed.contains(&id) && listed.contains("idle") && listed.contains("/tmp"),
         "{listed}"
     );
-    home.run(["session", "rm", name, "w"]);
+    home.run(["session", "rm", name, "work"]);
     home.refused(
-        ["session", "run", name, "w", "true"],
+        ["session", "run", name, "work", "true"],
         125,
-        "has no session `w`",
+        "has no session `work`",
     );
 }

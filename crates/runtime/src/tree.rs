@@ -28,7 +28,7 @@ impl Tag {
 }
 
 /// Most rounds of [`kill`] in a row: a tree that forks faster than it is killed must not hold init up.
-const ROUNDS: usize = 64;
+pub(crate) const ROUNDS: usize = 64;
 
 /// Sends `signal` to every living process of `tag`; how many there were.
 pub(crate) fn signal(proc: &OwnedFd, tag: Tag, signal: i32) -> usize {
@@ -60,45 +60,53 @@ pub(crate) fn of(proc: &OwnedFd, tag: Tag) -> Vec<i32> {
     pids
 }
 
-/// Sends `signal` to those of `pids` that were started at most `age_ms` ago. The kernel notes starts in hundredths of a
-/// second; who may be a little too old is taken along. Source: proc_pid_stat(5), `starttime`; proc_uptime(5).
-pub(crate) fn signal_younger(
-    proc: &OwnedFd,
-    pids: impl Iterator<Item = i32>,
-    signal: i32,
-    age_ms: u64,
-) {
-    let text = |path: &str| {
-        let bytes = shedbox_linux::inroot::read_small(proc, path, 4096).ok()??;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let Some(now) = text("uptime").and_then(|uptime| hundredths(&uptime)) else {
-        return;
-    };
-    let eldest = now.saturating_sub(age_ms / 10 + 1);
-    for pid in pids {
-        let born = text(&format!("{pid}/stat")).and_then(|stat| start(&stat));
-        if born.is_some_and(|born| born >= eldest) {
-            let _ = process::signal(pid, signal); // it may have just ended
-        }
-    }
+/// A process as nobody else can be it: a pid may be given anew, but not at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Birth {
+    pid: i32,
+    /// In ticks since the system was started.
+    start: u64,
 }
 
-/// The time since the system was started.
-fn hundredths(uptime: &str) -> Option<u64> {
-    let (seconds, rest) = uptime.split_whitespace().next()?.split_once('.')?;
-    Some(seconds.parse::<u64>().ok()? * 100 + rest.parse::<u64>().ok()?)
+/// The births of those of `pids` that live.
+pub(crate) fn births(proc: &OwnedFd, pids: &[i32]) -> Vec<Birth> {
+    let looked = pids.iter().filter_map(|pid| look(proc, *pid));
+    looked.map(|(birth, _)| birth).collect()
 }
 
-/// When a process was started, in hundredths of a second since the system was: USER_HZ is 100 on our architectures.
-fn start(stat: &str) -> Option<u64> {
-    // The 22nd field; the second one, in parentheses, may have blanks.
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+/// Sends `signal` to those of `pids` that live, and neither are in `spared` nor below one that is; how many.
+pub(crate) fn signal_others(proc: &OwnedFd, pids: &[i32], spared: &[Birth], signal: i32) -> usize {
+    let living: Vec<(Birth, i32)> = pids.iter().filter_map(|pid| look(proc, *pid)).collect();
+    let is_spared = |birth: Birth| {
+        let parent = |birth: &Birth| {
+            let (_, parent) = living.iter().find(|(other, _)| other == birth)?;
+            let (parent, _) = living.iter().find(|(other, _)| other.pid == *parent)?;
+            Some(*parent)
+        };
+        std::iter::successors(Some(birth), parent)
+            // The list is not one moment's, so it could have a circle.
+            .take(living.len())
+            .any(|ancestor| spared.contains(&ancestor))
+    };
+    let others = living.iter().filter(|(birth, _)| !is_spared(*birth));
+    others
+        .filter(|(birth, _)| process::signal(birth.pid, signal).is_ok())
+        .count()
+}
+
+/// A living process and its parent.
+fn look(proc: &OwnedFd, pid: i32) -> Option<(Birth, i32)> {
+    let stat = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096).ok()??;
+    let stat = String::from_utf8_lossy(&stat);
+    let (parent, start) = parent_and_start(&stat)?;
+    let lives = state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'));
+    lives.then_some((Birth { pid, start }, parent))
+}
+
+/// Fields 4 and 22 of a `/proc/<pid>/stat`; the second one, in parentheses, may have blanks. Source: proc_pid_stat(5).
+fn parent_and_start(stat: &str) -> Option<(i32, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
+    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }
 
 /// Pids in this namespace, init itself not among them.
@@ -147,10 +155,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_the_kernel() {
-        assert_eq!(hundredths("350735.47 234388.90\n"), Some(35_073_547));
-        assert_eq!(hundredths("nothing"), None);
+    fn a_stat_of_the_kernel() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8123 1 2 3";
-        assert_eq!(start(stat), Some(8123));
+        assert_eq!(parent_and_start(stat), Some((1, 8123)));
+        assert_eq!(parent_and_start("7 (a) S 1"), None);
     }
 }

@@ -261,13 +261,13 @@ pub enum FollowUp {
         /// Number of the signal.
         signal: i32,
     },
-    /// Send a signal to every process that came of the command in the last so many milliseconds, but not to the command
-    /// itself.
+    /// Note what has come of the command so far; answered by [`Reply::Done`].
+    NoteOffspring,
+    /// Send a signal to every process that came of the command since, but neither to the command itself nor to what is
+    /// below a process that was noted.
     SignalOffspring {
         /// Number of the signal.
         signal: i32,
-        /// How old they are at most.
-        age_ms: u64,
     },
     /// The client's terminal has a new size.
     Resize(TtySize),

@@ -132,7 +132,8 @@ impl SessionCreate {
     /// Checks what can be checked without the sandbox.
     pub fn validate(&self) -> Result<()> {
         if let Some(name) = &self.name {
-            id::validate_name(name)?;
+            id::validate_name(name)
+                .map_err(|error| Error::invalid(error.message.replacen("sandbox", "session", 1)))?;
         }
         for (what, text) in [("shell", &self.shell), ("workdir", &self.workdir)] {
             if text

@@ -11,7 +11,13 @@ pub(super) const ENV: [&str; 4] = ["PS1=", "PS2=", "ENV=", "HISTFILE="];
 /// Starts the shell that is its `$0`. bash would read lines by an editor, which repeats them; it is bash also when its
 /// name is `sh`.
 const START: &str = "if [ -n \"${BASH_VERSION-}\" ]; then \
-     exec \"$0\" --norc --noprofile --noediting -i +m +H; else exec \"$0\" -i +m; fi";
+     exec \"$0\" --norc --noprofile --noediting -i +m +H; else exec \"$0\" -i +m -o ignoreeof; fi";
+
+/// What busybox says when a background process ends while it reads: it takes the interrupted read for the end of its
+/// input, which `ignoreeof` lets pass. Fifty times in a row; a [`NOTHING`] in between begins anew.
+pub(super) const NO_END: &[u8] = b"\nUse \"exit\" to leave shell.\n";
+/// A line that does nothing.
+pub(super) const NOTHING: &[u8] = b":\n";
 
 /// Says how the last command ended. It leaves no prompts behind, whatever the command has set.
 const REPORT: &str = "\\command printf '%s %s ' TOKEN \"$?\" >&3; \\pwd >&3; \\command printf '\\000' >&3; PS1= PS2=";

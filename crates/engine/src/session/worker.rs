@@ -54,7 +54,8 @@ pub(super) struct Task {
 /// A command under way.
 struct Current {
     task: Task,
-    began: Instant,
+    /// For the shell, until init has noted what runs already.
+    line: Option<String>,
     /// When something is to be done about it.
     deadline: Option<Instant>,
     /// Interrupts so far; with the first one, its time was over.
@@ -183,7 +184,6 @@ impl Worker {
             self.last_status,
             &task.token,
         );
-        self.pending.extend_from_slice(line.as_bytes());
         let limit = run.output_limit.unwrap_or(DEFAULT_OUTPUT_LIMIT) as usize;
         for output in &mut self.outputs {
             *output = Some(match output.take() {
@@ -192,11 +192,13 @@ impl Worker {
             });
         }
         let began = Instant::now();
+        // So that what runs already can be told from what comes of the command.
+        self.tell_init(&FollowUp::NoteOffspring);
         self.current = Some(Current {
+            line: Some(line),
             deadline: run
                 .timeout_ms
                 .and_then(|ms| began.checked_add(Duration::from_millis(ms))),
-            began,
             task,
             attempts: 0,
         });
@@ -222,6 +224,12 @@ impl Worker {
                     Ok(0) => self.open[index] = false,
                     Ok(count) => {
                         taken += count;
+                        if index == 1 && chunk[..count] == *shell::NO_END {
+                            if self.current.is_none() {
+                                self.pending.extend_from_slice(shell::NOTHING);
+                            }
+                            continue;
+                        }
                         self.outputs[index]
                             .get_or_insert_with(|| Output::new(DEFAULT_OUTPUT_LIMIT as usize))
                             .push(&chunk[..count]);
@@ -258,6 +266,11 @@ impl Worker {
         self.drain();
         let timed_out = current.attempts > 0;
         let code = if timed_out { TIMED_OUT } else { report.status };
+        if timed_out {
+            // What the interrupt did not concern, because it is in the background.
+            let signal = signal::KILL;
+            self.tell_init(&FollowUp::SignalOffspring { signal });
+        }
         self.last_status = code;
         self.session.is_idle(report.cwd);
         let result = self.result(timed_out, code, None);
@@ -287,6 +300,16 @@ impl Worker {
         match self.ends.control.try_recv() {
             Ok(Some(frame)) => match serde_json::from_slice(&frame.bytes) {
                 Ok(Reply::Exited(result)) => Some(result.end),
+                Ok(Reply::Done) => {
+                    let line = self
+                        .current
+                        .as_mut()
+                        .and_then(|current| current.line.take());
+                    self.pending
+                        .extend_from_slice(line.unwrap_or_default().as_bytes());
+                    self.write();
+                    None
+                }
                 _ => None,
             },
             Err(error) if error.errno == shedbox_linux::errno::Errno::EAGAIN => None,
@@ -316,20 +339,27 @@ impl Worker {
             AGAIN
         };
         current.deadline = now.checked_add(patience);
-        let offspring = FollowUp::SignalOffspring {
-            signal: if first { INTERRUPT } else { signal::KILL },
-            age_ms: current.began.elapsed().as_millis() as u64,
-        };
-        let interrupt = FollowUp::Signal { signal: INTERRUPT };
+        current.line = None;
+        let offspring = |signal| FollowUp::SignalOffspring { signal };
+        // bash goes back to its next line when it has had the signal by the time its child ends by the same; a child that
+        // ends otherwise has dealt with it, as bash sees it.
+        let mut signals = vec![FollowUp::Signal { signal: INTERRUPT }, offspring(INTERRUPT)];
+        if !first {
+            signals.push(offspring(signal::KILL));
+        }
         let probe = shell::probe(&current.expected());
         self.pending.extend_from_slice(probe.as_bytes());
-        for follow_up in [offspring, interrupt] {
-            if let Ok(text) = serde_json::to_vec(&follow_up) {
-                // An init that has gone is heard of next.
-                let _ = self.ends.control.try_send(&text, &[]);
-            }
+        for follow_up in signals {
+            self.tell_init(&follow_up);
         }
         None
+    }
+
+    fn tell_init(&self, follow_up: &FollowUp) {
+        if let Ok(text) = serde_json::to_vec(follow_up) {
+            // An init that has gone is heard of next.
+            let _ = self.ends.control.try_send(&text, &[]);
+        }
     }
 }
 

@@ -245,6 +245,7 @@ impl Init {
                     grace: Duration::from_millis(request.grace_ms.unwrap_or(DEFAULT_GRACE_MS)),
                     timed_out: false,
                     asked: None,
+                    noted: Vec::new(),
                     master,
                 });
             }
@@ -294,9 +295,15 @@ impl Init {
                     let _ = shedbox_linux::process::signal(pid, *signal); // it may have just ended
                 }
             }
-            FollowUp::SignalOffspring { signal, age_ms } => {
+            FollowUp::NoteOffspring => {
                 if let Some(exec) = self.execs.of_connection(id) {
-                    exec.signal_offspring(&self.around.proc, *signal, *age_ms);
+                    exec.note_offspring(&self.around.proc);
+                    self.connections.reply(id, &Reply::Done, &[]);
+                }
+            }
+            FollowUp::SignalOffspring { signal } => {
+                if let Some(exec) = self.execs.of_connection(id) {
+                    exec.signal_offspring(&self.around.proc, *signal);
                 }
             }
             FollowUp::Resize(size) => {
