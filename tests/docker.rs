@@ -36,6 +36,8 @@ mod hostile;
 mod load;
 #[path = "docker/normal.rs"]
 mod normal;
+#[path = "docker/recycle.rs"]
+mod recycle;
 #[path = "docker/runner.rs"]
 mod runner;
 #[path = "docker/table.rs"]

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     attach, completion, copy, create, daemon, diff, docs, doctor, egress, exec, features, fork,
     gateway, images, inspect, keeper, kill, load, logs, man, network, pause, port, pressure, prune,
-    ps, pull, reclaim, remove, reset, restore, rmi, run, save, seccomp, snapshot, start, stats,
-    stop, top, update, version, wait,
+    ps, pull, reclaim, remove, reset, restore, rmi, run, save, seccomp, session, snapshot, start,
+    stats, stop, top, update, version, wait,
 };
 use crate::docker;
 use crate::report::SHEDBOX_FAILED;
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Network(network::Args),
     Port(port::Args),
     Egress(egress::Args),
+    Session(session::Args),
     Doctor(doctor::Args),
     Daemon(daemon::Args),
     Completion(completion::Args),
@@ -89,6 +90,7 @@ impl Command {
         match self {
             Self::Run(_) | Self::Exec(_) | Self::Create(_) | Self::Attach(_) => SHEDBOX_FAILED,
             Self::Start(args) if args.attach => SHEDBOX_FAILED,
+            Self::Session(args) if args.is_run() => SHEDBOX_FAILED,
             _ => 1,
         }
     }
@@ -142,6 +144,7 @@ impl Command {
             Self::Network(args) => network::run(args),
             Self::Port(args) => port::run(&args),
             Self::Egress(args) => egress::run(args),
+            Self::Session(args) => session::run(args),
         }
     }
 }

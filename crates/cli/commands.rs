@@ -40,6 +40,7 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod seccomp;
+pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod start;
 pub(crate) mod stats;

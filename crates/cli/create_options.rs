@@ -132,6 +132,9 @@ pub(crate) struct CreateOptions {
     /// Remove the sandbox after this time, whoever has forgotten it
     #[arg(long, value_name = "TIME")]
     ttl: Option<String>,
+    /// While it runs, prepare the next sandbox with the same options
+    #[arg(long)]
+    recycle: bool,
     /// Add a line to /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS")]
     add_host: Vec<String>,
@@ -218,6 +221,7 @@ impl CreateOptions {
             },
             auto_remove: self.rm,
             ttl_ms: millis(self.ttl.as_deref())?,
+            recycle: self.recycle,
             init: self.init,
             platform: self.platform.clone(),
             log_max_bytes: bytes(self.log_max_size.as_deref())?,

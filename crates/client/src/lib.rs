@@ -27,6 +27,7 @@ mod logs;
 mod network;
 mod resolve;
 mod sandbox;
+mod session;
 mod snapshot;
 
 pub use shedbox_spec as spec;

@@ -4,6 +4,7 @@ mod images;
 mod limits;
 mod networks;
 mod sandboxes;
+mod sessions;
 mod snapshots;
 
 use std::sync::Arc;
@@ -119,6 +120,14 @@ async fn dispatch(
         Route::HostPressure => answer::ok(call_now(engine, Engine::host_pressure)),
         Route::Diff(name) => answer::ok(call(engine, move |engine| engine.diff(&name)).await),
         Route::Files(name) => answer::ok(call_now(engine, |engine| engine.files(&name))),
+        Route::SessionCreate(name) => sessions::create(engine, name, body).await,
+        Route::SessionList(name) => {
+            answer::ok(call_now(engine, |engine| engine.session_list(&name)))
+        }
+        Route::SessionRun(name, session) => sessions::run(engine, &name, &session, body).await,
+        Route::SessionRemove(name, session) => answer::empty(call_now(engine, |engine| {
+            engine.session_remove(&name, &session)
+        })),
     }
 }
 

@@ -45,6 +45,10 @@ pub(crate) enum Route {
     Pressure(String),
     HostPressure,
     Files(String),
+    SessionCreate(String),
+    SessionList(String),
+    SessionRun(String, String),
+    SessionRemove(String, String),
     Egress(String),
     NetworkCreate,
     NetworkList,
@@ -111,6 +115,14 @@ pub(crate) fn route(method: &Method, path: &str) -> Result<Route> {
         ("GET", ["pressure"]) => Route::HostPressure,
         ("POST", ["sandboxes", name, "files"]) => Route::Files(decode(name)?),
         ("POST", ["sandboxes", name, "egress"]) => Route::Egress(decode(name)?),
+        ("POST", ["sandboxes", name, "sessions"]) => Route::SessionCreate(decode(name)?),
+        ("GET", ["sandboxes", name, "sessions"]) => Route::SessionList(decode(name)?),
+        ("POST", ["sandboxes", name, "sessions", session, "run"]) => {
+            Route::SessionRun(decode(name)?, decode(session)?)
+        }
+        ("DELETE", ["sandboxes", name, "sessions", session]) => {
+            Route::SessionRemove(decode(name)?, decode(session)?)
+        }
         ("POST", ["networks"]) => Route::NetworkCreate,
         ("GET", ["networks"]) => Route::NetworkList,
         ("POST", ["networks", "prune"]) => Route::NetworkPrune,
@@ -201,6 +213,26 @@ mod tests {
             ("GET", "sandboxes/a%20b/logs", Route::Logs(name())),
             ("GET", "sandboxes/a%20b/diff", Route::Diff(name())),
             ("POST", "sandboxes/a%20b/files", Route::Files(name())),
+            (
+                "POST",
+                "sandboxes/a%20b/sessions",
+                Route::SessionCreate(name()),
+            ),
+            (
+                "GET",
+                "sandboxes/a%20b/sessions",
+                Route::SessionList(name()),
+            ),
+            (
+                "POST",
+                "sandboxes/a%20b/sessions/c%20d/run",
+                Route::SessionRun(name(), "c d".to_owned()),
+            ),
+            (
+                "DELETE",
+                "sandboxes/a%20b/sessions/c%20d",
+                Route::SessionRemove(name(), "c d".to_owned()),
+            ),
         ];
         for (method, path, expected) in table {
             let method: Method = method.parse().unwrap();

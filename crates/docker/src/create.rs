@@ -21,6 +21,9 @@ pub use limits::limits;
 pub use mounts::VolumeWanted;
 pub use network::{apply_default_network, attachment};
 
+/// A container with this label has its successor prepared, or, with `false`, has not.
+pub const RECYCLE_LABEL: &str = "shedbox.recycle";
+
 /// What the daemon makes of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
@@ -48,6 +51,18 @@ pub fn read(bytes: &[u8]) -> Result<(ContainerCreate, Value)> {
         value["HostConfig"]["PortBindings"] = Value::Object(std::mem::take(bindings));
     }
     Ok((body::from_value(value.clone())?, value))
+}
+
+/// Whether the successor of a container is to be prepared.
+fn recycle(labels: &BTreeMap<String, String>) -> Result<bool> {
+    match labels.get(RECYCLE_LABEL).map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Error::invalid(format!(
+            "invalid value '{}' of label {RECYCLE_LABEL}: use 'true' or 'false'",
+            other.escape_debug()
+        ))),
+    }
 }
 
 /// Translates. `volume` finds or makes a volume and gives its directory on the host.
@@ -87,6 +102,7 @@ pub fn translate(
             StdinMode::Null
         },
         auto_remove: host.auto_remove,
+        recycle: recycle(&body.labels)?,
         init: host.init.unwrap_or(false),
         platform: platform.filter(|text| !text.is_empty()).map(platform_of),
         stop_signal: some(&body.stop_signal),

@@ -205,6 +205,21 @@ fn entrypoints_as_docker_has_them() {
     assert_eq!(of("\"sh\""), Some(vec!["sh".to_owned()]));
 }
 
+#[test]
+fn the_label_that_recycles() {
+    let of = |labels: &str| {
+        translated(&format!(r#"{{"Image":"x","Labels":{labels}}}"#)).map(|done| done.spec.recycle)
+    };
+    assert_eq!(of("{}"), Ok(false));
+    assert_eq!(of(r#"{"shedbox.recycle":"true"}"#), Ok(true));
+    assert_eq!(of(r#"{"shedbox.recycle":"false"}"#), Ok(false));
+    let refused = of(r#"{"shedbox.recycle":"yes"}"#).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "invalid value 'yes' of label shedbox.recycle: use 'true' or 'false'"
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_panics(text in "\\PC{0,200}") {

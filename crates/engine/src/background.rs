@@ -25,6 +25,10 @@ pub(crate) enum Job {
     SweepCgroups,
     /// Look whether an init that serves files of a stopped sandbox is still needed.
     EndFiles(Weak<Sandbox>),
+    /// Look whether sandboxes that are prepared are still needed.
+    SweepPrepared,
+    /// End the init of a sandbox that was created and has not been started.
+    EndReady(Weak<Sandbox>),
 }
 
 /// Who does the work.

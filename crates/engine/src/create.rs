@@ -12,23 +12,24 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use shedbox_image::config::ImageDefaults;
-use shedbox_spec::SandboxSpec;
 use shedbox_spec::api::{CreateRequest, IdMapKind, SandboxInfo};
 use shedbox_spec::sandbox::Source;
-use shedbox_store::{PinGuard, upper};
+use shedbox_spec::{SandboxId, SandboxSpec};
+use shedbox_store::{ImageRecord, PinGuard, upper};
 
 use crate::Engine;
 use crate::background::Job;
 use crate::error::{Doing, Result, on_path};
 use crate::events::Happening;
-use crate::generation::{Order, Place};
+use crate::generation::{Order, Place, Rising};
 use crate::inspect::info;
 use crate::life::Life;
 use crate::merge::merge;
 use crate::network::wire::Wire;
 use crate::owner::Owner;
 use crate::record::{Layout, RECORD_VERSION, Record};
-use crate::sandbox::{Sandbox, remove_socket};
+use crate::recycle::Prepared;
+use crate::sandbox::{Sandbox, Turn, remove_socket};
 use crate::snapshot::{Base, Bases};
 use crate::validate;
 
@@ -48,31 +49,31 @@ impl Engine {
         }
         self.require_room()?;
         let owner = owner(request.owned, caller)?;
-        let (record, exposed, pin) = self.new_record(request.spec, owner)?;
+        let (new, prepared) = self.new_record(request.spec, owner)?;
         let start = Start {
             start: request.start,
             hold_main: request.hold_main,
         };
-        self.bring_up(record, &exposed, None, start, pin)
+        self.bring_up(new, prepared, None, start)
     }
 
     /// Steps 3 to 7 of a record whose name is taken. `base` is what it starts from, when that is a snapshot.
     pub(crate) fn bring_up(
         &self,
-        record: Record,
-        exposed: &[String],
+        new: New,
+        prepared: Option<Prepared>,
         base: Base,
         how: Start,
-        pin: Option<PinGuard>,
     ) -> Result<SandboxInfo> {
-        let wire = match self.settle_wire(&record.spec, &record.name, exposed) {
+        let wire = match self.wire_for(&new, prepared.as_ref()) {
             Ok(wire) => wire,
             Err(error) => {
-                self.registry().release(&record.name, &record.id);
+                self.registry().release(&new.record.name, &new.record.id);
                 return Err(error);
             }
         };
-        let sandbox = match self.establish(record, wire.clone(), base, how.start) {
+        let New { record, pin, .. } = new;
+        let sandbox = match self.establish(record, wire.clone(), base, how.start, prepared) {
             Ok(sandbox) => Arc::new(sandbox),
             Err(failed) => {
                 let (record, error) = *failed;
@@ -88,6 +89,9 @@ impl Engine {
         drop(pin);
         self.tell(&sandbox, Happening::Created);
         self.background.want_refill();
+        if turn.ready.is_some() {
+            self.end_ready_later(&sandbox);
+        }
         self.watch_lifetime(&sandbox);
         let outcome = if how.start {
             self.go_live(&sandbox, how.hold_main)
@@ -105,44 +109,75 @@ impl Engine {
         Ok(info(self, &sandbox))
     }
 
-    /// Steps 1 and 2.
+    /// Steps 1 and 2. With what was prepared for such a spec, if anything was.
     fn new_record(
         &self,
         spec: SandboxSpec,
         owner: Option<Owner>,
-    ) -> Result<(Record, Vec<String>, Option<PinGuard>)> {
-        let (image, defaults, pin) = match &spec.source {
+    ) -> Result<(New, Option<Prepared>)> {
+        let found = self.look_up(&spec)?;
+        let prepared = self.pool.take(&spec, found.image.as_ref());
+        let made = prepared
+            .as_ref()
+            .map_or_else(|| self.new_id(), |prepared| Ok(prepared.id.clone()))
+            .and_then(|id| found.into_new(spec, id))
+            .and_then(|mut new| {
+                let record = &mut new.record;
+                record.name = self.reserve_name(record.spec.name.as_deref(), &record.id)?;
+                record.owner = owner;
+                Ok(new)
+            });
+        match (made, prepared) {
+            (Ok(new), prepared) => Ok((new, prepared)),
+            (Err(error), prepared) => {
+                prepared
+                    .into_iter()
+                    .for_each(|prepared| self.pool.put_back(prepared));
+                Err(error)
+            }
+        }
+    }
+
+    /// Step 1.
+    fn look_up(&self, spec: &SandboxSpec) -> Result<Found> {
+        Ok(match &spec.source {
             Source::Image(reference) => {
                 let image = self.resolve_image(reference)?;
                 let pin = self.store.pin(image.digests());
-                let defaults = ImageDefaults::from(&*self.store.image_config(&image)?);
-                (Some((*image).clone()), defaults, Some(pin))
+                Found {
+                    defaults: ImageDefaults::from(&*self.store.image_config(&image)?),
+                    image: Some((*image).clone()),
+                    pin: Some(pin),
+                }
             }
-            Source::Rootfs(_) | Source::Host => (None, ImageDefaults::default(), None),
-        };
-        let id = self.new_id()?;
-        let hostname = spec
-            .hostname
-            .clone()
-            .unwrap_or_else(|| id.short().to_owned());
-        let resolved = merge(&defaults, &spec, &hostname)?;
-        let now = Timestamp::now();
-        let expires_at = expiry(spec.ttl_ms, now)?;
-        let name = self.reserve_name(spec.name.as_deref(), &id)?;
-        let record = Record {
-            version: RECORD_VERSION,
-            id,
-            name,
-            created_at: now,
-            spec,
-            image,
-            resolved,
-            hostname,
-            owner,
-            expires_at,
-            base: None,
-        };
-        Ok((record, defaults.exposed_ports, pin))
+            Source::Rootfs(_) | Source::Host => Found {
+                defaults: ImageDefaults::default(),
+                image: None,
+                pin: None,
+            },
+        })
+    }
+
+    /// A record that nobody has asked for yet: without a name.
+    pub(crate) fn anonymous_record(&self, spec: SandboxSpec) -> Result<New> {
+        self.look_up(&spec)?.into_new(spec, self.new_id()?)
+    }
+
+    /// Networks and ports of a new sandbox; those that were taken when it was prepared.
+    fn wire_for(&self, new: &New, prepared: Option<&Prepared>) -> Result<Wire> {
+        let record = &new.record;
+        if let Some(prepared) = prepared {
+            self.hold_wire(&prepared.wire, &record.name);
+            return Ok(prepared.wire.clone());
+        }
+        self.settle_wire(&record.spec, &record.name, &new.exposed_ports)
+            .or_else(|error| {
+                // The address may be one that is kept ahead of need.
+                if self.drop_prepared() == 0 {
+                    return Err(error);
+                }
+                self.settle_wire(&record.spec, &record.name, &new.exposed_ports)
+            })
     }
 
     /// Steps 3 to 6. On failure nothing is left but the reserved name.
@@ -152,17 +187,22 @@ impl Engine {
         wire: Wire,
         base: Base,
         start: bool,
+        prepared: Option<Prepared>,
     ) -> Result<Sandbox, Box<(Record, crate::EngineError)>> {
         let dir = self.paths.sandboxes().join(record.id.as_str());
-        let new = match self.blanks.home() {
-            Ok(new) => new,
-            Err(error) => return Err(Box::new((record, error))),
+        let (new, turn) = match prepared {
+            Some(prepared) => (prepared.dir, prepared.turn),
+            None => match self.blanks.home() {
+                Ok(new) => (new, Turn::default()),
+                Err(error) => return Err(Box::new((record, error))),
+            },
         };
         let socket = self.sandbox_socket(&record.id);
         let link = self.name_link(&record.name);
         let mut sandbox = Sandbox::new(record, Layout { dir: new.clone() }, socket, Life::new());
         *sandbox.wire() = wire;
         *sandbox.bases() = Bases::at(base);
+        *sandbox.turn() = turn;
         let outcome = self
             .raise(&sandbox, &link, start)
             .and_then(|()| std::fs::rename(&new, &dir).doing(|| on_path("make directory", &dir)));
@@ -182,7 +222,12 @@ impl Engine {
             upper::make(&layout.live(), &cow)?;
         }
         let mut turn = sandbox.turn();
-        let rising = if start {
+        let ready = if start {
+            self.take_ready(sandbox, &mut turn)?
+        } else {
+            None
+        };
+        let rising = if start && ready.is_none() {
             let order = Order {
                 generation: 1,
                 place: Place::Live,
@@ -198,8 +243,8 @@ impl Engine {
         remove_socket(link)?;
         std::os::unix::fs::symlink(format!("../{}.sock", record.id), link)
             .doing(|| on_path("make link", link))?;
-        if let Some(rising) = rising {
-            let init = rising.ready()?;
+        if let Some(init) = rising.map(Rising::ready).transpose()?.or(ready) {
+            turn.publish(&sandbox.socket)?;
             let mut state = sandbox.state();
             state.life.begin(1, record.created_at);
             state.live = Some(init);
@@ -218,7 +263,7 @@ impl Engine {
         }
         self.detach(sandbox, u64::MAX);
         let cleared = remove_socket(link)
-            .and_then(|()| remove_socket(&sandbox.socket))
+            .and_then(|()| sandbox.turn().close_listener(&sandbox.socket))
             .and_then(|()| self.discard_if_there(new));
         if let Err(error) = cleared {
             tracing::warn!(sandbox = %sandbox.record.id, error = shedbox_spec::error::chain(&error), "left for recovery");
@@ -274,6 +319,52 @@ pub(crate) fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Times
             "a lifetime of {ttl} ms is out of range"
         ))
         .into()),
+    }
+}
+
+/// What a spec is made from.
+struct Found {
+    image: Option<ImageRecord>,
+    defaults: ImageDefaults,
+    pin: Option<PinGuard>,
+}
+
+/// A sandbox that is being made.
+pub(crate) struct New {
+    pub(crate) record: Record,
+    pub(crate) exposed_ports: Vec<String>,
+    /// Its image stays in the store.
+    pub(crate) pin: Option<PinGuard>,
+}
+
+impl Found {
+    /// The record, with neither name nor owner.
+    fn into_new(self, spec: SandboxSpec, id: SandboxId) -> Result<New> {
+        let hostname = spec
+            .hostname
+            .clone()
+            .unwrap_or_else(|| id.short().to_owned());
+        let resolved = merge(&self.defaults, &spec, &hostname)?;
+        let now = Timestamp::now();
+        let expires_at = expiry(spec.ttl_ms, now)?;
+        let record = Record {
+            version: RECORD_VERSION,
+            id,
+            name: String::new(),
+            created_at: now,
+            spec,
+            image: self.image,
+            resolved,
+            hostname,
+            owner: None,
+            expires_at,
+            base: None,
+        };
+        Ok(New {
+            record,
+            exposed_ports: self.defaults.exposed_ports,
+            pin: self.pin,
+        })
     }
 }
 

@@ -21,8 +21,10 @@ use crate::events::Listeners;
 use crate::host_rootfs::{self, HostRootfs};
 use crate::keeper::Keeper;
 use crate::network::Networks;
+use crate::recycle::Pool;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
+use crate::session::Sessions;
 use crate::snapshot::Snapshots;
 use crate::watcher::{Observer, Watcher};
 
@@ -51,6 +53,8 @@ pub struct Engine {
     pub(crate) background: Arc<Background>,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) blanks: Blanks,
+    pub(crate) pool: Pool,
+    pub(crate) sessions: Sessions,
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) networks: Networks,
     pub(crate) snapshots: Snapshots,
@@ -114,6 +118,8 @@ impl Engine {
             background,
             cgroups,
             blanks: Blanks::new(paths.sandboxes()),
+            pool: Pool::default(),
+            sessions: Sessions::default(),
             watchdog: Arc::default(),
             networks,
             snapshots: Snapshots::new(paths.snapshots()),
@@ -152,6 +158,11 @@ impl Engine {
     /// Where things are.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The id map in force.

@@ -41,6 +41,7 @@ impl Engine {
             turn.end_files();
         }
         if turn.files.is_none() {
+            turn.end_ready();
             turn.files = Some(self.serve_files(&sandbox)?);
         }
         self.background.push_at(

@@ -15,7 +15,7 @@ use shedbox_spec::network::Network;
 use shedbox_spec::{Error, SandboxSpec, id};
 
 use crate::Engine;
-use crate::create::{Start, expiry, owner};
+use crate::create::{New, Start, expiry, owner};
 use crate::error::Result;
 use crate::record::Record;
 use crate::sandbox::Sandbox;
@@ -120,7 +120,12 @@ impl Engine {
             start: request.start,
             hold_main: false,
         };
-        self.bring_up(record, &exposed, Some(Arc::clone(snapshot)), how, pin)
+        let new = New {
+            record,
+            exposed_ports: exposed,
+            pin,
+        };
+        self.bring_up(new, None, Some(Arc::clone(snapshot)), how)
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Place {
     Live,
     /// `spare`, which becomes `live` by an exchange.
     Spare,
+    /// `live` of a sandbox that is prepared: see [`crate::recycle`]. It is connected when it starts.
+    Ahead,
 }
 
 /// What a generation is built for.
@@ -100,13 +102,13 @@ impl Engine {
         let adopted = sandbox.state().live.is_some();
         let listener = turn.listener(&sandbox.socket, adopted)?;
         let dir = match order.place {
-            Place::Live => sandbox.layout.live(),
+            Place::Live | Place::Ahead => sandbox.layout.live(),
             Place::Spare => sandbox.layout.spare(),
         };
         let base = {
             let bases = sandbox.bases();
             match order.place {
-                Place::Live => bases.live.clone(),
+                Place::Live | Place::Ahead => bases.live.clone(),
                 Place::Spare => bases.ahead.clone(),
             }
         };

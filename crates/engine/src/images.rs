@@ -99,6 +99,7 @@ impl Engine {
     /// Removes a reference and, with the last one, the image. `name` is a reference, or an id: then all its references
     /// go (several need `force`, as Docker has it). With the last tag of a repository go its digests of the image.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Removed> {
+        self.drop_prepared();
         let image = self.images.find(name)?;
         let references = self.store.references(&image.manifest);
         let tags: Vec<&String> = references
@@ -150,6 +151,7 @@ impl Engine {
 
     /// Removes what nothing refers to, but for the images of `keep` (ids).
     pub fn prune_images(&self, all: bool, keep: &HashSet<Digest>) -> Result<Pruned> {
+        self.drop_prepared();
         let in_use = self.usage();
         Ok(self
             .store

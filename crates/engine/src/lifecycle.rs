@@ -46,18 +46,10 @@ impl Engine {
     ) -> Result<()> {
         turn.end_files();
         let generation = sandbox.state().life.generation + 1;
-        // A crash after this line leaves an upper directory without scratch ones; the next start makes them again.
-        self.renew_work(sandbox)?;
-        sandbox.layout.clear_exit()?;
-        let init = self.build(
-            sandbox,
-            turn,
-            &Order {
-                generation,
-                place: Place::Live,
-                join: None,
-            },
-        )?;
+        let init = match self.take_ready(sandbox, turn)? {
+            Some(ready) => ready,
+            None => self.build_live(sandbox, turn, generation)?,
+        };
         {
             let mut state = sandbox.state();
             state.life.begin(generation, Timestamp::now());
@@ -70,6 +62,18 @@ impl Engine {
         self.tell(sandbox, Happening::Started);
         self.background.want_spare(sandbox);
         Ok(())
+    }
+
+    fn build_live(&self, sandbox: &Sandbox, turn: &mut Turn, generation: u64) -> Result<Arc<Init>> {
+        // A crash after this line leaves an upper directory without scratch ones; the next start makes them again.
+        self.renew_work(sandbox)?;
+        sandbox.layout.clear_exit()?;
+        let order = Order {
+            generation,
+            place: Place::Live,
+            join: None,
+        };
+        self.build(sandbox, turn, &order)
     }
 
     /// A generation that is ready begins to serve: activate, start the main process, listen to it. On failure the

@@ -53,6 +53,15 @@ impl Worker for Engine {
                     self.end_idle_files(&sandbox);
                 }
             }
+            Job::SweepPrepared => self.sweep_prepared(),
+            Job::EndReady(sandbox) => {
+                // One that somebody is at is being started, or removed.
+                if let Some(sandbox) = sandbox.upgrade()
+                    && let Some(mut turn) = sandbox.try_turn()
+                {
+                    turn.end_ready();
+                }
+            }
         }
     }
 

@@ -72,6 +72,7 @@ impl Engine {
             init.destroy();
         }
         turn.end_files();
+        turn.end_ready();
         self.detach(sandbox, u64::MAX);
         remove_socket(&self.name_link(&sandbox.name()))?;
         remove_socket(&sandbox.socket)?;
@@ -123,6 +124,7 @@ impl Engine {
     pub fn prune(&self) -> Result<Pruned> {
         let _activity = self.background.activity();
         let mut pruned = Pruned::default();
+        self.drop_prepared();
         let sandboxes = self.registry().all();
         for sandbox in sandboxes {
             let stopped = matches!(

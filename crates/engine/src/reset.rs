@@ -61,6 +61,7 @@ impl Engine {
         let base = to(&sandbox)?;
         sandbox.aim(base);
         turn.end_files();
+        turn.end_ready();
 
         let (next, from_spare) = match sandbox.take_spare() {
             Some(spare) => (spare, true),

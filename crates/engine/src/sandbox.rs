@@ -4,6 +4,7 @@
 //!
 //! In this order, each taken only while those to its left may be held:
 //!
+//! 0. `Pool::building`, see [`crate::recycle`]; then its list, a leaf.
 //! 1. `Sandbox::turn`: one operation at a time changes a sandbox (start, reset, stop, remove, building its spare). May
 //!    be held for as long as a stop takes. Nobody takes two turns.
 //! 2. `Engine::registry`: ids and names. Held for look-ups only.
@@ -31,6 +32,7 @@ use crate::init::Init;
 use crate::life::Life;
 use crate::network::wire::Wire;
 use crate::record::{Layout, Record};
+use crate::recycle::Ready;
 use crate::snapshot::Bases;
 
 /// One sandbox.
@@ -65,6 +67,8 @@ pub(crate) struct Turn {
     listener: Option<Listener>,
     /// The init that serves files of a sandbox that does not run.
     pub(crate) files: Option<FilesInit>,
+    /// The generation that its first start takes.
+    pub(crate) ready: Option<Ready>,
 }
 
 /// An init over the upper directory of a stopped sandbox.
@@ -242,8 +246,10 @@ impl Turn {
         }
     }
 
-    /// Closes the listening socket of a sandbox that does not run: who connects is to be refused, not kept waiting.
+    /// Closes the listening socket of a sandbox that does not run: who connects is to be refused, not kept waiting. An
+    /// init that was to serve it goes.
     pub(crate) fn close_listener(&mut self, socket: &Path) -> Result<()> {
+        self.end_ready();
         let unpublished = self
             .listener
             .take()

@@ -23,6 +23,9 @@ impl Engine {
                 return;
             }
         }
+        if self.prepare_successor(sandbox) {
+            return;
+        }
         match self.build_next(sandbox, &mut turn) {
             Ok(spare) => sandbox.state().spare = Some(spare),
             // Not fatal: the next reset builds on the spot and reports what is wrong to somebody.

@@ -183,6 +183,25 @@ pub fn close_all_but_stdio() -> std::result::Result<(), Errno> {
     unsafe { close_from(3) }.map_err(|error| error.errno)
 }
 
+/// The same, but for `further`, which becomes number 3 and stays open across execve.
+pub fn close_all_but_stdio_and(
+    further: std::os::fd::BorrowedFd<'_>,
+) -> std::result::Result<(), Errno> {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    let errno = |errno: rustix::io::Errno| Errno::from_raw(errno.raw_os_error());
+    if further.as_raw_fd() == 3 {
+        // dup3 refuses to copy a descriptor onto itself.
+        rustix::io::fcntl_setfd(further, rustix::io::FdFlags::empty()).map_err(errno)?;
+    } else {
+        // SAFETY: called in a vfork child with descriptors of its own, which is about to close whatever has this number;
+        // ManuallyDrop: its owner value lives on in the parent.
+        let mut target = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(3) });
+        rustix::io::dup3(further, &mut target, rustix::io::DupFlags::empty()).map_err(errno)?;
+    }
+    // SAFETY: as in `close_all_but_stdio`.
+    unsafe { close_from(4) }.map_err(|error| error.errno)
+}
+
 /// A descriptor given to this process by number, as after socket activation or from its parent.
 ///
 /// # Safety

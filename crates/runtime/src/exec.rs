@@ -31,6 +31,8 @@ pub(crate) struct Exec {
     pub(crate) timed_out: bool,
     /// The last signal that its client asked for.
     pub(crate) asked: Option<Asked>,
+    /// What had come of it when its client asked to note that.
+    pub(crate) noted: Vec<tree::Birth>,
     /// Init's copy of the terminal's master side: keeps the terminal when the client detaches.
     pub(crate) master: Option<OwnedFd>,
 }
@@ -141,6 +143,31 @@ impl Exec {
             Some(leaf) => leaf.signal(signal),
             None => tree::signal(proc, self.tag, signal),
         };
+    }
+
+    /// Notes what has come of it so far.
+    pub(crate) fn note_offspring(&mut self, proc: &OwnedFd) {
+        self.noted = tree::births(proc, &self.offspring(proc));
+    }
+
+    /// Sends a signal to what has come of it since, and not to itself.
+    pub(crate) fn signal_offspring(&self, proc: &OwnedFd, signal: i32) {
+        // One that is killed may have forked just before it died.
+        let rounds = if signal == 9 { tree::ROUNDS } else { 1 };
+        for _ in 0..rounds {
+            if tree::signal_others(proc, &self.offspring(proc), &self.noted, signal) == 0 {
+                return;
+            }
+        }
+    }
+
+    fn offspring(&self, proc: &OwnedFd) -> Vec<i32> {
+        let mut pids = match &self.leaf {
+            Some(leaf) => leaf.pids(),
+            None => tree::of(proc, self.tag),
+        };
+        pids.retain(|pid| *pid != self.pid);
+        pids
     }
 
     /// How it ended, as its client is told.

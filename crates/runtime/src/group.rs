@@ -218,14 +218,18 @@ impl Leaf {
 
     /// Sends a signal to every process in it; how many there were.
     pub(crate) fn signal(&self, signal: i32) -> usize {
-        let Some(procs) = read_all(&self.dir, "cgroup.procs") else {
-            return 0;
-        };
-        procs
+        let signalled = |pid: &i32| process::signal(*pid, signal).is_ok();
+        self.pids().into_iter().filter(signalled).count()
+    }
+
+    /// The processes in it, init not among them.
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        read_all(&self.dir, "cgroup.procs")
+            .unwrap_or_default()
             .lines()
             .filter_map(|pid| pid.parse().ok())
-            .filter(|pid: &i32| *pid > 1 && process::signal(*pid, signal).is_ok())
-            .count()
+            .filter(|pid| *pid > 1)
+            .collect()
     }
 
     /// Ends every process in it at once, also those that are being forked. Linux 5.14.

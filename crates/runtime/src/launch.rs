@@ -30,6 +30,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) cwd: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
     pub(crate) streams: Streams<'a>,
+    /// What it has under the number 3.
+    pub(crate) further: Option<BorrowedFd<'a>>,
     /// Marks every process that comes of it.
     pub(crate) tag: Tag,
     /// Where it is born, when commands have cgroups.
@@ -116,7 +118,11 @@ fn start(
         if let Some(value) = &around.oom_score_adj {
             process::set_oom_score_adj(around.proc.as_fd(), value).map_err(at("oom_score_adj"))?;
         }
-        fd::close_all_but_stdio().map_err(at("close_range"))?;
+        match what.further {
+            Some(further) => fd::close_all_but_stdio_and(further),
+            None => fd::close_all_but_stdio(),
+        }
+        .map_err(at("close_range"))?;
         process::change_directory(&cwd).map_err(at("chdir"))?;
         for limit in limits {
             process::set_limit(limit.resource as u32, limit.soft, limit.hard)

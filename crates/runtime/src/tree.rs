@@ -28,7 +28,7 @@ impl Tag {
 }
 
 /// Most rounds of [`kill`] in a row: a tree that forks faster than it is killed must not hold init up.
-const ROUNDS: usize = 64;
+pub(crate) const ROUNDS: usize = 64;
 
 /// Sends `signal` to every living process of `tag`; how many there were.
 pub(crate) fn signal(proc: &OwnedFd, tag: Tag, signal: i32) -> usize {
@@ -51,6 +51,62 @@ pub(crate) fn kill(proc: &OwnedFd, tag: Tag) {
             return;
         }
     }
+}
+
+/// Living processes of `tag`.
+pub(crate) fn of(proc: &OwnedFd, tag: Tag) -> Vec<i32> {
+    let mut pids = pids(proc);
+    pids.retain(|pid| mark(proc, *pid) == Some(tag.value()));
+    pids
+}
+
+/// A process as nobody else can be it: a pid may be given anew, but not at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Birth {
+    pid: i32,
+    /// In ticks since the system was started.
+    start: u64,
+}
+
+/// The births of those of `pids` that live.
+pub(crate) fn births(proc: &OwnedFd, pids: &[i32]) -> Vec<Birth> {
+    let looked = pids.iter().filter_map(|pid| look(proc, *pid));
+    looked.map(|(birth, _)| birth).collect()
+}
+
+/// Sends `signal` to those of `pids` that live, and neither are in `spared` nor below one that is; how many.
+pub(crate) fn signal_others(proc: &OwnedFd, pids: &[i32], spared: &[Birth], signal: i32) -> usize {
+    let living: Vec<(Birth, i32)> = pids.iter().filter_map(|pid| look(proc, *pid)).collect();
+    let is_spared = |birth: Birth| {
+        let parent = |birth: &Birth| {
+            let (_, parent) = living.iter().find(|(other, _)| other == birth)?;
+            let (parent, _) = living.iter().find(|(other, _)| other.pid == *parent)?;
+            Some(*parent)
+        };
+        std::iter::successors(Some(birth), parent)
+            // The list is not one moment's, so it could have a circle.
+            .take(living.len())
+            .any(|ancestor| spared.contains(&ancestor))
+    };
+    let others = living.iter().filter(|(birth, _)| !is_spared(*birth));
+    others
+        .filter(|(birth, _)| process::signal(birth.pid, signal).is_ok())
+        .count()
+}
+
+/// A living process and its parent.
+fn look(proc: &OwnedFd, pid: i32) -> Option<(Birth, i32)> {
+    let stat = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096).ok()??;
+    let stat = String::from_utf8_lossy(&stat);
+    let (parent, start) = parent_and_start(&stat)?;
+    let lives = state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'));
+    lives.then_some((Birth { pid, start }, parent))
+}
+
+/// Fields 4 and 22 of a `/proc/<pid>/stat`; the second one, in parentheses, may have blanks. Source: proc_pid_stat(5).
+fn parent_and_start(stat: &str) -> Option<(i32, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
+    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }
 
 /// Pids in this namespace, init itself not among them.
@@ -92,4 +148,16 @@ fn is_zombie(proc: &OwnedFd, pid: i32) -> bool {
 /// The state letter of a `/proc/<pid>/stat`. Source: proc_pid_stat(5).
 pub(crate) fn state(stat: &str) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_of_the_kernel() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8123 1 2 3";
+        assert_eq!(parent_and_start(stat), Some((1, 8123)));
+        assert_eq!(parent_and_start("7 (a) S 1"), None);
+    }
 }

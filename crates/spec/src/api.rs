@@ -37,6 +37,10 @@
 //! | GET `sandboxes/{id}/stats` | | [`SandboxStats`] |
 //! | GET `sandboxes/{id}/pressure` | | [`PressureReport`] |
 //! | GET `pressure` | | [`HostPressure`] |
+//! | POST `sandboxes/{id}/sessions` | [`crate::session::SessionCreate`] | [`crate::session::SessionInfo`] |
+//! | GET `sandboxes/{id}/sessions` | | list of [`crate::session::SessionInfo`] |
+//! | POST `sandboxes/{id}/sessions/{session}/run` | [`crate::session::SessionRun`] | [`crate::session::SessionResult`] |
+//! | DELETE `sandboxes/{id}/sessions/{session}` | | empty |
 //! | POST `sandboxes/prune` | | [`Pruned`] |
 //!
 //! `{id}` is an id, an unambiguous prefix of one, or a name. Errors are [`crate::Error`] with its HTTP status. Streams

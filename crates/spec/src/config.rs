@@ -47,6 +47,8 @@ pub struct DockerConfig {
     /// Address of this host, loopback alone, at which the Docker API is served by TCP as well: `127.0.0.1:2375`. Whoever
     /// can connect to it has all sandboxes; the socket is for the user alone.
     pub tcp: Option<std::net::SocketAddr>,
+    /// Prepare the successor of every container, not only of those with the label `shedbox.recycle=true`.
+    pub recycle: bool,
 }
 
 /// `[network]`.

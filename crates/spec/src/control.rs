@@ -265,6 +265,14 @@ pub enum FollowUp {
         /// Number of the signal.
         signal: i32,
     },
+    /// Note what has come of the command so far; answered by [`Reply::Done`].
+    NoteOffspring,
+    /// Send a signal to every process that came of the command since, but neither to the command itself nor to what is
+    /// below a process that was noted.
+    SignalOffspring {
+        /// Number of the signal.
+        signal: i32,
+    },
     /// The client's terminal has a new size.
     Resize(TtySize),
     /// The client leaves; the command stays.

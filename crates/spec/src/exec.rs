@@ -16,7 +16,7 @@ pub enum StdinMode {
 /// One command to run in a sandbox. Sent on the sandbox socket.
 ///
 /// Descriptors that travel with it, in this order: standard input when `stdin` is `Pipe`, then, without a terminal,
-/// standard output and standard error, each when its flag is set. Only pipes and sockets are accepted: any other
+/// standard output and standard error, then the one for `report`, each when its flag is set. Only pipes and sockets are accepted: any other
 /// descriptor could be opened anew from inside through `/proc/self/fd`, with more rights than it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,6 +40,9 @@ pub struct ExecRequest {
     pub stdout: bool,
     /// A standard error descriptor is attached; `/dev/null` otherwise.
     pub stderr: bool,
+    /// A further descriptor is attached, the last, which the command has under the number 3.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub report: bool,
     /// Allocate a pseudo terminal; its master comes back with [`Reply::Started`](crate::control::Reply::Started).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tty: Option<TtySize>,

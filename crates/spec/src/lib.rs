@@ -28,6 +28,7 @@ pub mod reference;
 pub mod sandbox;
 pub mod security;
 pub mod security_option;
+pub mod session;
 pub mod signal;
 pub mod size;
 pub mod sysctl;

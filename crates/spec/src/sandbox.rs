@@ -116,6 +116,9 @@ pub struct SandboxSpec {
     /// Milliseconds after which the sandbox is removed, whoever has forgotten it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// While it runs, the next one with an equal spec is prepared.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recycle: bool,
     /// Accepted for Docker's sake: there always is an init that reaps.
     pub init: bool,
     /// Platform to choose from an index, `os/arch[/variant]`.
@@ -164,6 +167,7 @@ impl Default for SandboxSpec {
             stdin: StdinMode::Null,
             auto_remove: false,
             ttl_ms: None,
+            recycle: false,
             init: false,
             platform: None,
             log_max_bytes: None,

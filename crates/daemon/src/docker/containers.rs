@@ -100,6 +100,8 @@ fn create_now(
             volumes: used.clone(),
         };
         kept.keep(&mut done.spec);
+        done.spec.recycle |= docker.engine.config().docker.recycle
+            && !body.labels.contains_key(translate::RECYCLE_LABEL);
         let request = CreateRequest {
             spec: done.spec,
             start: false,
@@ -406,6 +408,7 @@ pub(super) fn prune(docker: &Arc<Docker>, query: &Query) -> Result<Answer> {
         all: true,
         ..Filter::default()
     };
+    now(|| Ok(docker.engine.drop_prepared()))?;
     let mut deleted = Vec::new();
     let mut bytes = 0;
     for info in now(|| Ok(docker.engine.list(&everything)))? {

@@ -141,6 +141,7 @@ impl Engine {
             .into());
         }
         let record = self.networks.find(name)?;
+        self.drop_prepared();
         {
             let mut state = self.networks.state();
             // Those that are being created have their addresses already.

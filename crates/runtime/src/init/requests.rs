@@ -184,6 +184,7 @@ impl Init {
             request.stdin == StdinMode::Pipe,
             request.stdout,
             request.stderr,
+            request.report,
         ];
         let given = match streams(flags, request.tty.is_some(), fds) {
             Ok(given) => given,
@@ -210,6 +211,7 @@ impl Init {
             cwd: request.cwd.as_deref(),
             user: request.user.as_deref(),
             streams,
+            further: given[3].as_ref().map(AsFd::as_fd),
             tag,
             cgroup: leaf.as_ref().map(Leaf::dir),
         };
@@ -243,6 +245,7 @@ impl Init {
                     grace: Duration::from_millis(request.grace_ms.unwrap_or(DEFAULT_GRACE_MS)),
                     timed_out: false,
                     asked: None,
+                    noted: Vec::new(),
                     master,
                 });
             }
@@ -259,6 +262,7 @@ impl Init {
             cwd: None,
             user: None,
             streams: Streams::Separate([None, None, None]),
+            further: None,
             tag,
             cgroup: None,
         };
@@ -289,6 +293,17 @@ impl Init {
                 };
                 if let Some(pid) = pid {
                     let _ = shedbox_linux::process::signal(pid, *signal); // it may have just ended
+                }
+            }
+            FollowUp::NoteOffspring => {
+                if let Some(exec) = self.execs.of_connection(id) {
+                    exec.note_offspring(&self.around.proc);
+                    self.connections.reply(id, &Reply::Done, &[]);
+                }
+            }
+            FollowUp::SignalOffspring { signal } => {
+                if let Some(exec) = self.execs.of_connection(id) {
+                    exec.signal_offspring(&self.around.proc, *signal);
                 }
             }
             FollowUp::Resize(size) => {
@@ -384,6 +399,7 @@ impl Init {
             cwd: None,
             user: None,
             streams,
+            further: None,
             tag,
             cgroup: leaf.as_ref().map(Leaf::dir),
         };
@@ -560,11 +576,11 @@ enum MainRefused {
 
 /// Sorts descriptors to streams by the flags of a request. Only pipes and sockets are taken: anything else could be
 /// opened anew from inside through /proc/self/fd, with other rights than it was given with.
-fn streams(
-    flags: [bool; 3],
+fn streams<const COUNT: usize>(
+    flags: [bool; COUNT],
     terminal: bool,
     fds: Vec<OwnedFd>,
-) -> Result<[Option<OwnedFd>; 3], Error> {
+) -> Result<[Option<OwnedFd>; COUNT], Error> {
     let expected = flags.iter().filter(|flag| **flag).count();
     if fds.len() != expected {
         return Err(Error::invalid(format!(
