@@ -76,9 +76,10 @@ pub(crate) fn create(
         pull(reference.clone())?;
     }
     let warn = |sandbox: Sandbox| -> Result<Sandbox> {
-        // Whoever asked for best effort, or for a network, is told what that came to.
+        // Whoever asked for best effort, for a network or for groups is told what that came to.
         let network = matches!(request.spec.network, Network::Bridge(_));
-        if start && (network || request.spec.limits.mode == LimitsMode::BestEffort) {
+        let groups = !request.spec.groups.is_empty();
+        if start && (network || groups || request.spec.limits.mode == LimitsMode::BestEffort) {
             for warning in sandbox.info()?.warnings {
                 report::say(&format!("warning: {warning}"));
             }
