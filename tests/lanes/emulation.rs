@@ -5,7 +5,7 @@ use crate::require;
 use crate::support::{Case, Home, Lane};
 
 /// `many` in lanes with many ids, `single` in the other.
-fn by_lane<'a>(many: &'a str, single: &'a str) -> &'a str {
+fn by_lane<T>(many: T, single: T) -> T {
     if Lane::current() == Lane::Single {
         single
     } else {
@@ -110,6 +110,75 @@ fn a_user_that_cannot_be_had() {
         Lane::Root => beyond.stdout("2000000000"),
         Lane::Subids | Lane::Single => beyond.stderr("outside the id map").status(126),
     };
+}
+
+/// Groups that were asked for are had, or it is said that they are not.
+#[test]
+fn groups_that_cannot_be_had() {
+    require!(userns, image "tiny");
+    let home = Home::new();
+    let image = home.image("tiny");
+    let run = |groups: &[&str]| {
+        let arguments = ["run", "--rm"].iter().chain(groups);
+        let output = home
+            .shedbox(arguments.chain(&[image.as_str(), "id", "-G"]))
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (status, groups, said) = run(&["--group-add=77", "--group-add=extra"]);
+    let warning = "supplementary groups (77, extra) are left out";
+    assert_eq!(
+        (status, groups.as_str(), said.contains(warning)),
+        by_lane((Some(0), "0 77 2000\n", false), (Some(0), "0\n", true)),
+        "{said}"
+    );
+    let (status, _, said) = run(&["--group-add=nosuchgroup"]);
+    if Lane::current() != Lane::Single {
+        assert_eq!(status, Some(126), "{said}");
+        assert!(said.contains("unable to find group nosuchgroup"), "{said}");
+    }
+}
+
+/// Parameters of the sandbox's own namespaces are set in every lane, those of the host in none.
+#[test]
+fn kernel_parameters() {
+    require!(userns, image "tiny");
+    let home = Home::new();
+    let image = home.image("tiny");
+    let shown = home.run([
+        "run",
+        "--rm",
+        "--sysctl=net.core.somaxconn=77",
+        &image,
+        "cat",
+        "/proc/sys/net/core/somaxconn",
+    ]);
+    assert_eq!(shown.trim(), "77");
+    for (option, words) in [
+        ("--sysctl=vm.swappiness=1", "separate kernel namespace"),
+        ("--sysctl=net.core.nothing=1", "no such parameter"),
+        (
+            "--sysctl=net.core.somaxconn=many",
+            "does not take this value",
+        ),
+        ("--sysctl=net.core.somaxconn", "it has no value"),
+    ] {
+        let output = home
+            .shedbox(["run", "--rm", option, &image, "true"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains(words),
+            "{option}: {said}"
+        );
+    }
 }
 
 #[test]

@@ -74,10 +74,11 @@ pub(crate) fn create(
     if let (PullPolicy::Always, Some(reference)) = (policy, &image) {
         pull(reference.clone())?;
     }
-    // Whoever asked for best effort, or is on a network, is told what that came to.
+    // Whoever asked for best effort or groups, or is on a network, is told what that came to.
     let warn = |sandbox: Sandbox| -> Result<Sandbox> {
-        let best_effort = request.spec.limits.mode == LimitsMode::BestEffort;
-        let told = |info: &&SandboxInfo| start && (best_effort || !info.networks.is_empty());
+        let asked =
+            request.spec.limits.mode == LimitsMode::BestEffort || !request.spec.groups.is_empty();
+        let told = |info: &&SandboxInfo| start && (asked || !info.networks.is_empty());
         for warning in sandbox
             .created()
             .filter(told)

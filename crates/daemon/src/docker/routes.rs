@@ -17,7 +17,7 @@ use crate::answer::{self, Answer};
 /// there is no such page.
 fn join_names(method: &str, segments: &[String]) -> Vec<String> {
     let actions = match (segments.first().map(String::as_str), method) {
-        (Some("containers" | "exec" | "networks" | "volumes"), "DELETE") => 0,
+        (Some("containers" | "exec"), "DELETE") => 0,
         (Some("containers" | "exec"), _) | (Some("networks" | "volumes"), "POST") => 1,
         (Some("networks" | "volumes"), _) => 0,
         _ => return segments.to_vec(),

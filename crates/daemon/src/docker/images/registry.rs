@@ -130,11 +130,12 @@ pub(in crate::docker) async fn distribution(
         .platforms
         .iter()
         .map(|platform| {
-            json!({
-                "os": platform.os,
-                "architecture": platform.architecture,
-                "variant": platform.variant.as_deref().unwrap_or(""),
-            })
+            let mut value = json!({"os": platform.os, "architecture": platform.architecture});
+            // Clients compare the whole: what is empty is left out, as Go does.
+            if let Some(variant) = &platform.variant {
+                value["variant"] = json!(variant);
+            }
+            value
         })
         .collect();
     let answer = json!({
