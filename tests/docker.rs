@@ -38,6 +38,8 @@ mod load;
 mod normal;
 #[path = "docker/recycle.rs"]
 mod recycle;
+#[path = "docker/recycle_scene.rs"]
+mod recycle_scene;
 #[path = "docker/runner.rs"]
 mod runner;
 #[path = "docker/table.rs"]

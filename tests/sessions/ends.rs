@@ -1,7 +1,7 @@
 //! How sessions end, and who does not end them.
 
 use shedbox_client::spec::exec::End;
-use shedbox_client::spec::session::{SessionRun, SessionStatus};
+use shedbox_client::spec::session::{SessionCreate, SessionRun, SessionStatus};
 
 use crate::require;
 use crate::scene::{SHELLS, Scene};
@@ -60,7 +60,7 @@ fn a_reset_ends_it_also_in_the_middle_of_a_command() {
     scene.sandbox.stop(None).unwrap();
     let error = scene
         .sandbox
-        .create_session(&Default::default())
+        .create_session(&SessionCreate::default())
         .unwrap_err();
     assert!(error.to_string().contains("is not running"), "{error}");
 }

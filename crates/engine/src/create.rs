@@ -130,9 +130,9 @@ impl Engine {
         match (made, prepared) {
             (Ok(new), prepared) => Ok((new, prepared)),
             (Err(error), prepared) => {
-                prepared
-                    .into_iter()
-                    .for_each(|prepared| self.pool.put_back(prepared));
+                if let Some(prepared) = prepared {
+                    self.pool.put_back(prepared);
+                }
                 Err(error)
             }
         }

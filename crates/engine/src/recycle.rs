@@ -11,6 +11,7 @@
 //! What a create does not take: see [`Pool`] for how many there are and how long. They are not in the registry, so no
 //! listing shows them; on disk they are `.new-*`, which recovery takes away; their inits leave with this process.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,8 +78,8 @@ impl Kind {
         Some(Self {
             spec: SandboxSpec {
                 name: None,
-                labels: Default::default(),
-                annotations: Default::default(),
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
                 ..spec.clone()
             },
             image: image.filter(|_| fits)?.clone(),
@@ -370,7 +371,9 @@ impl Engine {
                 .collect();
             (over, !list.is_empty())
         };
-        over.into_iter().for_each(|prepared| self.discard(prepared));
+        for prepared in over {
+            self.discard(prepared);
+        }
         if more {
             self.sweep_later();
         }

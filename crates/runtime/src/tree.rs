@@ -96,10 +96,10 @@ pub(crate) fn signal_others(proc: &OwnedFd, pids: &[i32], spared: &[Birth], sign
 
 /// A living process and its parent.
 fn look(proc: &OwnedFd, pid: i32) -> Option<(Birth, i32)> {
-    let stat = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096).ok()??;
-    let stat = String::from_utf8_lossy(&stat);
-    let (parent, start) = parent_and_start(&stat)?;
-    let lives = state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'));
+    let bytes = shedbox_linux::inroot::read_small(proc, &format!("{pid}/stat"), 4096).ok()??;
+    let text = String::from_utf8_lossy(&bytes);
+    let (parent, start) = parent_and_start(&text)?;
+    let lives = state(&text).is_some_and(|state| !matches!(state, 'Z' | 'X'));
     lives.then_some((Birth { pid, start }, parent))
 }
 

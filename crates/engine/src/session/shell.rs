@@ -31,25 +31,24 @@ pub(super) fn argv(shell: &str) -> Vec<Vec<u8>> {
 
 /// The line that runs a command. `status` is what it finds in `$?`.
 pub(super) fn line(command: &str, stdin: Option<&str>, status: u8, token: &str) -> String {
-    let mut line = String::new();
-    if status != 0 {
-        // With `set -e` this would end the shell.
-        line = format!("{{ case $- in *e*) ;; *) (exit {status});; esac; }} 2>/dev/null; ");
-    }
-    line += &format!("\\command \\eval {} 3>&- ", quoted(command));
-    match stdin {
-        None => line += "</dev/null",
-        Some(_) => line += &format!("<<'{token}'"),
-    }
-    line += &format!("; {}\n", report(token));
-    if let Some(text) = stdin {
-        line += text;
-        if !text.is_empty() && !text.ends_with('\n') {
-            line.push('\n');
+    // With `set -e` a status that is not 0 would end the shell.
+    let before = match status {
+        0 => String::new(),
+        _ => format!("{{ case $- in *e*) ;; *) (exit {status});; esac; }} 2>/dev/null; "),
+    };
+    let (input, text) = match stdin {
+        None => ("</dev/null".to_owned(), String::new()),
+        Some(text) => {
+            let ended = text.is_empty() || text.ends_with('\n');
+            let end = if ended { "" } else { "\n" };
+            (format!("<<'{token}'"), format!("{text}{end}{token}\n"))
         }
-        line += &format!("{token}\n");
-    }
-    line
+    };
+    format!(
+        "{before}\\command \\eval {} 3>&- {input}; {}\n{text}",
+        quoted(command),
+        report(token)
+    )
 }
 
 /// The line that only reports.
