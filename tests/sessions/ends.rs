@@ -17,7 +17,13 @@ fn exit_ends_the_session_with_its_status() {
             "exec sh -c 'echo bye; exit 3'",
         ] {
             let scene = Scene::of(image, shell);
+            scene.run("setsid sleep 3456 & sleep 3456 &");
             let result = scene.run(command);
+            let left = || {
+                let list = scene.sandbox.processes().unwrap().processes;
+                list.iter().any(|process| process.command == "sleep 3456")
+            };
+            eventually("what it has left ends with it", || !left());
             assert_eq!(result.exit_code, 3, "{shell}: `{command}`: {result:?}");
             assert_eq!(result.stdout, "bye\n", "{shell}: `{command}`");
             assert_eq!(result.ended, Some(End::Exited { code: 3 }), "{shell}");

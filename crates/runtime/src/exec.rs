@@ -31,6 +31,9 @@ pub(crate) struct Exec {
     pub(crate) timed_out: bool,
     /// The last signal that its client asked for.
     pub(crate) asked: Option<Asked>,
+    /// Its whole tree ends with it: whoever holds the other ends may go before its connection does, and then nobody would
+    /// be left to end the rest.
+    pub(crate) whole: bool,
     /// What had come of it when its client asked to note that.
     pub(crate) noted: Vec<tree::Birth>,
     /// Init's copy of the terminal's master side: keeps the terminal when the client detaches.

@@ -40,7 +40,8 @@ pub struct ExecRequest {
     pub stdout: bool,
     /// A standard error descriptor is attached; `/dev/null` otherwise.
     pub stderr: bool,
-    /// A further descriptor is attached, the last, which the command has under the number 3.
+    /// A further descriptor is attached, the last, which the command has under the number 3. All that came of the command
+    /// ends with it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub report: bool,
     /// Allocate a pseudo terminal; its master comes back with [`Reply::Started`](crate::control::Reply::Started).

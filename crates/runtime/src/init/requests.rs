@@ -246,6 +246,7 @@ impl Init {
                     timed_out: false,
                     asked: None,
                     noted: Vec::new(),
+                    whole: request.report,
                     master,
                 });
             }
@@ -483,8 +484,8 @@ impl Init {
     /// A child has been reaped: a command, the main process, a file operation, or an orphan.
     pub(super) fn child_ended(&mut self, ended: &shedbox_linux::process::Ended) {
         if let Some(exec) = self.execs.take_ended(ended.pid) {
-            if exec.timed_out {
-                // Whatever the command left of its tree had its SIGTERM together with it.
+            if exec.timed_out || exec.whole {
+                // Whatever a command that timed out left of its tree had its SIGTERM together with it.
                 exec.kill(&self.around.proc);
             }
             if let Some(connection) = exec.connection {
