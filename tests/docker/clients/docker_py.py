@@ -312,7 +312,7 @@ def run_detach():
 
 @check
 def run_detach_remove():
-    container = containers.run(TINY, sh("sleep 0.3"), detach=True, remove=True, labels=LABEL)
+    container = containers.run(TINY, sh("sleep 1"), detach=True, remove=True, labels=LABEL)
     assert container.attrs["HostConfig"]["AutoRemove"] is True
     until(lambda: not containers.list(all=True, filters={"id": container.id}), 5, what="it is removed by itself")
 
