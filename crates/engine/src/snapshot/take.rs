@@ -116,6 +116,8 @@ impl Engine {
             self.copy(sandbox, id, below, depth >= MAX_DEPTH)
         } else {
             turn.end_files();
+            // One that stands ready is mounted on what is about to become the snapshot.
+            turn.end_ready();
             self.push_below(sandbox, id, below)
         }
     }
