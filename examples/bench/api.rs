@@ -43,13 +43,7 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
 fn added(options: &Options, shed: &Shed, report: &mut Report) -> anyhow::Result<()> {
     let docker = Docker::connect(&shed.api_socket(), &options.image)?;
     let mut samples = Samples::default();
-    for round in 0..=options.rounds {
-        let mut discarded = Samples::default();
-        let samples = if round == 0 {
-            &mut discarded
-        } else {
-            &mut samples
-        };
+    samples.rounds(options.rounds, |samples| {
         let (took, id) = timed(|| docker.create())?;
         samples.add("create", API, took);
         for _ in 0..2 {
@@ -65,7 +59,8 @@ fn added(options: &Options, shed: &Shed, report: &mut Report) -> anyhow::Result<
         }
         samples.add("rm", NATIVE, timed(|| sandbox.remove())?.0);
         shed.wait_until_quiet()?;
-    }
+        Ok(())
+    })?;
     // docker's create and exec are two and three requests.
     for (what, figure) in [
         ("create", "API: create and start"),

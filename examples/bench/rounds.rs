@@ -30,14 +30,7 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
     } else {
         None
     };
-    for round in 0..=options.rounds {
-        // The first round pays for cold caches and is not counted.
-        let mut discarded = Samples::default();
-        let samples = if round == 0 {
-            &mut discarded
-        } else {
-            &mut samples
-        };
+    samples.rounds(options.rounds, |samples| {
         floor_round(&mut floor, samples)?;
         shedbox_round(shed, samples)?;
         if let Some(bubblewrap) = &bubblewrap {
@@ -61,7 +54,8 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
                 |id| podman.remove(id),
             )?;
         }
-    }
+        Ok(())
+    })?;
     floor.stop()?;
     if let Some(podman) = podman {
         podman.clean_up()?;

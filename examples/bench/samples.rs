@@ -23,6 +23,16 @@ pub(crate) struct Summary {
 }
 
 impl Samples {
+    /// Runs `work` so often, and once before that for cold caches, which is not counted.
+    pub(crate) fn rounds(
+        &mut self,
+        count: usize,
+        mut work: impl FnMut(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        work(&mut Self::default())?;
+        (0..count).try_for_each(|_| work(self))
+    }
+
     pub(crate) fn add(&mut self, what: &'static str, who: &'static str, took: Duration) {
         self.0.entry((what, who)).or_default().push(took);
     }

@@ -14,13 +14,7 @@ const FILL: &str = "mkdir /full && cd /full && seq 1000 | xargs touch && \
 pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow::Result<()> {
     let mut samples = Samples::default();
     let sandbox = shed.create()?;
-    for round in 0..=options.rounds {
-        let mut discarded = Samples::default();
-        let samples = if round == 0 {
-            &mut discarded
-        } else {
-            &mut samples
-        };
+    samples.rounds(options.rounds, |samples| {
         let mut add = |what, took| samples.add(what, OURS, took);
         sandbox.wait_for_spare()?;
         add("reset", timed(|| sandbox.reset())?.0);
@@ -46,7 +40,8 @@ pub(crate) fn run(options: &Options, shed: &Shed, report: &mut Report) -> anyhow
         }
         sandbox.reset()?;
         shed.wait_until_quiet()?;
-    }
+        Ok(())
+    })?;
     sandbox.remove()?;
     let of = |what| samples.summary(what, OURS);
     for (what, yardstick) in [

@@ -1,8 +1,6 @@
 //! Programs that use Docker, as they come from their registry: docker-py, the SWE-bench harness, mini-swe-agent,
 //! testcontainers, and Compose. What each has to do is in `clients/`.
 
-use std::process::Command;
-
 use crate::engine::Engine;
 use crate::require;
 
@@ -25,25 +23,17 @@ fn suite(name: &str) {
         link.path().join("docker"),
     )
     .unwrap();
-    let script = format!("{}/tests/docker/clients/run.sh", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("bash")
-        .args([&script, name])
-        .envs(engine.variables())
-        .env(
-            "CLIENTS_VENV",
-            std::env::var("SHEDBOX_TEST_CLIENTS").unwrap(),
-        )
-        .env("DOCKER_LINK", link.path().join("docker"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{name}: {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
+    engine.script(
+        "clients/run.sh",
+        &[name],
+        &[
+            (
+                "CLIENTS_VENV",
+                &std::env::var_os("SHEDBOX_TEST_CLIENTS").unwrap(),
+            ),
+            ("DOCKER_LINK", link.path().join("docker").as_os_str()),
+        ],
     );
-    eprintln!("{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who answers: our daemon, or a real dockerd.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -176,6 +177,29 @@ impl Engine {
             Who::Ours { home, .. } => home.client().version().expect("a daemon answers").pid,
             Who::Dockerd { .. } => panic!("dockerd is not ours"),
         }
+    }
+
+    /// Runs a script below `tests/docker`, shows what it says, and fails when it does.
+    pub(crate) fn script(&self, path: &str, words: &[&str], variables: &[(&str, &OsStr)]) {
+        let output = Command::new("bash")
+            .arg(format!(
+                "{}/tests/docker/{path}",
+                env!("CARGO_MANIFEST_DIR")
+            ))
+            .args(words)
+            .envs(self.variables())
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{path} {words:?}, {}: {}\n{text}\n{}",
+            self.name,
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        eprintln!("{path} {words:?}, {}: {text}", self.name);
     }
 
     fn bash(&self, script: &str, dir: &Path) -> std::process::Output {

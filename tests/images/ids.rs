@@ -46,15 +46,15 @@ fn original_id(image: &str) -> String {
 
 #[test]
 fn archives_keep_it() {
-    require!(userns, image "tiny", image "deep", image "manylayers", image "slim");
+    require!(userns, image "tiny", image "deep", image "manylayers", image "debian");
     let home = Home::new();
     let dir = scratch();
-    for image in ["tiny", "deep", "manylayers", "slim"] {
+    for image in ["tiny", "deep", "manylayers", "debian"] {
         let reference = home.image(image);
         let before = identity(&home, &reference);
         assert_eq!(before.id, original_id(image));
         // The form makes no difference to a large one.
-        let formats = if image == "slim" {
+        let formats = if image == "debian" {
             &["docker"][..]
         } else {
             &["docker", "oci"]

@@ -3,6 +3,7 @@
 //! Values of `label` must all fit; values of another key are alternatives.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use regex::{Regex, RegexBuilder};
@@ -203,13 +204,17 @@ impl Filters {
     }
 }
 
-/// Whether a port is in `wanted`: `PORT[-PORT][/PROTOCOL]`.
-fn is_among<'a>(wanted: &str, mut ports: impl Iterator<Item = (u16, &'a str)>) -> bool {
-    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+/// `PORT[-PORT][/PROTOCOL]`.
+fn port_range(text: &str) -> Option<(RangeInclusive<u16>, &str)> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
-    range.is_some_and(|(first, last)| {
-        ports.any(|(port, of)| (first..=last).contains(&port) && of == protocol)
+    Some((first.parse().ok()?..=last.parse().ok()?, protocol))
+}
+
+/// Whether a port is in `wanted`.
+fn is_among<'a>(wanted: &str, mut ports: impl Iterator<Item = (u16, &'a str)>) -> bool {
+    port_range(wanted).is_some_and(|(range, protocol)| {
+        ports.any(|(port, of)| range.contains(&port) && of == protocol)
     })
 }
 
@@ -227,13 +232,9 @@ fn check(key: &str, value: &str) -> Result<()> {
                 "strconv.Atoi: parsing \"{value}\": invalid syntax"
             )));
         }
-        "expose" | "publish" => {
-            let (range, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let ports = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
-            ports.is_some_and(|(first, last)| first <= last)
-                && matches!(protocol, "tcp" | "udp" | "sctp")
-        }
+        "expose" | "publish" => port_range(value).is_some_and(|(ports, protocol)| {
+            !ports.is_empty() && matches!(protocol, "tcp" | "udp" | "sctp")
+        }),
         _ => true,
     };
     if known {

@@ -140,21 +140,25 @@ impl Engine {
 
     /// Step 1.
     fn look_up(&self, spec: &SandboxSpec) -> Result<Found> {
-        Ok(match &spec.source {
+        match &spec.source {
             Source::Image(reference) => {
                 let image = self.resolve_image(reference)?;
-                let pin = self.store.pin(image.digests());
-                Found {
-                    defaults: ImageDefaults::from(&*self.store.image_config(&image)?),
-                    image: Some((*image).clone()),
-                    pin: Some(pin),
-                }
+                self.found(Some((*image).clone()))
             }
-            Source::Rootfs(_) | Source::Host => Found {
-                defaults: ImageDefaults::default(),
-                image: None,
-                pin: None,
-            },
+            Source::Rootfs(_) | Source::Host => self.found(None),
+        }
+    }
+
+    /// The same with an image that is known, or none.
+    pub(crate) fn found(&self, image: Option<ImageRecord>) -> Result<Found> {
+        let Some(image) = image else {
+            return Ok(Found::default());
+        };
+        let pin = self.store.pin(image.digests());
+        Ok(Found {
+            defaults: ImageDefaults::from(&*self.store.image_config(&image)?),
+            image: Some(image),
+            pin: Some(pin),
         })
     }
 
@@ -310,7 +314,7 @@ pub(crate) struct Start {
 }
 
 /// When a lifetime that begins now ends.
-pub(crate) fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Timestamp>> {
+fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Timestamp>> {
     let Some(ttl) = ttl_ms else { return Ok(None) };
     let length = SignedDuration::from_millis(i64::try_from(ttl).unwrap_or(i64::MAX));
     match now.checked_add(length) {
@@ -323,7 +327,8 @@ pub(crate) fn expiry(ttl_ms: Option<u64>, now: Timestamp) -> Result<Option<Times
 }
 
 /// What a spec is made from.
-struct Found {
+#[derive(Default)]
+pub(crate) struct Found {
     image: Option<ImageRecord>,
     defaults: ImageDefaults,
     pin: Option<PinGuard>,
@@ -339,7 +344,7 @@ pub(crate) struct New {
 
 impl Found {
     /// The record, with neither name nor owner.
-    fn into_new(self, spec: SandboxSpec, id: SandboxId) -> Result<New> {
+    pub(crate) fn into_new(self, spec: SandboxSpec, id: SandboxId) -> Result<New> {
         let hostname = spec
             .hostname
             .clone()

@@ -7,17 +7,14 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use shedbox_image::config::ImageDefaults;
 use shedbox_spec::api::SandboxInfo;
 use shedbox_spec::api::snapshot::ForkRequest;
 use shedbox_spec::network::Network;
 use shedbox_spec::{Error, SandboxSpec, id};
 
 use crate::Engine;
-use crate::create::{New, Start, expiry, owner};
+use crate::create::{Start, owner};
 use crate::error::Result;
-use crate::record::Record;
 use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshot;
 
@@ -37,7 +34,7 @@ impl Engine {
         let parent = self.find(name)?;
         self.require_room()?;
         let snapshot = match &request.tag {
-            Some(tag) => sandbox_tag(&parent, tag)?,
+            Some(tag) => parent.bases().tagged(tag, &parent.name())?,
             None => self.take_nameless(&parent)?,
         };
         let mut made: Vec<SandboxInfo> = Vec::with_capacity(count);
@@ -69,68 +66,24 @@ impl Engine {
         request: &ForkRequest,
         caller: Option<i32>,
     ) -> Result<SandboxInfo> {
-        let id = self.new_id()?;
-        let now = Timestamp::now();
         let before = parent.record_now();
-        let (pin, exposed) = match &before.image {
-            Some(image) => {
-                let pin = self.store.pin(image.digests());
-                let config = self.store.image_config(image)?;
-                (Some(pin), ImageDefaults::from(&*config).exposed_ports)
-            }
-            None => (None, Vec::new()),
-        };
         let mut spec = once_more(before.spec);
         spec.name = name.map(str::to_owned);
         if spec.egress.is_some() || !spec.network.attachments().is_empty() {
             // It may have been switched since.
             spec.egress.clone_from(&parent.wire().egress);
         }
-        let hostname = spec
-            .hostname
-            .clone()
-            .unwrap_or_else(|| id.short().to_owned());
-        let mut resolved = before.resolved;
-        let (old, new) = (
-            format!("HOSTNAME={}", before.hostname),
-            format!("HOSTNAME={hostname}"),
-        );
-        for entry in &mut resolved.env {
-            if *entry == old {
-                entry.clone_from(&new);
-            }
-        }
         let owner = owner(request.owned, caller)?;
-        let expires_at = expiry(spec.ttl_ms, now)?;
-        let name = self.reserve_name(name, &id)?;
-        let record = Record {
-            id,
-            name,
-            created_at: now,
-            spec,
-            resolved,
-            hostname,
-            owner,
-            expires_at,
-            base: Some(snapshot.id.clone()),
-            image: before.image,
-            version: before.version,
-        };
+        let mut new = self.found(before.image)?.into_new(spec, self.new_id()?)?;
+        new.record.owner = owner;
+        new.record.base = Some(snapshot.id.clone());
+        new.record.name = self.reserve_name(name, &new.record.id)?;
         let how = Start {
             start: request.start,
             hold_main: false,
         };
-        let new = New {
-            record,
-            exposed_ports: exposed,
-            pin,
-        };
         self.bring_up(new, None, Some(Arc::clone(snapshot)), how)
     }
-}
-
-fn sandbox_tag(parent: &Sandbox, tag: &str) -> Result<Arc<Snapshot>> {
-    parent.bases().tagged(tag, &parent.name())
 }
 
 /// How many are asked for; every name has to be one.

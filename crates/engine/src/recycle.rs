@@ -75,6 +75,8 @@ impl Kind {
             && spec.ttl_ms.is_none()
             && alone
             && !spec.mounts.iter().any(lends);
+        // Asked by every create, and nearly all are not: nothing is copied before this.
+        let image = image.filter(|_| fits)?;
         Some(Self {
             spec: SandboxSpec {
                 name: None,
@@ -82,7 +84,7 @@ impl Kind {
                 annotations: BTreeMap::new(),
                 ..spec.clone()
             },
-            image: image.filter(|_| fits)?.clone(),
+            image: image.clone(),
         })
     }
 }

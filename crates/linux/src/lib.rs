@@ -4,6 +4,7 @@
 //! no safe wrapper in nix or rustix.
 
 pub mod activation;
+pub mod bpf;
 pub mod cgroupns;
 pub mod clone;
 pub mod contact;

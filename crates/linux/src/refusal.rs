@@ -4,6 +4,7 @@
 //! Numbers are those of this machine's own ABI; a call by any other is refused. Arguments are compared in the 32 bits that
 //! the kernel reads of them.
 
+use crate::bpf::{ALLOW, ARCHITECTURE, ERRNO, Filter, NATIVE, NUMBER, X32, and, answer, low};
 use crate::errno::Errno;
 use crate::seccomp::MAX_INSTRUCTIONS;
 
@@ -53,43 +54,19 @@ pub enum Refusal {
     },
 }
 
-/// Offsets in `struct seccomp_data`; the machines of shedbox are little-endian.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const ARGUMENTS: u32 = 16;
-
-#[cfg(target_arch = "x86_64")]
-const OWN_ABI: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const OWN_ABI: u32 = 0xc000_00b7;
-/// From here on numbers are those of x32.
-#[cfg(target_arch = "x86_64")]
-const FOREIGN: u32 = 0x4000_0000;
-#[cfg(target_arch = "aarch64")]
-const FOREIGN: u32 = u32::MAX;
-
-const ALLOW: u32 = 0x7fff_0000;
-const ERRNO: u32 = 0x0005_0000;
-
 /// Compiles a filter for [`crate::seccomp::install`]. EINVAL: more than a filter can hold.
 pub fn compile(refusals: &[Refusal]) -> Result<Vec<u64>, Errno> {
     let refuse = answer(ERRNO | Errno::EPERM as u32);
-    let mut filter = vec![
-        load(ARCHITECTURE),
-        if_equal(OWN_ABI, 1, 0),
-        refuse,
-        load(NUMBER),
-        // BPF_JMP | BPF_JGE | BPF_K
-        instruction(0x35, 0, 1, FOREIGN),
-        refuse,
-    ];
+    let absent = answer(ERRNO | Errno::ENOSYS as u32);
+    let mut filter = Filter::default();
+    filter.load(ARCHITECTURE);
+    filter.unless_equal(NATIVE, &[refuse]);
+    filter.load(NUMBER);
+    filter.when_at_least(X32, &[refuse]);
     for refusal in refusals {
         match refusal {
-            Refusal::Call(call) => filter.extend([if_equal(number(*call)?, 0, 1), refuse]),
-            Refusal::Absent(call) => filter.extend([
-                if_equal(number(*call)?, 0, 1),
-                answer(ERRNO | Errno::ENOSYS as u32),
-            ]),
+            Refusal::Call(call) => filter.when_equal(number(*call)?, &[refuse]),
+            Refusal::Absent(call) => filter.when_equal(number(*call)?, &[absent]),
             Refusal::Unless {
                 call,
                 argument,
@@ -97,48 +74,29 @@ pub fn compile(refusals: &[Refusal]) -> Result<Vec<u64>, Errno> {
                 values,
             } => {
                 // Ends in an answer either way, so that the number of the call is not needed again.
-                let mut body = vec![load(ARGUMENTS + 8 * argument), and(*mask)];
+                let mut body = Filter::default();
+                body.load(low(*argument));
+                body.push(and(*mask));
                 for value in values {
-                    body.extend([if_equal(*value, 0, 1), answer(ALLOW)]);
+                    body.when_equal(*value, &[answer(ALLOW)]);
                 }
                 body.push(refuse);
-                let over = u8::try_from(body.len()).map_err(|_| Errno::EINVAL)?;
-                filter.push(if_equal(number(*call)?, 0, over));
-                filter.extend(body);
+                if body.0.len() > usize::from(u8::MAX) {
+                    return Err(Errno::EINVAL);
+                }
+                filter.when_equal(number(*call)?, &body.0);
             }
         }
     }
     filter.push(answer(ALLOW));
-    if filter.len() > MAX_INSTRUCTIONS {
+    if filter.0.len() > MAX_INSTRUCTIONS {
         return Err(Errno::EINVAL);
     }
-    Ok(filter)
+    Ok(filter.0)
 }
 
 fn number(call: i64) -> Result<u32, Errno> {
     u32::try_from(call).map_err(|_| Errno::EINVAL)
-}
-
-/// `struct sock_filter` with its fields in memory order.
-fn instruction(code: u16, jump_true: u8, jump_false: u8, k: u32) -> u64 {
-    u64::from(code) | u64::from(jump_true) << 16 | u64::from(jump_false) << 24 | u64::from(k) << 32
-}
-
-fn load(offset: u32) -> u64 {
-    instruction(0x20, 0, 0, offset) // BPF_LD | BPF_W | BPF_ABS
-}
-
-fn and(mask: u32) -> u64 {
-    instruction(0x54, 0, 0, mask) // BPF_ALU | BPF_AND | BPF_K
-}
-
-/// Passes over so many instructions when the value is `k`, over so many when not.
-fn if_equal(k: u32, over: u8, else_over: u8) -> u64 {
-    instruction(0x15, over, else_over, k) // BPF_JMP | BPF_JEQ | BPF_K
-}
-
-fn answer(value: u32) -> u64 {
-    instruction(0x06, 0, 0, value) // BPF_RET | BPF_K
 }
 
 #[cfg(test)]

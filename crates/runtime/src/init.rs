@@ -9,6 +9,7 @@
 
 mod ending;
 mod requests;
+mod starting;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};

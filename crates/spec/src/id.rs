@@ -6,101 +6,75 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The identity of a sandbox: 64 lower-case hex digits, as Docker's container ids.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SandboxId(String);
+/// An identity that is so many random bytes, in lower-case hex digits.
+macro_rules! hex_id {
+    ($(#[$about:meta])* $name:ident, $bytes:literal, $what:literal) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
-impl SandboxId {
-    /// An id from 32 random bytes.
-    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(crate::digest::hex(bytes))
-    }
+        impl $name {
+            /// An id from random bytes.
+            pub fn from_bytes(bytes: &[u8; $bytes]) -> Self {
+                Self(crate::digest::hex(bytes))
+            }
 
-    /// The first 12 digits, as listings show it.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
-    }
+            /// The first 12 digits, as listings show it.
+            pub fn short(&self) -> &str {
+                &self.0[..12]
+            }
 
-    /// All 64 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SandboxId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for SandboxId {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        if text.len() == 64 && text.bytes().all(is_digit) {
-            Ok(Self(text))
-        } else {
-            Err(Error::invalid(format!(
-                "`{text}` is not a sandbox id (64 hex digits)"
-            )))
+            /// All digits.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
-}
 
-impl From<SandboxId> for String {
-    fn from(id: SandboxId) -> Self {
-        id.0
-    }
-}
-
-/// The identity of a snapshot: 32 lower-case hex digits. Short, so that a symbolic link that names one fits into its inode.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SnapshotId(String);
-
-impl SnapshotId {
-    /// An id from 16 random bytes.
-    pub fn from_bytes(bytes: &[u8; 16]) -> Self {
-        Self(crate::digest::hex(bytes))
-    }
-
-    /// The first 12 digits, as listings show it.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
-    }
-
-    /// All 32 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SnapshotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for SnapshotId {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        if text.len() == 32 && text.bytes().all(is_digit) {
-            Ok(Self(text))
-        } else {
-            Err(Error::invalid(format!(
-                "`{text}` is not a snapshot id (32 hex digits)"
-            )))
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
         }
-    }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self> {
+                if text.len() == 2 * $bytes && text.bytes().all(is_digit) {
+                    Ok(Self(text))
+                } else {
+                    Err(Error::invalid(format!(
+                        "`{text}` is not a {} id ({} hex digits)",
+                        $what,
+                        2 * $bytes
+                    )))
+                }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
 }
 
-impl From<SnapshotId> for String {
-    fn from(id: SnapshotId) -> Self {
-        id.0
-    }
-}
+hex_id!(
+    /// The identity of a sandbox: 64 lower-case hex digits, as Docker's container ids.
+    SandboxId,
+    32,
+    "sandbox"
+);
+
+hex_id!(
+    /// The identity of a snapshot: 32 lower-case hex digits. Short, so that a symbolic link that names one fits into its
+    /// inode.
+    SnapshotId,
+    16,
+    "snapshot"
+);
 
 fn is_digit(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)

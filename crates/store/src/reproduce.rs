@@ -5,7 +5,7 @@
 //! gives its own bytes by that, any other one is another layer then.
 
 use std::fs::File;
-use std::io::{self, Sink, Write};
+use std::io::{self, BufWriter, Seek, Sink, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -28,6 +28,13 @@ const BUFFER: usize = 256 << 10;
 pub trait TarOutput: Write {
     /// Forgets everything that was written.
     fn restart(&mut self) -> io::Result<()>;
+}
+
+impl TarOutput for BufWriter<File> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.rewind()?;
+        self.get_ref().set_len(0)
+    }
 }
 
 impl TarOutput for Sink {

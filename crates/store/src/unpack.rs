@@ -16,8 +16,10 @@
 //! - Few system calls per file: create, write, set the time; owner and mode only where they differ from what creating
 //!   gives.
 
+mod attributes;
+
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -32,12 +34,14 @@ use crate::entry::{Entries, Entry, EntryKind, refuse, shown};
 use crate::error::Doing;
 use crate::parents::Parents;
 use crate::replaced::Keeper;
-use crate::root::{IdPolicy, StoreOptions};
+use crate::root::StoreOptions;
 use crate::sparse::SparseMap;
 use crate::warnings::{Loss, Warnings};
-use crate::whiteout::{Action, OPAQUE_XATTR, OVERLAY_XATTRS, Place, clean};
+use crate::whiteout::{Action, OPAQUE_XATTR, Place, clean};
 use crate::write::write_file;
 use crate::{Result, StoreError, Trash};
+
+use attributes::Owner;
 
 /// Writes one layer.
 pub(crate) struct Unpacker<'a> {
@@ -60,19 +64,6 @@ pub(crate) struct Unpacked {
     pub(crate) warnings: Vec<String>,
     /// Whether everything that the record refers to was kept.
     pub(crate) recorded: bool,
-}
-
-/// Owner and mode as they will be on disk.
-#[derive(Clone, Copy)]
-struct Owner {
-    uid: u32,
-    gid: u32,
-}
-
-impl Owner {
-    fn is_root(self) -> bool {
-        self.uid == 0 && self.gid == 0
-    }
 }
 
 impl<'a> Unpacker<'a> {
@@ -411,82 +402,6 @@ impl<'a> Unpacker<'a> {
         }
         if is_directory || stat.kind == FileKind::Symlink {
             self.parents.forget();
-        }
-        Ok(())
-    }
-
-    fn owner(&mut self, entry: &Entry) -> Result<Owner> {
-        match self.options.ids {
-            IdPolicy::Single => {
-                if entry.uid != 0 || entry.gid != 0 {
-                    self.warnings.add(Loss::Owner, &entry.name, b"");
-                }
-                Ok(Owner { uid: 0, gid: 0 })
-            }
-            IdPolicy::Mapped { max_uid, max_gid } => {
-                let mapped = |id: u64, max: u32, which| match u32::try_from(id) {
-                    Ok(id) if id <= max => Ok(id),
-                    _ => Err(StoreError::UnmappedId {
-                        entry: shown(&entry.name),
-                        which,
-                        id,
-                        max,
-                    }),
-                };
-                Ok(Owner {
-                    uid: mapped(entry.uid, max_uid, "uid")?,
-                    gid: mapped(entry.gid, max_gid, "gid")?,
-                })
-            }
-        }
-    }
-
-    /// Sets the attributes that an archive may set. Last but one: chown takes capabilities away.
-    fn xattrs(&mut self, entry: &Entry, file: &impl AsFd) -> Result<()> {
-        for (name, value) in &entry.xattrs {
-            let capability = name == b"security.capability";
-            let allowed = name.starts_with(b"user.") && !name.starts_with(OVERLAY_XATTRS);
-            if !(allowed || capability) {
-                self.warnings.add(Loss::Xattr, &entry.name, name);
-                continue;
-            }
-            if name.len() > xattr::MAX_NAME || name.contains(&0) || value.len() > xattr::MAX_VALUE {
-                return Err(refuse(
-                    &entry.name,
-                    format!(
-                        "its extended attribute `{}` has {} bytes, at most {} are possible",
-                        shown(name),
-                        value.len(),
-                        xattr::MAX_VALUE
-                    ),
-                ));
-            }
-            let error = match xattr::set(file, OsStr::from_bytes(name), value) {
-                Ok(()) => continue,
-                Err(error) => error,
-            };
-            match error.errno {
-                // An older or foreign format of capabilities is EINVAL.
-                Errno::EPERM | Errno::EINVAL if capability => {
-                    self.warnings.add(Loss::Capability, &entry.name, b"");
-                }
-                Errno::EOPNOTSUPP | Errno::EPERM => {
-                    self.warnings.add(Loss::XattrUnsupported, &entry.name, name);
-                }
-                // ext4 keeps all attributes of a file in one block, and says ENOSPC when they do not fit. A disk that is
-                // really full fails at the next file.
-                Errno::ENOSPC | Errno::E2BIG | Errno::ERANGE => {
-                    return Err(refuse(
-                        &entry.name,
-                        format!(
-                            "the file system has no room for its extended attribute `{}` of {} bytes",
-                            shown(name),
-                            value.len()
-                        ),
-                    ));
-                }
-                _ => return Err(error).doing(|| doing(entry)),
-            }
         }
         Ok(())
     }

@@ -1,28 +1,17 @@
 //! The instructions of a filter that are written here and not by libseccomp. Source: bpf(4), seccomp(2).
 
 use libseccomp::{ScmpAction, ScmpArch};
-
-/// Offsets in `struct seccomp_data`.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const ARGUMENTS: u32 = 16;
-
-fn instruction(code: u16, jump_true: u8, jump_false: u8, k: u32) -> u64 {
-    u64::from(code) | u64::from(jump_true) << 16 | u64::from(jump_false) << 24 | u64::from(k) << 32
-}
-
-fn load(offset: u32) -> u64 {
-    instruction(0x20, 0, 0, offset) // BPF_LD | BPF_W | BPF_ABS
-}
+pub(super) use shedbox_linux::bpf::and;
+use shedbox_linux::bpf::{self, instruction, load};
 
 /// Loads the number of the call.
 pub(super) fn load_number() -> u64 {
-    load(NUMBER)
+    load(bpf::NUMBER)
 }
 
 /// Loads the ABI that the call was made by.
 pub(super) fn load_architecture() -> u64 {
-    load(ARCHITECTURE)
+    load(bpf::ARCHITECTURE)
 }
 
 /// Which 32 bits of an argument.
@@ -35,31 +24,25 @@ pub(super) enum Half {
 
 /// Loads half of an argument. The machines of the profiles are little-endian.
 pub(super) fn load_argument(index: u32, half: Half) -> u64 {
-    let offset = match half {
-        Half::Low => 0,
-        Half::High => 4,
-    };
-    load(ARGUMENTS + 8 * index + offset)
-}
-
-/// Keeps the bits of a mask.
-pub(super) fn and(mask: u32) -> u64 {
-    instruction(0x54, 0, 0, mask) // BPF_ALU | BPF_AND | BPF_K
+    load(match half {
+        Half::Low => bpf::low(index),
+        Half::High => bpf::high(index),
+    })
 }
 
 /// Goes on when the value is `k`, else passes over `over` instructions.
 pub(super) fn unless_equal(k: u32, over: u8) -> u64 {
-    instruction(0x15, 0, over, k) // BPF_JMP | BPF_JEQ | BPF_K
+    bpf::if_equal(k, 0, over)
 }
 
 /// Passes over one instruction when the value is `k`.
 pub(super) fn if_equal_pass_one(k: u32) -> u64 {
-    instruction(0x15, 1, 0, k)
+    bpf::if_equal(k, 1, 0)
 }
 
 /// Passes over `over` instructions when the value is at least `k`.
 pub(super) fn if_at_least(k: u32, over: u8) -> u64 {
-    instruction(0x35, over, 0, k) // BPF_JMP | BPF_JGE | BPF_K
+    bpf::if_at_least(k, over, 0)
 }
 
 /// Goes on when the value is above `k`, else passes over `over` instructions.
@@ -76,12 +59,12 @@ pub(super) fn pass(over: usize) -> u64 {
 /// process.
 pub(super) fn answer(action: ScmpAction) -> u64 {
     let value = match action {
-        ScmpAction::Allow => 0x7fff_0000,
+        ScmpAction::Allow => bpf::ALLOW,
         ScmpAction::Notify => 0x7fc0_0000,
-        ScmpAction::Errno(errno) => 0x0005_0000 | (errno as u32 & 0xffff),
+        ScmpAction::Errno(errno) => bpf::ERRNO | (errno as u32 & 0xffff),
         _ => 0x8000_0000,
     };
-    instruction(0x06, 0, 0, value) // BPF_RET | BPF_K
+    bpf::answer(value)
 }
 
 /// The kernel's name of an ABI, AUDIT_ARCH_*.

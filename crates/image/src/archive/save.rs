@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ impl ImageService {
                     continue;
                 }
                 let temporary = blobs.join("partial");
-                let mut out = LayerFile(BufWriter::new(File::create(&temporary).map_err(fail)?));
+                let mut out = BufWriter::new(File::create(&temporary).map_err(fail)?);
                 let layer = self.store().write_layer(diff_id, &mut out)?;
                 out.flush().map_err(fail)?;
                 std::fs::rename(&temporary, dir.join(blob_name(&layer.diff_id))).map_err(fail)?;
@@ -360,26 +360,6 @@ impl<W: Write> Write for Once<'_, W> {
 impl<W: Write> TarOutput for Once<'_, W> {
     fn restart(&mut self) -> io::Result<()> {
         Err(io::Error::other("it changed while it was being read"))
-    }
-}
-
-/// A layer of a layout directory.
-struct LayerFile(BufWriter<File>);
-
-impl Write for LayerFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl TarOutput for LayerFile {
-    fn restart(&mut self) -> io::Result<()> {
-        self.0.rewind()?;
-        self.0.get_ref().set_len(0)
     }
 }
 
