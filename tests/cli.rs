@@ -11,6 +11,8 @@ mod support;
 
 #[path = "cli/copies.rs"]
 mod copies;
+#[path = "cli/daemon.rs"]
+mod daemon;
 #[path = "cli/foreground.rs"]
 mod foreground;
 #[path = "cli/listings.rs"]

@@ -3,13 +3,21 @@
 use std::time::{Duration, Instant};
 
 /// Looks at `condition` until it is true. Fails with `what` after ten seconds; see [`patience`].
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = patience(Duration::from_secs(10));
-    let end = Instant::now() + limit;
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    let limit = Duration::from_secs(10);
+    assert!(comes_true(limit, condition), "not after {limit:?}: {what}");
+}
+
+/// Looks at `condition` until it is true or `limit` is over; see [`patience`].
+pub(crate) fn comes_true(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience(limit);
     while !condition() {
-        assert!(Instant::now() < end, "not after {limit:?}: {what}");
+        if Instant::now() >= end {
+            return false;
+        }
         pause();
     }
+    true
 }
 
 /// A time limit for whatever must happen at some point: ten times as long in an emulated guest

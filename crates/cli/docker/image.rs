@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shedbox_client::{Client, Target};
 use shedbox_spec::size::format_bytes;
 
-use super::output::{self, Listing, post, progress, short};
+use super::output::{self, ListFlags, Listing, post, progress, short};
 use super::{build, inspect, list, login, system};
 use crate::render;
 
@@ -84,27 +84,19 @@ pub(super) struct ListArgs {
     all: bool,
     #[arg(long)]
     digests: bool,
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    filter: Vec<String>,
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    flags: ListFlags,
     #[arg(long)]
     no_trunc: bool,
-    #[arg(short, long)]
-    quiet: bool,
     #[arg(value_name = "REPOSITORY[:TAG]")]
     reference: Option<String>,
 }
 
 pub(super) fn list(args: &ListArgs) -> Result<u8> {
-    let mut filters = args.filter.clone();
-    filters.extend(
-        args.reference
-            .iter()
-            .map(|name| format!("reference={name}")),
-    );
-    let target = output::filtered(Target::docker(["images", "json"]), &filters)?;
-    let images = output::fetch(&target)?;
+    let named: Vec<String> = (args.reference.iter())
+        .map(|name| format!("reference={name}"))
+        .collect();
+    let images = (args.flags).fetch(Target::docker(["images", "json"]), &named)?;
     let mut rows = Vec::new();
     for image in images.as_array().into_iter().flatten() {
         let id = image["Id"].as_str().unwrap_or_default();
@@ -152,8 +144,7 @@ pub(super) fn list(args: &ListArgs) -> Result<u8> {
         listing.default =
             "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
     }
-    listing.print(args.format.as_deref(), args.quiet, &rows)?;
-    Ok(0)
+    args.flags.print(&listing, &rows)
 }
 
 /// Repository and tag of a familiar reference.

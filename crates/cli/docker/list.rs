@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shedbox_client::Target;
 use shedbox_spec::size::{format_bytes, human_duration};
 
-use super::output::{self, Listing, short};
+use super::output::{ListFlags, Listing, short};
 
 /// Of containers. Source: docker/cli, `cli/command/formatter/container.go`.
 const CONTAINERS: Listing = Listing {
@@ -53,11 +53,8 @@ pub(super) struct PsArgs {
     /// Also those that do not run
     #[arg(short, long)]
     all: bool,
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    filter: Vec<String>,
-    /// `table`, `json`, or a template
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    flags: ListFlags,
     /// The last that were created
     #[arg(short = 'n', long, value_name = "COUNT", allow_hyphen_values = true)]
     last: Option<i64>,
@@ -66,20 +63,14 @@ pub(super) struct PsArgs {
     latest: bool,
     #[arg(long)]
     no_trunc: bool,
-    /// Ids alone
-    #[arg(short, long)]
-    quiet: bool,
     #[arg(short, long)]
     size: bool,
 }
 
 pub(super) fn containers(args: &PsArgs) -> Result<u8> {
     let mut target = Target::docker(["containers", "json"]);
-    let wants_size = args.size
-        || args
-            .format
-            .as_deref()
-            .is_some_and(|format| format.contains(".Size"));
+    let wants_size =
+        args.size || (args.flags.format.as_deref()).is_some_and(|format| format.contains(".Size"));
     for (key, set) in [("all", args.all), ("size", wants_size)] {
         if set {
             target = target.query(key, 1);
@@ -90,7 +81,7 @@ pub(super) fn containers(args: &PsArgs) -> Result<u8> {
     } else if let Some(count) = args.last {
         target = target.query("limit", count);
     }
-    let list = output::fetch(&output::filtered(target, &args.filter)?)?;
+    let list = args.flags.fetch(target, &[])?;
     let rows: Vec<Value> = list
         .as_array()
         .into_iter()
@@ -101,8 +92,7 @@ pub(super) fn containers(args: &PsArgs) -> Result<u8> {
     if args.size {
         listing.default = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
     }
-    listing.print(args.format.as_deref(), args.quiet, &rows)?;
-    Ok(0)
+    args.flags.print(&listing, &rows)
 }
 
 fn row(container: &Value, whole: bool) -> Value {

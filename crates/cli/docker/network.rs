@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use shedbox_client::Target;
 
-use super::output::{self, Listing, for_each, post};
+use super::output::{self, ListFlags, Listing, for_each, post};
 use super::{inspect, list, system};
 use crate::render;
 
@@ -57,14 +57,10 @@ pub(super) struct CreateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    filter: Vec<String>,
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    flags: ListFlags,
     #[arg(long)]
     no_trunc: bool,
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -201,10 +197,7 @@ fn create(args: &CreateArgs) -> Result<u8> {
 }
 
 fn show(args: &ListArgs) -> Result<u8> {
-    let networks = output::fetch(&output::filtered(
-        Target::docker(["networks"]),
-        &args.filter,
-    )?)?;
+    let networks = args.flags.fetch(Target::docker(["networks"]), &[])?;
     let mut rows: Vec<Value> = networks
         .as_array()
         .into_iter()
@@ -220,6 +213,5 @@ fn show(args: &ListArgs) -> Result<u8> {
         })
         .collect();
     rows.sort_by(|a, b| a["Name"].as_str().cmp(&b["Name"].as_str()));
-    NETWORKS.print(args.format.as_deref(), args.quiet, &rows)?;
-    Ok(0)
+    args.flags.print(&NETWORKS, &rows)
 }

@@ -77,6 +77,33 @@ impl Listing {
     }
 }
 
+/// What every listing takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListFlags {
+    /// Those that fit
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// `table`, `json`, or a template
+    #[arg(long)]
+    pub(super) format: Option<String>,
+    /// Ids or names alone
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl ListFlags {
+    /// Asks for what fits these filters and some more.
+    pub(super) fn fetch(&self, target: Target, more: &[String]) -> Result<Value> {
+        fetch(&filtered(target, &[&self.filter, more].concat())?)
+    }
+
+    /// Writes the rows. The exit status.
+    pub(super) fn print(&self, listing: &Listing, rows: &[Value]) -> Result<u8> {
+        listing.print(self.format.as_deref(), self.quiet, rows)?;
+        Ok(0)
+    }
+}
+
 /// The query of filters: `key=value` each.
 pub(super) fn filters(list: &[String]) -> Result<Option<String>> {
     let mut filters: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use shedbox_client::Target;
 
-use super::output::{self, Listing, for_each, post};
+use super::output::{self, ListFlags, Listing, for_each, post};
 use super::{inspect, list, network, system};
 use crate::render;
 
@@ -15,7 +15,7 @@ pub(super) enum Command {
     Create(CreateArgs),
     /// List volumes
     #[command(visible_alias = "list")]
-    Ls(ListArgs),
+    Ls(ListFlags),
     /// Show volumes as JSON
     Inspect(inspect::OneKindArgs),
     /// Remove volumes
@@ -37,16 +37,6 @@ pub(super) struct CreateArgs {
     named: Option<String>,
     #[arg(value_name = "VOLUME")]
     name: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ListArgs {
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    filter: Vec<String>,
-    #[arg(long)]
-    format: Option<String>,
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,11 +88,8 @@ pub(super) fn run(command: Command) -> Result<u8> {
     }
 }
 
-fn show(args: &ListArgs) -> Result<u8> {
-    let answer = output::fetch(&output::filtered(
-        Target::docker(["volumes"]),
-        &args.filter,
-    )?)?;
+fn show(flags: &ListFlags) -> Result<u8> {
+    let answer = flags.fetch(Target::docker(["volumes"]), &[])?;
     let rows: Vec<Value> = answer["Volumes"]
         .as_array()
         .into_iter()
@@ -115,6 +102,5 @@ fn show(args: &ListArgs) -> Result<u8> {
             })
         })
         .collect();
-    VOLUMES.print(args.format.as_deref(), args.quiet, &rows)?;
-    Ok(0)
+    flags.print(&VOLUMES, &rows)
 }

@@ -1,8 +1,10 @@
 //! The connection to shedbox as a whole: where it is, and the daemon's own API.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
+use shedbox_linux::{errno::Errno, pidfd};
 use shedbox_spec::SandboxSpec;
 use shedbox_spec::api::{
     AuthSources, CreateRequest, HostPressure, Pruned, PullPolicy, SandboxInfo, Version,
@@ -50,6 +52,28 @@ impl Client {
     /// A daemon answers; none is started.
     pub fn daemon_is_running(&self) -> Result<bool> {
         daemon::try_connect(&self.paths).map(|stream| stream.is_some())
+    }
+
+    /// Ends the daemon and waits until it has gone; false when there is none. Requests under way get two seconds.
+    /// Sandboxes go on, and whatever needs a daemon next starts one.
+    pub fn stop_daemon(&self) -> Result<bool> {
+        if !self.daemon_is_running()? {
+            return Ok(false);
+        }
+        let failed = |pid| Error::system(format!("end the daemon, pid {pid}"));
+        loop {
+            let pid = self.version()?.pid;
+            let daemon = match pidfd::open(pid) {
+                Err(error) if error.errno == Errno::ESRCH => continue,
+                other => other.map_err(failed(pid))?,
+            };
+            // It is the daemon that the descriptor names, not a process that has got its pid since.
+            if self.version()?.pid == pid {
+                pidfd::terminate(daemon.as_fd()).map_err(failed(pid))?;
+                pidfd::wait(daemon.as_fd(), None).map_err(failed(pid))?;
+                return Ok(true);
+            }
+        }
     }
 
     /// Who answers.

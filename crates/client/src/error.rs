@@ -124,7 +124,7 @@ impl Error {
                 None => format!("see {} and `shedbox doctor`", log.display()),
             }),
             Self::Protocol { .. } => Some(
-                "client and daemon may be of different versions; end the daemon with SIGTERM and try again".to_owned(),
+                "client and daemon may be of different versions; run `shedbox daemon stop` and try again".to_owned(),
             ),
             Self::Killed { .. } | Self::NotTaken { .. } => Some("look at it with `shedbox ps -a` and `shedbox logs`".to_owned()),
             Self::NotStarted(_) => None,

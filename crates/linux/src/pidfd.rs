@@ -17,9 +17,18 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
 
 /// Sends SIGKILL; a process that has ended already is no error.
 pub fn kill(pidfd: BorrowedFd<'_>) -> Result<()> {
-    match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
+    send(pidfd, Signal::KILL, "SIGKILL")
+}
+
+/// Sends SIGTERM; a process that has ended already is no error.
+pub fn terminate(pidfd: BorrowedFd<'_>) -> Result<()> {
+    send(pidfd, Signal::TERM, "SIGTERM")
+}
+
+fn send(pidfd: BorrowedFd<'_>, signal: Signal, name: &str) -> Result<()> {
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
         Err(rustix::io::Errno::SRCH) => Ok(()),
-        other => other.call("pidfd_send_signal", || "SIGKILL".into()),
+        other => other.call("pidfd_send_signal", || name.to_owned()),
     }
 }
 

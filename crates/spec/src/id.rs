@@ -82,21 +82,12 @@ fn is_digit(byte: u8) -> bool {
 
 /// Checks the tag of a snapshot: `[a-zA-Z0-9_][a-zA-Z0-9_.-]*` of at most 128 bytes, as an image's.
 pub fn validate_tag(tag: &str) -> Result<()> {
-    let mut bytes = tag.bytes();
-    let first_ok = bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if first_ok
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-        && tag.len() <= 128
-    {
-        Ok(())
-    } else {
-        Err(Error::invalid(format!(
-            "invalid tag `{}` of a snapshot: only [a-zA-Z0-9_][a-zA-Z0-9_.-]* up to 128 bytes is allowed",
+    crate::reference::check_tag(tag).map_err(|why| {
+        Error::invalid(format!(
+            "invalid tag `{}` of a snapshot: {why}",
             tag.escape_debug()
-        )))
-    }
+        ))
+    })
 }
 
 /// Checks a sandbox name: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, as Docker, and at most 128 bytes.

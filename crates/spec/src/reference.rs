@@ -351,7 +351,7 @@ fn component_ok(component: &str) -> bool {
     }
 }
 
-fn check_tag(tag: &str) -> Result<(), &'static str> {
+pub(crate) fn check_tag(tag: &str) -> Result<(), &'static str> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut bytes = tag.bytes();
     if tag.len() > MAX_TAG_LENGTH {
