@@ -4,22 +4,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use shedbox_store::{ImageRecord, LayerExpect, StoreError};
+use shedbox_store::{ImageRecord, LayerExpect, StoreError, decompress};
 
 use crate::archive::broken;
 use crate::derive::{Derivation, NewLayer, Step};
 use crate::error::{Error, Result};
 use crate::service::ImageService;
 
-/// First bytes of compressions that are told apart and not read: no maintained crate for them is among ours.
-const UNREADABLE: &[(&[u8], &str)] = &[
-    (b"\xfd7zXZ\0", "xz"),
-    (b"BZh", "bzip2"),
-    (b"PK\x03\x04", "zip"),
-];
-
 impl ImageService {
-    /// Imports a tar stream (plain, gzip, zstd) as an image for this host's platform, with `config` as Docker's `Config`
+    /// Imports a tar stream (compressed as [`decompress`] takes it) as an image for this host's platform, with `config` as Docker's `Config`
     /// object. Whiteouts in it are whiteouts, and nothing is below. Blocks.
     pub fn import(
         &self,
@@ -42,17 +35,7 @@ impl ImageService {
                 reason: "it is empty".to_owned(),
             });
         }
-        if let Some((_, name)) = UNREADABLE
-            .iter()
-            .find(|(magic, _)| start.starts_with(magic))
-        {
-            return Err(shedbox_spec::Error::new(
-                shedbox_spec::Kind::Unsupported,
-                format!("the archive is compressed with {name}, which cannot be read here"),
-            )
-            .with_hint("decompress it first: plain tar, gzip and zstd are read")
-            .into());
-        }
+        let mut reader = decompress(reader).map_err(broken)?;
         let ingested =
             self.store()
                 .ingest_layer_pinned(&LayerExpect::default(), &mut reader, &mut |_| {});

@@ -143,11 +143,14 @@ if [ -z "$skipped" ] && command -v zstd >/dev/null; then
   echo 1 >f; tar -cf - f | zstd -q >z.tar.zst; build; works; shows 1 cat /z/f
 fi
 
-ours add-bzip2 <<'E'
+case_of add-bzip2-and-xz <<'E'
 FROM $BASE
-ADD b.tar.bz2 /
+ADD b.tar.bz2 /b
+ADD x.tar.xz /x
+ADD short.bz2 /
 E
-sh_ eval 'printf BZh91AY >b.tar.bz2'; build; fails 'bzip2 archives are not supported'
+sh_ eval 'echo 1 >f; tar -cjf b.tar.bz2 f; tar -cJf x.tar.xz f; printf BZh91AY >short.bz2'
+build; works; shows 1 cat /b/f; shows 1 cat /x/f; shows BZh91AY cat /short.bz2
 
 ours add-address <<'E'
 FROM $BASE

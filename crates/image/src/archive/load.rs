@@ -5,7 +5,7 @@ use std::path::Path;
 
 use shedbox_spec::Digest;
 use shedbox_spec::api::{ImageSummary, LayerState, PullEvent};
-use shedbox_store::{LayerExpect, PinGuard};
+use shedbox_store::{LayerExpect, PinGuard, decompress};
 use tar::EntryType;
 
 use crate::archive::members::{Gathered, Layer, Members, StoredLayer, blob_digest, clean, missing};
@@ -60,7 +60,7 @@ impl ImageService {
     ) -> Result<Vec<ImageSummary>> {
         self.check_room()?;
         let mut stream = Stream::new(self, events);
-        let mut reader = plain(BufReader::with_capacity(256 << 10, reader)).map_err(broken)?;
+        let mut reader = decompress(reader).map_err(broken)?;
         stream.gather(&mut reader)?;
         // Padding after the end: who writes into our pipe must not be hit by SIGPIPE, and a compressed stream's
         // checksum comes last.
@@ -101,7 +101,7 @@ impl ImageService {
 /// `localhost/<name>` from the last component of a path, as far as it can be a repository's name.
 fn fallback_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let name = [".gz", ".tgz", ".zst", ".tar", ".oci"]
+    let name = [".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar", ".oci"]
         .iter()
         .fold(name.as_str(), |name, ending| {
             name.strip_suffix(ending).unwrap_or(name)
@@ -109,18 +109,6 @@ fn fallback_name(path: &Path) -> Option<String> {
     let name = format!("localhost/{name}");
     shedbox_spec::Reference::parse(&name).ok()?;
     Some(name)
-}
-
-/// The stream without its compression, told by its first bytes.
-fn plain<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let start = reader.fill_buf()?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        Ok(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Ok(Box::new(zstd::Decoder::with_buffer(reader)?))
-    } else {
-        Ok(Box::new(reader))
-    }
 }
 
 pub(crate) fn broken(source: io::Error) -> Error {

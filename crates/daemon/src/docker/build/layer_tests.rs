@@ -161,10 +161,10 @@ fn hard_links_stay_links_and_add_unpacks_archives() {
     assert_eq!(kinds, [tar::EntryType::Regular, tar::EntryType::Link]);
     let (archives, kinds) = run("COPY t.tar /work/").unwrap();
     assert!(archives.is_empty() && kinds == [tar::EntryType::Regular]);
-    let message = run("ADD x.bz2 /work/").unwrap_err().message;
+    let (archives, kinds) = run("ADD x.bz2 /work/").unwrap();
     assert!(
-        message.contains("bzip2 archives are not supported"),
-        "{message}"
+        archives.is_empty() && kinds == [tar::EntryType::Regular],
+        "what is no archive after all is copied"
     );
 }
 
