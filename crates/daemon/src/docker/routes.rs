@@ -63,6 +63,9 @@ pub(super) async fn dispatch(
         ("POST", ["containers", name, "update"]) => containers::update(docker, name, asked).await,
         ("POST", ["containers", name, "resize"]) => attach::resize(docker, name, &asked.query),
         ("POST", ["containers", name, "attach"]) => attach::attach(docker, name, &asked).await,
+        ("GET", ["containers", name, "attach", "ws"]) => {
+            attach::websocket(docker, name, &asked).await
+        }
         ("POST", ["containers", name, "exec"]) => exec::create(docker, name, asked).await,
         ("GET", ["containers", name, "logs"]) => logs::logs(docker, name, &asked.query),
         ("GET", ["containers", name, "top"]) => stats::top(docker, name, &asked.query).await,
