@@ -85,7 +85,7 @@ pub fn state(info: &SandboxInfo, extra: &Extra) -> Value {
         "OOMKilled": info.oom_killed,
         "Dead": false,
         "Pid": info.init_pid.filter(|_| running).unwrap_or(0),
-        "ExitCode": if running && !extra.restarting { 0 } else { info.exit_code },
+        "ExitCode": if running && !extra.restarting { 0 } else { status::exit_code(info, extra) },
         "Error": extra.error,
         "StartedAt": time(&info.started_at),
         "FinishedAt": time(&info.finished_at),

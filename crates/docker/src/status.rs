@@ -17,6 +17,8 @@ pub struct Extra {
     pub health: Option<Health>,
     /// Why it could not be started last.
     pub error: String,
+    /// It could not be started last, whatever is known of why.
+    pub not_started: bool,
     /// The policy after an update.
     pub restart_policy: Option<crate::body::RestartPolicy>,
 }
@@ -44,6 +46,17 @@ pub fn word(info: &SandboxInfo, extra: &Extra) -> &'static str {
     }
 }
 
+/// What stands for the exit code of a main process that never was. Source: moby `daemon/start.go`, `containerStart`.
+const NOT_STARTED: u8 = 128;
+
+/// The exit code: of the last end, unless it says nothing and a start has failed since.
+pub fn exit_code(info: &SandboxInfo, extra: &Extra) -> u8 {
+    match info.exit_code {
+        0 if extra.not_started => NOT_STARTED,
+        code => code,
+    }
+}
+
 /// A sentence for listings.
 pub fn sentence(info: &SandboxInfo, extra: &Extra, now: Timestamp) -> String {
     let since = |at: &Option<String>| {
@@ -56,10 +69,10 @@ pub fn sentence(info: &SandboxInfo, extra: &Extra, now: Timestamp) -> String {
     let up = || since(&info.started_at).unwrap_or_default();
     let ago = || since(&info.finished_at).unwrap_or_default();
     match info.status {
-        _ if extra.restarting => format!("Restarting ({}) {} ago", info.exit_code, ago()),
+        _ if extra.restarting => format!("Restarting ({}) {} ago", exit_code(info, extra), ago()),
         Status::Created => "Created".to_owned(),
         Status::Removing => "Removal In Progress".to_owned(),
-        Status::Exited => format!("Exited ({}) {} ago", info.exit_code, ago()),
+        Status::Exited => format!("Exited ({}) {} ago", exit_code(info, extra), ago()),
         Status::Paused => format!("Up {} (Paused)", up()),
         Status::Running => match &extra.health {
             Some(health) if health.status == "starting" => {
