@@ -86,7 +86,7 @@ pub fn state(info: &SandboxInfo, extra: &Extra) -> Value {
         "Dead": false,
         "Pid": info.init_pid.filter(|_| running).unwrap_or(0),
         "ExitCode": if running && !extra.restarting { 0 } else { status::exit_code(info, extra) },
-        "Error": extra.error,
+        "Error": status::error(info, extra),
         "StartedAt": time(&info.started_at),
         "FinishedAt": time(&info.finished_at),
     });

@@ -58,9 +58,7 @@ impl Progress {
                 layers,
             } => {
                 self.digest = Some(digest.clone());
-                let mut lines = vec![json!({
-                    "status": format!("Pulling from {}", self.repository), "id": self.tag,
-                })];
+                let mut lines = vec![self.begin()];
                 for (digest, size) in layers {
                     let id = short(digest);
                     self.sizes.insert(id.clone(), *size);
@@ -73,8 +71,13 @@ impl Progress {
             PullEvent::Layer { digest, state } => self.layer(&short(digest), *state),
             PullEvent::Warning { message } => vec![json!({"status": message})],
             PullEvent::Done { image, up_to_date } => {
+                // One that is here as it is at the registry is not looked at any further.
+                let mut lines = match &self.digest {
+                    Some(_) => Vec::new(),
+                    None => vec![self.begin()],
+                };
                 let digest = self.digest.as_ref().unwrap_or(&image.digest);
-                let mut lines = vec![json!({"status": format!("Digest: {digest}")})];
+                lines.push(json!({"status": format!("Digest: {digest}")}));
                 if !self.one_of_many {
                     lines.push(status(familiar, *up_to_date));
                 }
@@ -82,6 +85,10 @@ impl Progress {
             }
             PullEvent::Failed { error } => vec![failed(&error.message)],
         }
+    }
+
+    fn begin(&self) -> Value {
+        json!({"status": format!("Pulling from {}", self.repository), "id": self.tag})
     }
 
     fn layer(&mut self, id: &str, state: LayerState) -> Vec<Value> {

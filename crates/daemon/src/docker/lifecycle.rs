@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::json;
-use shedbox_docker::{error, exec as words, status};
+use shedbox_docker::status::{self, FailedStart};
+use shedbox_docker::{error, exec as words};
 use shedbox_engine::Notify;
 use shedbox_spec::api::{SandboxInfo, Status, WaitResult};
 use shedbox_spec::error::Cause;
@@ -63,16 +64,15 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
         // Now, not when the event has come: who looks next sees `starting`.
         docker.watch_health(id);
     }
+    let outcome = outcome.map_err(|error| refused(info, error));
     let mut extras = docker.extras();
     let extra = extras.entry(id.to_owned()).or_default();
     extra.restarting = false;
-    extra.error.clear();
-    extra.not_started = outcome.is_err();
-    outcome.map_err(|error| {
-        let error = refused(info, error);
-        extra.error.clone_from(&error.message);
-        error
-    })
+    extra.failed_start = outcome.as_ref().err().map(|error| FailedStart {
+        error: error.message.clone(),
+        started_before: info.started_at.clone(),
+    });
+    outcome
 }
 
 /// In the words that the command takes its exit status from.
@@ -97,6 +97,7 @@ fn refused(info: &SandboxInfo, mut error: Error) -> Error {
         }
         // The one whose network it was to have.
         Some(Cause::NoSandbox(name)) => error::no_container(name),
+        Some(Cause::NeighbourStopped(id)) => error::neighbour_not_running(id),
         _ => error,
     }
 }

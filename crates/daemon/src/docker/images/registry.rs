@@ -6,9 +6,10 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use shedbox_docker::progress::{self as words, Progress, failed, pushed};
 use shedbox_docker::{create, login};
+use shedbox_engine::Engine;
 use shedbox_spec::api::{AuthSources, PullEvent, PullPolicy, PullRequest, PushRequest};
 use shedbox_spec::reference::Reference;
-use shedbox_spec::{Error, Kind, Result};
+use shedbox_spec::{Digest, Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::super::{Asked, Docker, now};
@@ -89,6 +90,11 @@ fn names_one(name: &str, reference: &Reference) -> bool {
     reference.digest().is_some() || last.is_some_and(|last| last.contains(':'))
 }
 
+/// The id of the image that a reference names here.
+fn named(engine: &Engine, reference: &str) -> Option<Digest> {
+    Some(engine.images().find(reference).ok()?.config.clone())
+}
+
 /// Images that one request pulls.
 struct Wanted {
     /// What the last line and the event call them.
@@ -125,10 +131,16 @@ async fn pull(docker: &Arc<Docker>, wanted: Wanted) -> Result<Answer> {
     let work = tokio::spawn(async move {
         for (index, request) in requests.into_iter().enumerate() {
             let sender = sender.clone();
-            engine
-                .images()
-                .pull(request, move |event| drop(sender.send((index, event))))
-                .await?;
+            let before = named(&engine, &request.reference);
+            let pass = move |mut event| {
+                if let PullEvent::Done { image, up_to_date } = &mut event {
+                    // A name that is new, or names another image now, is news as well.
+                    *up_to_date &= before.as_ref() == Some(&image.id);
+                }
+                // Who hears nothing any more has the whole pull ended.
+                let _ = sender.send((index, event));
+            };
+            engine.images().pull(request, pass).await?;
         }
         Ok::<(), Error>(())
     });
