@@ -291,7 +291,7 @@ pub(in crate::docker) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -
             engine
                 .images()
                 .push(request, move |event| {
-                    drop(sender.send((tag.clone(), event)))
+                    drop(sender.send((tag.clone(), event)));
                 })
                 .await?;
         }
