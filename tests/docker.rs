@@ -44,6 +44,8 @@ mod recycle_scene;
 mod runner;
 #[path = "docker/table.rs"]
 mod table;
+#[path = "docker/websocket.rs"]
+mod websocket;
 #[path = "docker/wire.rs"]
 mod wire;
 

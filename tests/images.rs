@@ -13,6 +13,8 @@
 
 mod support;
 
+#[path = "images/all_tags.rs"]
+mod all_tags;
 #[path = "images/archives.rs"]
 mod archives;
 #[path = "images/ids.rs"]

@@ -170,37 +170,65 @@ pub(super) struct PullArgs {
 }
 
 pub(super) fn pull(args: &PullArgs) -> Result<u8> {
-    if args.all_tags {
-        return Err(anyhow!("--all-tags is not supported: name the tags"));
-    }
     let platform = args.platform.as_deref();
     let reference = shedbox_spec::reference::Reference::parse(&args.name)?;
-    if !args.quiet
-        && reference.digest().is_none()
-        && split(&args.name).1 == "latest"
-        && !args.name.ends_with(":latest")
-    {
+    let bare = is_bare(&args.name, &reference);
+    if args.all_tags && !bare {
+        return Err(one_and_all());
+    }
+    if !args.quiet && !args.all_tags && bare {
         render::line("Using default tag: latest")?;
     }
-    let mut out = io::stdout();
-    request(&args.name, platform, args.quiet, &mut out)?;
-    render::line(&reference.to_string())?;
+    request(
+        &reference,
+        args.all_tags,
+        platform,
+        args.quiet,
+        &mut io::stdout(),
+    )?;
+    render::line(&shown(&reference, args.all_tags))?;
     Ok(0)
+}
+
+/// Whether a reference was typed without tag and digest.
+fn is_bare(typed: &str, reference: &shedbox_spec::reference::Reference) -> bool {
+    let last = typed.rsplit('/').next().unwrap_or(typed);
+    reference.digest().is_none() && !last.contains(':')
+}
+
+fn one_and_all() -> anyhow::Error {
+    anyhow!("tag can't be used with --all-tags/-a")
+}
+
+/// The whole name of what was moved.
+fn shown(reference: &shedbox_spec::reference::Reference, all: bool) -> String {
+    if all {
+        reference.name()
+    } else {
+        reference.to_string()
+    }
 }
 
 /// Pulls for a create: what is said goes to standard error.
 pub(super) fn fetch(image: &str, platform: Option<&str>, quiet: bool) -> Result<()> {
-    request(image, platform, quiet, &mut io::stderr())
+    let reference = shedbox_spec::reference::Reference::parse(image)?;
+    request(&reference, false, platform, quiet, &mut io::stderr())
 }
 
-fn request(image: &str, platform: Option<&str>, quiet: bool, out: &mut dyn Write) -> Result<()> {
-    let reference = shedbox_spec::reference::Reference::parse(image)?;
+/// Without a tag it is about all of them.
+fn request(
+    reference: &shedbox_spec::reference::Reference,
+    all: bool,
+    platform: Option<&str>,
+    quiet: bool,
+    out: &mut dyn Write,
+) -> Result<()> {
     let mut target =
         Target::docker(["images", "create"]).query("fromImage", reference.familiar_name());
     target = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => target.query("tag", digest),
-        (None, Some(tag)) => target.query("tag", tag),
-        (None, None) => target,
+        (None, Some(tag)) if !all => target.query("tag", tag),
+        (None, _) => target,
     };
     if let Some(platform) = platform {
         target = target.query("platform", platform);
@@ -214,6 +242,8 @@ fn request(image: &str, platform: Option<&str>, quiet: bool, out: &mut dyn Write
 #[derive(Debug, clap::Args)]
 pub(super) struct PushArgs {
     #[arg(short, long)]
+    all_tags: bool,
+    #[arg(short, long)]
     quiet: bool,
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide = true)]
     disable_content_trust: Option<bool>,
@@ -223,9 +253,16 @@ pub(super) struct PushArgs {
 
 pub(super) fn push(args: &PushArgs) -> Result<u8> {
     let reference = shedbox_spec::reference::Reference::parse(&args.name)?;
+    let bare = is_bare(&args.name, &reference);
+    if args.all_tags && !bare {
+        return Err(one_and_all());
+    }
+    if !args.quiet && !args.all_tags && bare {
+        render::line("Using default tag: latest")?;
+    }
     let name = reference.familiar_name();
     let mut target = Target::docker(["images", &name, "push"]);
-    if let Some(tag) = reference.tag() {
+    if let Some(tag) = reference.tag().filter(|_| !args.all_tags) {
         target = target.query("tag", tag);
     }
     // Docker insists on the field.
@@ -236,6 +273,9 @@ pub(super) fn push(args: &PushArgs) -> Result<u8> {
         args.quiet,
         &mut io::stdout(),
     )?;
+    if args.quiet {
+        render::line(&shown(&reference, args.all_tags))?;
+    }
     Ok(0)
 }
 

@@ -109,6 +109,13 @@ pub fn not_running(id: &str) -> Error {
     Error::conflict(format!("container {id} is not running"))
 }
 
+/// A container whose network another one was to have.
+pub fn neighbour_not_running(id: &SandboxId) -> Error {
+    Error::conflict(format!(
+        "cannot join network of a non running container: {id}"
+    ))
+}
+
 /// A container whose processes are stopped.
 pub fn paused(id: &str) -> Error {
     Error::conflict(format!(

@@ -167,7 +167,7 @@ impl Filters {
             && self.any("status", |wanted| wanted == state)
             && self.any("health", |wanted| wanted == health)
             && self.any("exited", |wanted| {
-                state == "exited" && wanted.parse() == Ok(info.exit_code)
+                state == "exited" && wanted.parse() == Ok(status::exit_code(info, extra))
             })
             && self.any("network", |wanted| {
                 networks.iter().any(|(name, entry)| {

@@ -85,8 +85,8 @@ pub fn state(info: &SandboxInfo, extra: &Extra) -> Value {
         "OOMKilled": info.oom_killed,
         "Dead": false,
         "Pid": info.init_pid.filter(|_| running).unwrap_or(0),
-        "ExitCode": if running && !extra.restarting { 0 } else { info.exit_code },
-        "Error": extra.error,
+        "ExitCode": if running && !extra.restarting { 0 } else { status::exit_code(info, extra) },
+        "Error": status::error(info, extra),
         "StartedAt": time(&info.started_at),
         "FinishedAt": time(&info.finished_at),
     });

@@ -15,6 +15,8 @@ pub struct Progress {
     digest: Option<Digest>,
     tag: String,
     repository: String,
+    /// It is one of several, whose end is told once.
+    one_of_many: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +41,14 @@ impl Progress {
         }
     }
 
+    /// For a pull of one of several references of a repository: [`status`] tells the end of all of them.
+    pub fn one_of_many(reference: &Reference) -> Self {
+        Self {
+            one_of_many: true,
+            ..Self::new(reference)
+        }
+    }
+
     /// The lines of one event.
     pub fn lines(&mut self, event: &PullEvent, familiar: &str) -> Vec<Value> {
         match event {
@@ -48,9 +58,7 @@ impl Progress {
                 layers,
             } => {
                 self.digest = Some(digest.clone());
-                let mut lines = vec![json!({
-                    "status": format!("Pulling from {}", self.repository), "id": self.tag,
-                })];
+                let mut lines = vec![self.begin()];
                 for (digest, size) in layers {
                     let id = short(digest);
                     self.sizes.insert(id.clone(), *size);
@@ -63,19 +71,24 @@ impl Progress {
             PullEvent::Layer { digest, state } => self.layer(&short(digest), *state),
             PullEvent::Warning { message } => vec![json!({"status": message})],
             PullEvent::Done { image, up_to_date } => {
-                let digest = self.digest.as_ref().unwrap_or(&image.digest);
-                let status = if *up_to_date {
-                    format!("Status: Image is up to date for {familiar}")
-                } else {
-                    format!("Status: Downloaded newer image for {familiar}")
+                // One that is here as it is at the registry is not looked at any further.
+                let mut lines = match &self.digest {
+                    Some(_) => Vec::new(),
+                    None => vec![self.begin()],
                 };
-                vec![
-                    json!({"status": format!("Digest: {digest}")}),
-                    json!({"status": status}),
-                ]
+                let digest = self.digest.as_ref().unwrap_or(&image.digest);
+                lines.push(json!({"status": format!("Digest: {digest}")}));
+                if !self.one_of_many {
+                    lines.push(status(familiar, *up_to_date));
+                }
+                lines
             }
             PullEvent::Failed { error } => vec![failed(&error.message)],
         }
+    }
+
+    fn begin(&self) -> Value {
+        json!({"status": format!("Pulling from {}", self.repository), "id": self.tag})
     }
 
     fn layer(&mut self, id: &str, state: LayerState) -> Vec<Value> {
@@ -119,18 +132,29 @@ impl Progress {
     }
 }
 
-/// The lines of a push of `familiar`, tagged `tag`.
-pub fn pushed(event: &PushEvent, familiar: &str, tag: &str) -> Vec<Value> {
+/// The end of a pull of `familiar`: whether anything of it was new.
+pub fn status(familiar: &str, up_to_date: bool) -> Value {
+    let what = if up_to_date {
+        "Image is up to date for"
+    } else {
+        "Downloaded newer image for"
+    };
+    json!({"status": format!("Status: {what} {familiar}")})
+}
+
+/// The first line of a push to a repository.
+pub fn refers_to(name: &str) -> Value {
+    json!({"status": format!("The push refers to repository [{name}]")})
+}
+
+/// The lines of a push to `tag`, behind [`refers_to`].
+pub fn pushed(event: &PushEvent, tag: &str) -> Vec<Value> {
     let plain = |status: &str, digest: &Digest| json!({"status": status, "progressDetail": {}, "id": short(digest)});
     match event {
-        PushEvent::Started { layers, .. } => {
-            let repository = familiar.rsplit_once(':').map_or(familiar, |(name, _)| name);
-            let mut lines = vec![json!({
-                "status": format!("The push refers to repository [{repository}]"),
-            })];
-            lines.extend(layers.iter().map(|digest| plain("Preparing", digest)));
-            lines
-        }
+        PushEvent::Started { layers, .. } => layers
+            .iter()
+            .map(|digest| plain("Preparing", digest))
+            .collect(),
         PushEvent::Layer { diff_id, state } => match state {
             PushState::Preparing => vec![plain("Preparing", diff_id)],
             PushState::Waiting => vec![plain("Waiting", diff_id)],

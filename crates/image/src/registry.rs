@@ -11,5 +11,6 @@ pub(crate) mod client;
 pub(crate) mod endpoint;
 pub mod failure;
 pub(crate) mod session;
+mod tags;
 mod token;
 pub(crate) mod upload;

@@ -54,6 +54,8 @@ pub enum Cause {
     SameName,
     /// No sandbox has this name or id.
     NoSandbox(String),
+    /// The sandbox whose network is to be shared does not run.
+    NeighbourStopped(SandboxId),
     /// No network has this name or id.
     NoNetwork(String),
     /// A network has this name already.

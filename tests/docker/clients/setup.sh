@@ -58,7 +58,7 @@ for name in "$@"; do
     ;;
   clients)
     requirements=$here/requirements.txt
-    wanted=(docker==7.2.0 swebench==5.0.2 mini-swe-agent==2.4.6 testcontainers==4.15.0 pytest==8.4.2)
+    wanted=(docker==7.2.0 swebench==5.0.2 mini-swe-agent==2.4.6 testcontainers==4.15.0 pytest==8.4.2 websocket-client==1.9.2)
     ;;
   swebench4)
     requirements=$here/requirements-swebench4.txt

@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 
 use super::ends::{Control, End};
 use super::pump::{self, AtEndOfInput, Streams};
-use super::{Asked, Docker, lifecycle, lock, logs, stored};
+use super::{Asked, Docker, lifecycle, lock, logs, stored, websocket};
 use crate::answer::{self, Answer};
-use crate::hijack::Gate;
+use crate::hijack::{Gate, Taken};
 use crate::query::Query;
 
 /// Clients that wait for the start of their container.
@@ -92,26 +92,103 @@ async fn end(docker: &Arc<Docker>, info: &SandboxInfo) -> Result<()> {
     }
 }
 
+/// What a client wants of the streams.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    logs: bool,
+    stream: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    /// Both outputs on one connection are told apart by headers.
+    framed: bool,
+}
+
+/// A client that takes part, before its connection is there.
+struct Part {
+    /// Output of the past.
+    before: Vec<u8>,
+    streams: Streams,
+    begins: oneshot::Receiver<Control>,
+}
+
 pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
     let info = docker.find(name)?;
     let query = &asked.query;
-    let stream = query.flag("stream")?;
+    let wanted = Wanted {
+        logs: query.flag("logs")?,
+        stream: query.flag("stream")?,
+        stdin: query.flag("stdin")?,
+        stdout: query.flag("stdout")?,
+        stderr: query.flag("stderr")?,
+        framed: !info.spec.tty,
+    };
+    let part = take_part(docker, &info, query, wanted).await?;
+    let content_type = content_type(asked.version, info.spec.tty);
+    Ok(asked
+        .slot
+        .take_over(&asked.headers, content_type, move |taken| part.run(taken)))
+}
+
+/// The same by a WebSocket, whose messages are the bytes as they are. Source: moby
+/// `api/server/router/container/container_routes.go`, `wsContainersAttach`.
+pub(super) async fn websocket(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
+    let info = docker.find(name)?;
+    let query = &asked.query;
+    // Which streams could not be chosen before API 1.42.
+    let all = asked.version < Version(1, 42);
+    let wanted = Wanted {
+        logs: query.flag("logs")?,
+        stream: query.flag("stream")?,
+        stdin: all || query.flag("stdin")?,
+        stdout: all || query.flag("stdout")?,
+        stderr: all || query.flag("stderr")?,
+        framed: false,
+    };
+    let accepted = websocket::accept(&asked.headers)?;
+    let kind = if asked.version < Version(1, 28) {
+        websocket::Kind::Text
+    } else {
+        websocket::Kind::Binary
+    };
+    let part = take_part(docker, &info, query, wanted).await?;
+    let mut answer = asked
+        .slot
+        .take_over(&asked.headers, frame::RAW, move |taken| async move {
+            match websocket::inside() {
+                Ok((inner, outer)) => {
+                    tokio::join!(part.run(inner), websocket::carry(taken, outer, kind));
+                }
+                Err(error) => tracing::warn!(%error, "cannot make a pair of sockets"),
+            }
+        });
+    let fields = answer.headers_mut();
+    fields.remove(hyper::header::CONTENT_TYPE);
+    fields.insert(hyper::header::SEC_WEBSOCKET_ACCEPT, accepted);
+    Ok(answer)
+}
+
+async fn take_part(
+    docker: &Arc<Docker>,
+    info: &SandboxInfo,
+    query: &Query,
+    wanted: Wanted,
+) -> Result<Part> {
     if info.status == Status::Paused {
         return Err(Error::conflict(format!(
             "container {} is paused, unpause the container before attach",
             info.id
         )));
     }
-    let before = if query.flag("logs")? {
-        logs::so_far(docker, &info, query.flag("stdout")?, query.flag("stderr")?).await?
+    let before = if wanted.logs {
+        logs::so_far(docker, info, wanted.stdout, wanted.stderr, wanted.framed).await?
     } else {
         Vec::new()
     };
-    let (what, streams, fds) = wiring(&info, query)?;
-    let content_type = content_type(asked.version, info.spec.tty);
-    docker.events.container(&info, "attach", &[]);
+    let (what, streams, fds) = wiring(info, query, wanted)?;
+    docker.events.container(info, "attach", &[]);
     let (begun, begins) = oneshot::channel();
-    if !stream {
+    if !wanted.stream {
         drop(begun);
     } else if info.status == Status::Running {
         let control = Control::ask(Path::new(&info.socket), &Request::Attach(what), &fds)?;
@@ -121,26 +198,37 @@ pub(super) async fn attach(docker: &Arc<Docker>, name: &str, asked: &Asked) -> R
             .waiting
             .add(info.id.as_str(), Client { what, fds, begun });
     }
-    Ok(asked
-        .slot
-        .take_over(&asked.headers, content_type, move |mut taken| async move {
-            if let Some(gate) = Gate::of(&taken).filter(|_| !before.is_empty()) {
-                gate.pass().await;
-            }
-            if !before.is_empty()
-                && tokio::io::AsyncWriteExt::write_all(&mut taken.wire, &before)
-                    .await
-                    .is_err()
-            {
-                return;
-            }
-            // Dropped: the container was removed before it was started, or nothing but the log was wanted.
-            let Ok(control) = begins.await else {
-                drop(tokio::io::AsyncWriteExt::shutdown(&mut taken.wire).await);
-                return;
-            };
-            pump::run(taken, streams, &control, |_| {}).await;
-        }))
+    Ok(Part {
+        before,
+        streams,
+        begins,
+    })
+}
+
+impl Part {
+    async fn run(self, mut taken: Taken) {
+        let Self {
+            before,
+            streams,
+            begins,
+        } = self;
+        if let Some(gate) = Gate::of(&taken).filter(|_| !before.is_empty()) {
+            gate.pass().await;
+        }
+        if !before.is_empty()
+            && tokio::io::AsyncWriteExt::write_all(&mut taken.wire, &before)
+                .await
+                .is_err()
+        {
+            return;
+        }
+        // Dropped: the container was removed before it was started, or nothing but the log was wanted.
+        let Ok(control) = begins.await else {
+            drop(tokio::io::AsyncWriteExt::shutdown(&mut taken.wire).await);
+            return;
+        };
+        pump::run(taken, streams, &control, |_| {}).await;
+    }
 }
 
 /// Streams with two outputs have another name from API 1.42 on.
@@ -152,7 +240,11 @@ pub(super) fn content_type(version: Version, tty: bool) -> &'static str {
     }
 }
 
-fn wiring(info: &SandboxInfo, query: &Query) -> Result<(Attach, Streams, Vec<OwnedFd>)> {
+fn wiring(
+    info: &SandboxInfo,
+    query: &Query,
+    wanted: Wanted,
+) -> Result<(Attach, Streams, Vec<OwnedFd>)> {
     let tty = info.spec.tty;
     let kept = stored(info);
     let mut fds = Vec::new();
@@ -160,12 +252,12 @@ fn wiring(info: &SandboxInfo, query: &Query) -> Result<(Attach, Streams, Vec<Own
     let mut streams = Streams {
         stdin: None,
         outputs: Vec::new(),
-        framed: !tty,
+        framed: wanted.framed,
         detach_keys: tty.then(|| detach_keys_of(query)).transpose()?,
         kill_on_disconnect: false,
         at_end_of_input: AtEndOfInput::Ignore,
     };
-    if query.flag("stdin")? && kept.flag("/OpenStdin") {
+    if wanted.stdin && kept.flag("/OpenStdin") {
         let (ours, theirs) = End::to_sandbox()?;
         streams.stdin = Some(Arc::new(ours));
         fds.push(theirs);
@@ -176,8 +268,8 @@ fn wiring(info: &SandboxInfo, query: &Query) -> Result<(Attach, Streams, Vec<Own
             AtEndOfInput::Detach
         };
     }
-    for (number, name) in [(1, "stdout"), (2, "stderr")] {
-        if !query.flag(name)? || (tty && number == 2) {
+    for (number, is_wanted) in [(1, wanted.stdout), (2, wanted.stderr)] {
+        if !is_wanted || (tty && number == 2) {
             continue;
         }
         let (ours, theirs) = End::from_sandbox()?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::json;
+use shedbox_docker::status::{self, FailedStart};
 use shedbox_docker::{error, exec as words};
 use shedbox_engine::Notify;
 use shedbox_spec::api::{SandboxInfo, Status, WaitResult};
@@ -63,15 +64,15 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
         // Now, not when the event has come: who looks next sees `starting`.
         docker.watch_health(id);
     }
+    let outcome = outcome.map_err(|error| refused(info, error));
     let mut extras = docker.extras();
     let extra = extras.entry(id.to_owned()).or_default();
     extra.restarting = false;
-    extra.error.clear();
-    outcome.map_err(|error| {
-        let error = refused(info, error);
-        extra.error.clone_from(&error.message);
-        error
-    })
+    extra.failed_start = outcome.as_ref().err().map(|error| FailedStart {
+        error: error.message.clone(),
+        started_before: info.started_at.clone(),
+    });
+    outcome
 }
 
 /// In the words that the command takes its exit status from.
@@ -96,6 +97,7 @@ fn refused(info: &SandboxInfo, mut error: Error) -> Error {
         }
         // The one whose network it was to have.
         Some(Cause::NoSandbox(name)) => error::no_container(name),
+        Some(Cause::NeighbourStopped(id)) => error::neighbour_not_running(id),
         _ => error,
     }
 }
@@ -238,11 +240,16 @@ pub(super) fn wait(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<An
     let notify: Arc<Notify> = Arc::new(move |result| drop(sender.send(result)));
     let id = info.id.to_string();
     let mut ends = docker.events.ends();
+    // One that does not run is told as it is: a start may have failed since its last end.
+    let runs = matches!(info.status, Status::Running | Status::Paused);
+    let mut of_result = None;
     let next_exit = match query.get("condition").unwrap_or("") {
         "" | "not-running" => {
-            if docker.extra(&info).restarting {
+            let extra = docker.extra(&info);
+            if extra.restarting {
                 true
             } else {
+                of_result = (!runs).then(|| status::exit_code(&info, &extra));
                 docker
                     .engine
                     .when_ended(&id, false, &notify)
@@ -277,7 +284,8 @@ pub(super) fn wait(docker: &Arc<Docker>, name: &str, query: &Query) -> Result<An
         };
         drop(notify);
         if let Some(result) = result {
-            feed.line(&json!({"StatusCode": result.exit_code})).await;
+            let code = of_result.unwrap_or(result.exit_code);
+            feed.line(&json!({"StatusCode": code})).await;
         }
     });
     Ok(answer::stream("application/json", body))

@@ -83,8 +83,9 @@ pub(super) async fn so_far(
     info: &SandboxInfo,
     stdout: bool,
     stderr: bool,
+    framed: bool,
 ) -> Result<Vec<u8>> {
-    let (id, tty) = (info.id.to_string(), info.spec.tty);
+    let id = info.id.to_string();
     later(docker, move |engine: &Engine| {
         let select = Select {
             stdout,
@@ -92,7 +93,7 @@ pub(super) async fn so_far(
             ..Select::default()
         };
         let mut reader = LogReader::open(&engine.log_directory(&id)?, select)?;
-        let mut writer = Writer::new(!tty, false);
+        let mut writer = Writer::new(framed, false);
         let mut all = Vec::new();
         pass(&mut reader, &mut writer, &mut |bytes| {
             all.extend_from_slice(&bytes);

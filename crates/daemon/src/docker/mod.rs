@@ -24,6 +24,7 @@ mod scratch;
 mod stats;
 mod system;
 mod volumes;
+mod websocket;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,17 @@ use crate::answer::{self, Answer};
 /// A name that somebody has put slashes into is one segment: nobody has it, and clients have to be told that, not that
 /// there is no such page.
 fn join_names(method: &str, segments: &[String]) -> Vec<String> {
+    let ends_so = |end: &[&str]| {
+        segments.len() > 3
+            && segments
+                .iter()
+                .map(String::as_str)
+                .rev()
+                .take(end.len())
+                .eq(end.iter().rev().copied())
+    };
     let actions = match (segments.first().map(String::as_str), method) {
+        (Some("containers"), "GET") if ends_so(&["attach", "ws"]) => 2,
         (Some("containers" | "exec"), "DELETE") => 0,
         (Some("containers" | "exec"), _) | (Some("networks" | "volumes"), "POST") => 1,
         (Some("networks" | "volumes"), _) => 0,
@@ -63,6 +73,9 @@ pub(super) async fn dispatch(
         ("POST", ["containers", name, "update"]) => containers::update(docker, name, asked).await,
         ("POST", ["containers", name, "resize"]) => attach::resize(docker, name, &asked.query),
         ("POST", ["containers", name, "attach"]) => attach::attach(docker, name, &asked).await,
+        ("GET", ["containers", name, "attach", "ws"]) => {
+            attach::websocket(docker, name, &asked).await
+        }
         ("POST", ["containers", name, "exec"]) => exec::create(docker, name, asked).await,
         ("GET", ["containers", name, "logs"]) => logs::logs(docker, name, &asked.query),
         ("GET", ["containers", name, "top"]) => stats::top(docker, name, &asked.query).await,
@@ -145,6 +158,12 @@ mod tests {
             ("GET", "networks/a/b", "networks|a/b"),
             ("POST", "networks/a/b/connect", "networks|a/b|connect"),
             ("GET", "networks", "networks"),
+            ("GET", "containers/a/attach/ws", "containers|a|attach|ws"),
+            (
+                "GET",
+                "containers/a/b/attach/ws",
+                "containers|a/b|attach|ws",
+            ),
             ("GET", "images/a/b/json", "images|a|b|json"),
             ("DELETE", "containers", "containers"),
         ] {

@@ -402,6 +402,7 @@ impl Engine {
         live.map(Some).ok_or_else(|| {
             Error::conflict(format!("sandbox `{name}` is not running"))
                 .with_hint("start it first: its network is to be shared")
+                .with_cause(Cause::NeighbourStopped(other.record.id.clone()))
                 .into()
         })
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shedbox_spec::Digest;
 use shedbox_spec::api::AuthSources;
+use shedbox_spec::{Digest, Reference};
 
 use super::Pull;
 use crate::error::Result;
@@ -26,6 +26,43 @@ pub struct Described {
 }
 
 impl ImageService {
+    /// All images that the registry of `name` has under it, by their tags, in the order of their letters.
+    pub async fn tags(&self, name: &str, auth: &AuthSources) -> Result<Vec<Reference>> {
+        let reference = self.parse_reference(name)?;
+        let session = Session::new(
+            Arc::clone(&self.clients),
+            &self.config,
+            reference.registry(),
+            reference.repository(),
+            Credentials::from(auth),
+            Access::Pull,
+        )?;
+        let repository = reference.name();
+        let what = format!("tags of `{repository}` from {}", reference.registry());
+        let tags = session.tags(&what).await?;
+        let named = tags.iter().map(|tag| reference.with_tag(tag));
+        Ok(named.collect::<Result<_, _>>()?)
+    }
+
+    /// All images that are here under `name`, by their tags, in the order of their letters.
+    pub fn tags_here(&self, name: &str) -> Result<Vec<Reference>> {
+        let repository = self.parse_reference(name)?.name();
+        let store = &self.shared.store;
+        let mut found: Vec<Reference> = store
+            .images()
+            .iter()
+            .flat_map(|image| store.references(&image.manifest))
+            .filter_map(|text| Reference::parse(&text).ok())
+            .filter(|reference| {
+                reference.name() == repository
+                    && reference.digest().is_none()
+                    && reference.tag().is_some()
+            })
+            .collect();
+        found.sort_by(|a, b| a.tag().cmp(&b.tag()));
+        Ok(found)
+    }
+
     /// Asks the registry of `name` what it has there now.
     pub async fn describe(&self, name: &str, auth: &AuthSources) -> Result<Described> {
         let reference = self.parse_reference(name)?;

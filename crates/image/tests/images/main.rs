@@ -22,4 +22,5 @@ mod pushing;
 mod real_registry;
 mod saving;
 mod support;
+mod tags;
 mod tls;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use shedbox_docker::progress::{Progress, failed, pushed};
+use shedbox_docker::progress::{self as words, Progress, failed, pushed};
 use shedbox_docker::{create, login};
+use shedbox_engine::Engine;
 use shedbox_spec::api::{AuthSources, PullEvent, PullPolicy, PullRequest, PushRequest};
 use shedbox_spec::reference::Reference;
-use shedbox_spec::{Error, Kind, Result};
+use shedbox_spec::{Digest, Error, Kind, Result};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::super::{Asked, Docker, now};
@@ -36,79 +37,155 @@ pub(in crate::docker) async fn create(docker: &Arc<Docker>, asked: Asked) -> Res
     if name.is_empty() {
         return Err(Error::invalid("no image was specified"));
     }
-    let names_one = Reference::parse(name).is_ok_and(|reference| {
-        let last = name.rsplit('/').next();
-        reference.digest().is_some() || last.is_some_and(|last| last.contains(':'))
-    });
-    if query.get("tag").is_none_or(str::is_empty) && !names_one {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("all tags of `{name}` cannot be pulled at once: name one"),
-        ));
-    }
+    let auth = login_of(&asked)?;
+    // `pull -a` of old clients sends a name with a colon behind it.
+    let name = name.strip_suffix(':').unwrap_or(name);
+    let reference = Reference::parse(name)?;
     let typed = match query.get("tag").filter(|tag| !tag.is_empty()) {
-        Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
-        Some(tag) => format!("{name}:{tag}"),
-        None => name.to_owned(),
+        Some(digest) if digest.contains(':') => Some(format!("{name}@{digest}")),
+        Some(tag) => Some(format!("{name}:{tag}")),
+        None => names_one(name, &reference).then(|| name.to_owned()),
     };
-    let reference = Reference::parse(&typed)?;
-    let familiar = reference.familiar();
-    let request = PullRequest {
-        reference: typed,
-        platform: query
-            .get("platform")
-            .filter(|platform| !platform.is_empty())
-            .map(create::platform_of),
+    let platform = query
+        .get("platform")
+        .filter(|platform| !platform.is_empty())
+        .map(create::platform_of);
+    let request = |reference: String| PullRequest {
+        reference,
+        platform: platform.clone(),
         policy: PullPolicy::Always,
-        auth: login_of(&asked)?,
+        auth: auth.clone(),
     };
-    let mut progress = Progress::new(&reference);
-    let name = reference.familiar_name();
+    let wanted = if let Some(typed) = typed {
+        let reference = Reference::parse(&typed)?;
+        Wanted {
+            familiar: reference.familiar(),
+            name: reference.familiar_name(),
+            is_many: false,
+            all: vec![(reference, request(typed))],
+        }
+    } else {
+        let known = reference.familiar_name();
+        let tags = docker.engine.images().tags(name, &auth).await;
+        let tags = tags.map_err(|error| no_repository(&known, error.into()))?;
+        Wanted {
+            familiar: known.clone(),
+            name: known,
+            is_many: true,
+            all: tags
+                .into_iter()
+                .map(|tag| {
+                    let request = request(tag.to_string());
+                    (tag, request)
+                })
+                .collect(),
+        }
+    };
+    pull(docker, wanted).await
+}
+
+/// Whether what was typed names one image, and not all of a repository.
+fn names_one(name: &str, reference: &Reference) -> bool {
+    let last = name.rsplit('/').next();
+    reference.digest().is_some() || last.is_some_and(|last| last.contains(':'))
+}
+
+/// The id of the image that a reference names here.
+fn named(engine: &Engine, reference: &str) -> Option<Digest> {
+    Some(engine.images().find(reference).ok()?.config.clone())
+}
+
+/// Images that one request pulls.
+struct Wanted {
+    /// What the last line and the event call them.
+    familiar: String,
+    /// Their repository.
+    name: String,
+    /// All of a repository, however many it has.
+    is_many: bool,
+    all: Vec<(Reference, PullRequest)>,
+}
+
+/// Pulls one after the other until one fails: what was pulled before it stays.
+async fn pull(docker: &Arc<Docker>, wanted: Wanted) -> Result<Answer> {
+    let Wanted {
+        familiar,
+        name,
+        is_many,
+        all,
+    } = wanted;
+    let (references, requests): (Vec<Reference>, Vec<PullRequest>) = all.into_iter().unzip();
+    let first_name = references.first().map(Reference::familiar);
+    let mut progress: Vec<Progress> = references
+        .iter()
+        .map(|reference| {
+            if is_many {
+                Progress::one_of_many(reference)
+            } else {
+                Progress::new(reference)
+            }
+        })
+        .collect();
     let (sender, mut events) = unbounded_channel();
     let engine = Arc::clone(&docker.engine);
     let work = tokio::spawn(async move {
-        let outcome = engine
-            .images()
-            .pull(request, move |event| drop(sender.send(event)))
-            .await;
-        outcome.map(drop).map_err(Error::from)
+        for (index, request) in requests.into_iter().enumerate() {
+            let sender = sender.clone();
+            let before = named(&engine, &request.reference);
+            let pass = move |mut event| {
+                if let PullEvent::Done { image, up_to_date } = &mut event {
+                    // A name that is new, or names another image now, is news as well.
+                    *up_to_date &= before.as_ref() == Some(&image.id);
+                }
+                // Who hears nothing any more has the whole pull ended.
+                let _ = sender.send((index, event));
+            };
+            engine.images().pull(request, pass).await?;
+        }
+        Ok::<(), Error>(())
     });
     let crashed =
         |error: tokio::task::JoinError| Error::internal(format!("a pull has failed: {error}"));
-    let Some(first) = events.recv().await else {
+    let first = events.recv().await;
+    // A repository may have no tags left; then there is nothing to be said of them.
+    if let (None, Some(name)) = (&first, first_name) {
         work.await
             .map_err(crashed)?
-            .map_err(|error| pull_refused(&familiar, error))?;
+            .map_err(|error| pull_refused(&name, error))?;
         return Err(Error::internal("a pull has said nothing"));
-    };
+    }
     let (feed, body) = stream::channel();
     let docker = Arc::clone(docker);
     tokio::spawn(async move {
+        let mut nothing_new = true;
         let told = async {
-            for line in progress.lines(&first, &familiar) {
-                feed.line(&line).await;
-            }
-            while let Some(event) = events.recv().await {
-                for line in progress.lines(&event, &familiar) {
+            let mut next = first;
+            while let Some((index, event)) = next {
+                if let PullEvent::Done { up_to_date, .. } = &event {
+                    nothing_new &= up_to_date;
+                }
+                for line in progress[index].lines(&event, &familiar) {
                     feed.line(&line).await;
                 }
-                if let PullEvent::Done { .. } = event {
-                    docker
-                        .events
-                        .thing("image", "pull", &familiar, &[("name", &name)]);
-                }
+                next = events.recv().await;
             }
         };
         tokio::select! {
             () = told => {}
             () = feed.closed() => return work.abort(),
         }
-        let error = match work.await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(error) => Error::internal(format!("a pull has failed: {error}")),
+        let last = match work.await.map_err(crashed) {
+            Ok(Ok(())) => {
+                docker
+                    .events
+                    .thing("image", "pull", &familiar, &[("name", &name)]);
+                is_many.then(|| words::status(&familiar, nothing_new))
+            }
+            Ok(Err(error)) | Err(error) => Some(failed(&error.message)),
         };
-        feed.line(&failed(&error.message)).await;
+        if let Some(line) = last {
+            feed.line(&line).await;
+        }
     });
     Ok(answer::stream("application/json", body))
 }
@@ -165,39 +242,68 @@ fn login_of(asked: &Asked) -> Result<AuthSources> {
 }
 
 pub(in crate::docker) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -> Result<Answer> {
-    let typed = match asked.query.get("tag").filter(|tag| !tag.is_empty()) {
-        Some(tag) => format!("{name}:{tag}"),
-        None => name.to_owned(),
+    let tag = asked.query.get("tag").filter(|tag| !tag.is_empty());
+    let reference = Reference::parse(name)?;
+    let here = now(|| Ok(docker.engine.images().tags_here(name)?))?;
+    let known = reference.familiar_name();
+    if here.is_empty() {
+        return Err(Error::not_found(format!(
+            "An image does not exist locally with the tag: {known}"
+        )));
+    }
+    let typed = match tag {
+        Some(tag) => Some(format!("{name}:{tag}")),
+        None => names_one(name, &reference).then(|| name.to_owned()),
     };
-    let reference = Reference::parse(&typed)?;
-    let familiar = reference.familiar();
-    let name = reference.familiar_name();
-    let tag = reference.tag().unwrap_or("latest").to_owned();
-    now(|| docker.engine.inspect_image(&typed)).map_err(|error| match error.kind {
-        Kind::NotFound => Error::not_found(format!(
-            "An image does not exist locally with the tag: {name}"
-        )),
-        _ => error,
-    })?;
-    let request = PushRequest {
-        reference: typed,
-        auth: login_of(asked)?,
+    let (familiar, references) = match typed {
+        Some(typed) => {
+            let reference = Reference::parse(&typed)?;
+            if reference.digest().is_some() {
+                return Err(Error::invalid("cannot push a digest reference"));
+            }
+            let familiar = reference.familiar();
+            if !here.iter().any(|here| here.tag() == reference.tag()) {
+                return Err(Error::not_found(format!("tag does not exist: {familiar}")));
+            }
+            (familiar, vec![(reference, typed)])
+        }
+        None => {
+            let all = here.into_iter().map(|reference| {
+                let typed = reference.to_string();
+                (reference, typed)
+            });
+            (known.clone(), all.collect())
+        }
     };
+    let auth = login_of(asked)?;
     let (sender, mut events) = unbounded_channel();
     let engine = Arc::clone(&docker.engine);
     let work = tokio::spawn(async move {
-        let outcome = engine
-            .images()
-            .push(request, move |event| drop(sender.send(event)))
-            .await;
-        outcome.map(drop).map_err(Error::from)
+        for (reference, typed) in references {
+            let request = PushRequest {
+                reference: typed,
+                auth: auth.clone(),
+            };
+            let (sender, tag) = (
+                sender.clone(),
+                reference.tag().unwrap_or("latest").to_owned(),
+            );
+            engine
+                .images()
+                .push(request, move |event| {
+                    drop(sender.send((tag.clone(), event)));
+                })
+                .await?;
+        }
+        Ok::<(), Error>(())
     });
     let (feed, body) = stream::channel();
     let docker = Arc::clone(docker);
     tokio::spawn(async move {
         let told = async {
-            while let Some(event) = events.recv().await {
-                for line in pushed(&event, &familiar, &tag) {
+            feed.line(&words::refers_to(&known)).await;
+            while let Some((tag, event)) = events.recv().await {
+                for line in pushed(&event, &tag) {
                     feed.line(&line).await;
                 }
             }
@@ -210,7 +316,7 @@ pub(in crate::docker) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -
             Ok(Ok(())) => {
                 docker
                     .events
-                    .thing("image", "push", &familiar, &[("name", &name)]);
+                    .thing("image", "push", &familiar, &[("name", &known)]);
                 return;
             }
             Ok(Err(error)) => error,
@@ -219,6 +325,17 @@ pub(in crate::docker) fn push(docker: &Arc<Docker>, name: &str, asked: &Asked) -
         feed.line(&failed(&error.message)).await;
     });
     Ok(answer::stream("application/json", body))
+}
+
+/// A repository whose tags a registry does not tell.
+fn no_repository(name: &str, error: Error) -> Error {
+    match error.kind {
+        Kind::NotFound => Error::not_found(format!(
+            "repository {name} not found: name unknown: {}",
+            error.message
+        )),
+        _ => pull_refused(name, error),
+    }
 }
 
 fn pull_refused(familiar: &str, error: Error) -> Error {
