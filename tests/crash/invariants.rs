@@ -54,8 +54,8 @@ fn layer(dir: &Path) {
     assert_eq!(info["record"], length, "the record of layer {name}");
 }
 
-/// The store has the files of every snapshot that a record names, whole, and of no other.
-pub(crate) fn snapshots(home: &Home) -> Result<(), String> {
+/// The store has the files of every snapshot that a record names, whole, and of no other. Gives their ids.
+pub(crate) fn snapshots(home: &Home) -> Result<BTreeSet<String>, String> {
     let dir = home.root().join("snapshots");
     let there: BTreeSet<String> = names(&dir).into_iter().collect();
     let mut next = named_snapshots(home);
@@ -74,7 +74,7 @@ pub(crate) fn snapshots(home: &Home) -> Result<(), String> {
         }
     }
     if there == named {
-        Ok(())
+        Ok(named)
     } else {
         Err(format!(
             "there are {there:?}, and what is named is {named:?}"
