@@ -12,6 +12,8 @@ mod support;
 
 #[path = "crash/invariants.rs"]
 mod invariants;
+#[path = "crash/kept.rs"]
+mod kept;
 #[path = "crash/long.rs"]
 mod long;
 #[path = "crash/model.rs"]
@@ -20,6 +22,8 @@ mod model;
 mod owner;
 #[path = "crash/restart.rs"]
 mod restart;
+#[path = "crash/strike.rs"]
+mod strike;
 #[path = "crash/task.rs"]
 mod task;
 #[path = "crash/timed.rs"]

@@ -15,3 +15,5 @@ mod pull;
 mod sandbox;
 #[path = "disk_full/small_disk.rs"]
 mod small_disk;
+#[path = "disk_full/snapshot.rs"]
+mod snapshot;

@@ -19,6 +19,8 @@ mod files;
 mod forks;
 #[path = "snapshot/restore.rs"]
 mod restore;
+#[path = "snapshot/still.rs"]
+mod still;
 #[path = "snapshot/subject.rs"]
 mod subject;
 #[path = "snapshot/users.rs"]

@@ -1,6 +1,6 @@
 //! What must be true whenever nothing is under way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,62 @@ fn layer(dir: &Path) {
     let info: serde_json::Value = serde_json::from_slice(&text).expect("layer.json is JSON");
     let length = dir.join("tar.zst").metadata().map_or(0, |meta| meta.len());
     assert_eq!(info["record"], length, "the record of layer {name}");
+}
+
+/// The store has the files of every snapshot that a record names, whole, and of no other. Gives their ids.
+pub(crate) fn snapshots(home: &Home) -> Result<BTreeSet<String>, String> {
+    let dir = home.root().join("snapshots");
+    let there: BTreeSet<String> = names(&dir).into_iter().collect();
+    let mut next = named_snapshots(home);
+    let mut named = BTreeSet::new();
+    while let Some(id) = next.pop() {
+        let place = dir.join(&id);
+        let about = std::fs::read(place.join("snapshot.json"))
+            .map_err(|error| format!("snapshot {id} has no record: {error}"))?;
+        serde_json::from_slice::<serde_json::Value>(&about)
+            .map_err(|error| format!("the record of snapshot {id}: {error}"))?;
+        if !place.join("upper").is_dir() {
+            return Err(format!("snapshot {id} has no files"));
+        }
+        if named.insert(id) {
+            next.extend(end_of_link(&place.join("base")));
+        }
+    }
+    if there == named {
+        Ok(named)
+    } else {
+        Err(format!(
+            "there are {there:?}, and what is named is {named:?}"
+        ))
+    }
+}
+
+/// What tags lead to, what sandboxes stand on, and what they were forked from.
+fn named_snapshots(home: &Home) -> Vec<String> {
+    let sandboxes = home.root().join("sandboxes");
+    let mut named = Vec::new();
+    for name in names(&sandboxes) {
+        let dir = sandboxes.join(&name);
+        if name.starts_with('.') {
+            continue;
+        }
+        let tags = dir.join("snapshots");
+        named.extend(
+            names(&tags)
+                .iter()
+                .filter_map(|tag| end_of_link(&tags.join(tag))),
+        );
+        named.extend(end_of_link(&dir.join("live/base")));
+        let record = std::fs::read(dir.join("spec.json")).unwrap_or_default();
+        let record = serde_json::from_slice::<serde_json::Value>(&record).unwrap_or_default();
+        named.extend(record["base"].as_str().map(str::to_owned));
+    }
+    named
+}
+
+fn end_of_link(link: &Path) -> Option<String> {
+    let target = std::fs::read_link(link).ok()?;
+    Some(target.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Ids and names are unique, and every image of the listing has all its layers.

@@ -1,16 +1,18 @@
-//! The loop: create, exec, reset, pull, load, copy, stop, start, remove; and a kill at a random moment of each round.
+//! The loop: create, exec, reset, pull, load, copy, stop, start, remove, snapshot, restore, fork; and a kill at a random
+//! moment of each round.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use shedbox_client::Client;
 use shedbox_client::spec::api::Status;
-use shedbox_linux::pidfd;
+use shedbox_client::{Client, Sandbox};
 
 use super::invariants;
+use super::kept::Keeping;
 use super::model::{Content, Deed, Slot};
-use super::task::{Ground, IMAGES, Task, reference};
+use super::strike::{VICTIMS, Victim};
+use super::task::{Ground, IMAGES, READ, Task, reference};
 use super::timed::{Beside, let_pass, told};
 use crate::require;
 use crate::support::{Kin, Kinship, Lane, Random, eventually, seed, unique};
@@ -18,34 +20,12 @@ use crate::support::{Kin, Kinship, Lane, Random, eventually, seed, unique};
 /// Names in play.
 const SLOTS: usize = 6;
 
-/// What is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
-    Client,
-    Daemon,
-    Keeper,
-    /// Of a sandbox or of a spare.
-    Init,
-    /// Daemon and keeper.
-    Servants,
-}
-
-const VICTIMS: [Victim; 8] = [
-    Victim::Client,
-    Victim::Daemon,
-    Victim::Daemon,
-    Victim::Daemon,
-    Victim::Keeper,
-    Victim::Init,
-    Victim::Init,
-    Victim::Servants,
-];
-
-struct Storm {
-    ground: Ground,
-    kin: Kinship,
-    random: Random,
-    slots: Vec<Slot>,
+/// What is there, what is known of it, and what was seen.
+pub(crate) struct Storm {
+    pub(crate) ground: Ground,
+    pub(crate) kin: Kinship,
+    pub(crate) random: Random,
+    pub(crate) slots: Vec<Slot>,
     /// Whether each of [`IMAGES`] is in the store; `None` when either is possible.
     images: [Option<bool>; 2],
     round: usize,
@@ -110,11 +90,17 @@ impl Storm {
             Deed::Reset,
             Deed::Stop,
             Deed::Start,
-            Deed::Remove,
-            Deed::Create,
-            Deed::Remove,
         ] {
             tasks.push(Task::Slot(0, deed, token()));
+        }
+        tasks.extend(Keeping::one_of_each().map(|keeping| Task::Keep(0, keeping)));
+        for (index, deed) in [
+            (1, Deed::Remove),
+            (0, Deed::Remove),
+            (0, Deed::Create),
+            (0, Deed::Remove),
+        ] {
+            tasks.push(Task::Slot(index, deed, token()));
         }
         for task in tasks {
             let (output, took) = Beside::start(task.command(&self.ground, &self.slots)).end_timed();
@@ -187,10 +173,17 @@ impl Storm {
                 2 => tasks.push(Task::Passing(unique("passing"))),
                 _ => {
                     let index = self.random.below(SLOTS as u64) as usize;
-                    if busy.insert(index) {
-                        let deed = *self.random.pick(self.slots[index].deeds());
-                        tasks.push(Task::Slot(index, deed, token));
+                    if !busy.insert(index) {
+                        continue;
                     }
+                    if let Some(keeping) = self.choose_keeping(index, &mut busy, &token) {
+                        tasks.push(Task::Keep(index, keeping));
+                        continue;
+                    }
+                    let deed = *self.random.pick(self.slots[index].deeds());
+                    // The reader expects more of a write than of a copied file.
+                    let kind = if deed == Deed::Write { "w" } else { "" };
+                    tasks.push(Task::Slot(index, deed, format!("{kind}{token}")));
                 }
             }
         }
@@ -213,89 +206,6 @@ impl Storm {
             _ => 30 + self.random.below(70),
         };
         typical * percent as u32 / 100
-    }
-
-    /// Who may be hit, of those that are there.
-    fn find(&mut self, victim: Victim) -> Vec<(Kin, OwnedFd)> {
-        let daemon = || self.kin.daemon(&self.ground.home).into_iter().collect();
-        let found: Vec<Kin> = match victim {
-            Victim::Client => Vec::new(),
-            Victim::Daemon => daemon(),
-            Victim::Keeper => self.kin.keepers(),
-            Victim::Servants => {
-                let daemon: Vec<Kin> = daemon();
-                daemon.into_iter().chain(self.kin.keepers()).collect()
-            }
-            Victim::Init => self.kin.inits(),
-        };
-        found
-            .into_iter()
-            .filter_map(|kin| {
-                let pidfd = kin.pidfd()?;
-                Some((kin, pidfd))
-            })
-            .collect()
-    }
-
-    fn strike(
-        &mut self,
-        victim: Victim,
-        targets: &[(Kin, OwnedFd)],
-        running: &mut [(Task, Beside)],
-    ) {
-        match victim {
-            Victim::Client => {
-                if !running.is_empty() {
-                    let index = self.random.below(running.len() as u64) as usize;
-                    running[index].1.kill();
-                }
-            }
-            Victim::Daemon | Victim::Keeper | Victim::Servants => {
-                for (_, pidfd) in targets {
-                    // It may have left by itself.
-                    let _ = pidfd::kill(pidfd.as_fd());
-                }
-            }
-            Victim::Init => self.strike_an_init(targets),
-        }
-    }
-
-    /// One that was there before the tasks began, or, half of the time, one that is there now.
-    fn strike_an_init(&mut self, targets: &[(Kin, OwnedFd)]) {
-        let fresh: Vec<(Kin, OwnedFd)>;
-        let mut targets = targets;
-        if self.random.below(2) == 0 {
-            fresh = self.find(Victim::Init);
-            targets = &fresh;
-        }
-        if targets.is_empty() {
-            return;
-        }
-        let (init, pidfd) = self.random.pick(targets);
-        // It may have ended with its generation.
-        let _ = pidfd::kill(pidfd.as_fd());
-        // Not before its whole pid namespace has gone.
-        let gone =
-            pidfd::wait(pidfd.as_fd(), Some(Duration::from_secs(20))).expect("wait for init");
-        assert!(gone, "a killed init stays: {init:?}");
-        // Whose it was is not known: it may be that of any sandbox, or a spare.
-        self.slots.iter_mut().for_each(Slot::lost_its_init);
-    }
-
-    /// What a killed client has asked for may still be under way. A daemon that is told to leave finishes it first, or
-    /// leaves it as a crash would; afterwards nothing moves.
-    fn settle(&self) {
-        if let Some(daemon) = self.kin.daemon(&self.ground.home) {
-            // It may have ended with the round.
-            let _ = shedbox_linux::process::signal(daemon.pid, 15);
-            invariants::soon(Duration::from_secs(30), "the daemon leaves", || match self
-                .kin
-                .daemon(&self.ground.home)
-            {
-                Some(still) if still.pid == daemon.pid => Err(format!("{still:?}")),
-                _ => Ok(()),
-            });
-        }
     }
 
     /// `over`: it had ended before the strike.
@@ -325,6 +235,13 @@ impl Storm {
                 slot.done(deed, &token, answered);
                 if victim == Victim::Init {
                     slot.lost_its_init();
+                }
+            }
+            Task::Keep(index, keeping) => {
+                let done = format!("{round}: {keeping:?} under {victim:?}: {what}");
+                self.has_kept(index, &keeping, answered, &done);
+                if victim == Victim::Init {
+                    self.slots.iter_mut().for_each(Slot::lost_its_init);
                 }
             }
             Task::Pull(index) | Task::Load(index) => {
@@ -363,9 +280,10 @@ impl Storm {
                 self.ground.home.run(["start", &slot.name]);
                 slot.runs = Some(true);
             }
-            let content = read_file(&client, &slot.name);
-            slot.holds(content);
+            let sandbox = client.sandbox(&slot.name).expect("find a sandbox");
+            slot.holds(read_file(&sandbox));
         }
+        self.look_at_snapshots(&client, few);
         self.look_at_images(&client);
         if !few {
             self.passing_sandboxes_have_gone(&client);
@@ -462,11 +380,13 @@ impl Drop for Storm {
     }
 }
 
-fn read_file(client: &std::sync::Arc<Client>, name: &str) -> Content {
-    let output = client
-        .sandbox(name)
-        .and_then(|sandbox| sandbox.command("cat").arg("/file").output())
-        .unwrap_or_else(|error| panic!("read the file of {name}: {error:?}"));
+/// What the file of a sandbox says, and whether all that was written before it is there.
+pub(crate) fn read_file(sandbox: &Sandbox) -> Content {
+    let output = sandbox
+        .command("sh")
+        .args(["-c", READ])
+        .output()
+        .unwrap_or_else(|error| panic!("read the file of {}: {error:?}", sandbox.name_or_id()));
     output
         .status
         .success()

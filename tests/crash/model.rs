@@ -3,7 +3,7 @@
 //! A command that was answered has happened. One that was not may have happened or not: every state that either leaves
 //! is possible, and the next look decides which it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shedbox_client::spec::api::{SandboxInfo, Status};
 
@@ -21,8 +21,21 @@ pub(crate) struct Slot {
     pub(crate) runs: Option<bool>,
     /// What its file may hold.
     pub(crate) contents: BTreeSet<Content>,
+    /// What its file holds after a reset.
+    pub(crate) home: Content,
+    /// Its snapshots.
+    pub(crate) tags: BTreeMap<String, Tag>,
     /// What was done to it, for messages.
     pub(crate) history: Vec<String>,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// What the file held when it was taken.
+    pub(crate) content: Content,
+    /// Whether it is there; `None` when either is possible.
+    pub(crate) there: Option<bool>,
 }
 
 /// What is done to a sandbox.
@@ -61,6 +74,8 @@ impl Slot {
             there: Some(false),
             runs: Some(false),
             contents: [None].into(),
+            home: None,
+            tags: BTreeMap::new(),
             history: Vec::new(),
         }
     }
@@ -94,7 +109,8 @@ impl Slot {
     pub(crate) fn done(&mut self, deed: Deed, token: &str, answered: bool) {
         let (there, runs, contents): (bool, Option<bool>, Option<Content>) = match deed {
             Deed::Create => (true, Some(false), Some(None)),
-            Deed::Run | Deed::Reset => (true, Some(true), Some(None)),
+            Deed::Run => (true, Some(true), Some(None)),
+            Deed::Reset => (true, Some(true), Some(self.home.clone())),
             Deed::Write | Deed::CopyIn => (true, self.runs, Some(Some(token.to_owned()))),
             Deed::Stop => (true, Some(false), None),
             Deed::Start => (true, Some(true), None),
@@ -105,6 +121,10 @@ impl Slot {
             self.runs = runs;
             if let Some(content) = contents {
                 self.contents = [content].into();
+            }
+            if !there {
+                self.tags.clear();
+                self.home = None;
             }
         } else {
             // A write neither makes nor removes a sandbox, whatever became of it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::kept::Keeping;
 use super::model::{Deed, Slot};
 use crate::support::{Home, Registry, images};
 
@@ -15,6 +16,15 @@ pub(crate) const IMAGES: [(&str, &str, &str); 2] = [
         "built by scripts/test-images",
     ),
 ];
+
+/// What a write does: many files, then by one rename the file that says that they are there.
+const WRITE: &str = "mkdir -p /all.$T && for i in $(seq 30); do echo $T >/all.$T/$i || exit; done && \
+    printf $T >/next && mv /next /file && for d in /all.*; do [ $d = /all.$T ] || rm -r $d; done";
+
+/// Says what the file holds, and that not all is there where that is so.
+pub(crate) const READ: &str = "t=$(cat /file) || exit; printf %s \"$t\"; [ ! -d /all.$t ] || \
+    [ \"$(cat /all.$t/* | grep -cx \"$t\")\" = 30 ] || printf ', but not all'; \
+    case $t in w*) [ -d /all.$t ] || printf ', and nothing else';; esac";
 
 /// Where tasks take place.
 pub(crate) struct Ground {
@@ -30,6 +40,8 @@ pub(crate) struct Ground {
 pub(crate) enum Task {
     /// On the sandbox of a slot, with the token it writes.
     Slot(usize, Deed, String),
+    /// What has to do with a snapshot of the sandbox of a slot.
+    Keep(usize, Keeping),
     Pull(usize),
     Load(usize),
     Unload(usize),
@@ -42,6 +54,7 @@ impl Task {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Slot(_, deed, _) => deed.name(),
+            Self::Keep(_, keeping) => keeping.name(),
             Self::Pull(_) => "pull",
             Self::Load(_) => "load",
             Self::Unload(_) => "rmi",
@@ -63,8 +76,8 @@ impl Task {
                         home.command(["run", "--detach", "--name", name, tiny, "sleep", "1000000"])
                     }
                     Deed::Write => {
-                        let script = format!("printf {token} > /next && mv /next /file");
-                        home.command(["exec", name, "sh", "-c", &script])
+                        let token = format!("T={token}");
+                        home.command(["exec", "--env", &token, name, "sh", "-c", WRITE])
                     }
                     Deed::CopyIn => {
                         let file = ground.scratch.path().join(token);
@@ -77,6 +90,7 @@ impl Task {
                     Deed::Remove => home.command(["rm", "-f", name]),
                 }
             }
+            Self::Keep(index, keeping) => home.command(keeping.arguments(*index, slots)),
             Self::Pull(index) => home.command(["pull", "--quiet", &reference(*index)]),
             Self::Load(index) => {
                 home.command(["load", "--input", &text(images::layout(IMAGES[*index].0))])

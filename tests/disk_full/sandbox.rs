@@ -5,7 +5,7 @@ use crate::require;
 use crate::support::eventually;
 
 /// A disk with the tiny image and a sandbox that runs.
-fn with_sandbox() -> SmallDisk {
+pub(super) fn with_sandbox() -> SmallDisk {
     let disk = SmallDisk::new(64);
     let tiny = SmallDisk::reference("tiny");
     disk.run([
@@ -15,7 +15,7 @@ fn with_sandbox() -> SmallDisk {
 }
 
 /// Writes until it cannot.
-fn flood(disk: &SmallDisk) {
+pub(super) fn flood(disk: &SmallDisk) {
     let output = disk.shedbox(["exec", "box", "dd", "if=/dev/zero", "of=/flood", "bs=64k"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");

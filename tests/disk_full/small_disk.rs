@@ -5,7 +5,6 @@
 //! The root lane does the same in a mount namespace alone.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
@@ -119,33 +118,59 @@ impl SmallDisk {
         blocks.parse::<u64>().expect("blocks") * size.parse::<u64>().expect("their size")
     }
 
-    /// Gives the disk another size.
-    pub(crate) fn resize(&self, mib: u64) {
-        let status = self
-            .inside("mount")
-            // Nothing but the size: the owner it is shown with is not one that this namespace knows.
-            .args(["--options-mode=ignore", "-o"])
-            .arg(format!("remount,size={mib}m"))
-            .arg(&self.mount)
-            .status()
-            .expect("run mount");
-        assert!(status.success());
+    /// Leaves room for so many more files and directories.
+    pub(crate) fn spare_inodes(&self, spare: u64) {
+        // The daemon makes directories ahead of need meanwhile, and fewer than there are cannot be allowed.
+        eventually("the disk takes that many inodes", || {
+            let output = self
+                .inside("stat")
+                .args(["--file-system", "--format=%c %d"])
+                .arg(&self.mount)
+                .output()
+                .expect("run stat");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let (all, free) = text.trim().split_once(' ').expect("two numbers");
+            let all: u64 = all.parse().expect("inodes");
+            let used = all - free.parse::<u64>().expect("free inodes");
+            self.remount(&format!("nr_inodes={}", used + spare))
+        });
     }
 
-    /// Fills all the room there is with a file of nobody's.
+    /// Gives the disk another size.
+    pub(crate) fn resize(&self, mib: u64) {
+        assert!(self.remount(&format!("size={mib}m")));
+    }
+
+    fn remount(&self, option: &str) -> bool {
+        self.inside("mount")
+            // Nothing but this: the owner it is shown with is not one that this namespace knows.
+            .args(["--options-mode=ignore", "-o"])
+            .arg(format!("remount,{option}"))
+            .arg(&self.mount)
+            .status()
+            .expect("run mount")
+            .success()
+    }
+
+    /// Fills all the room there is with a file of nobody's, which grows when that is done again.
     pub(crate) fn fill(&self) {
-        let mut file =
-            std::fs::File::create(self.path().join("filler")).expect("create the filler");
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path().join("filler"))
+            .expect("create the filler");
         let block = vec![0xaa; 64 << 10];
-        let error = loop {
-            match file.write_all(&block) {
-                Ok(()) => {}
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-        assert!(file.metadata().expect("stat").size() > 0);
-        assert_eq!(self.free(), 0);
+        // The daemon may be giving some back.
+        eventually("the disk is full", || {
+            let error = loop {
+                match file.write_all(&block) {
+                    Ok(()) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+            self.free() == 0
+        });
     }
 
     /// Takes that file away.

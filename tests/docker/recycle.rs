@@ -223,6 +223,37 @@ fn what_happens_between_create_and_start_counts() {
 }
 
 #[test]
+fn a_snapshot_of_one_that_was_never_started() {
+    require!(userns, image "tiny");
+    let scene = Scene::new("");
+    let body = scene.body();
+    let first = scene.run(&body);
+    let ready = scene.prepared(&[&first]);
+    scene.remove(&first);
+    let second = scene.create(&body);
+    assert_eq!(scene.inits(), [ready].into(), "it waits for the start");
+    let taken = ["snapshot", "create", &second, "point"];
+    assert_eq!(scene.home.run(taken), "point");
+    // It is mounted on what has become the snapshot.
+    assert_eq!(scene.inits(), BTreeSet::new());
+    scene.start(&second);
+    assert_eq!(
+        scene.sh(&second, "echo later >/later; rm /etc/image; hostname"),
+        second[..12]
+    );
+    let fork = scene.home.run(["fork", &format!("{second}:point")]);
+    scene.home.run(["restore", &second, "point"]);
+    for id in [&second, &fork] {
+        assert_eq!(
+            scene.sh(id, "ls /etc/image; ls / | grep -c later || true"),
+            "/etc/image\n0"
+        );
+        scene.remove(id);
+    }
+    scene.end();
+}
+
+#[test]
 fn a_name_that_is_taken_costs_nothing_and_ports_move_on() {
     require!(userns, image "tiny");
     let scene = Scene::new("");

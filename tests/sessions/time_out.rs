@@ -88,3 +88,22 @@ fn a_shell_that_does_not_come_back_is_given_up() {
         );
     }
 }
+
+/// The second interrupt is sent while the shell is on its way back from the first.
+#[test]
+fn no_interrupt_is_left_for_the_next_command() {
+    require!(userns, image "tiny", image "debian");
+    for (image, shell) in SHELLS {
+        let scene = Scene::of(image, shell);
+        for round in 0..25 {
+            let result = scene.run_with(SessionRun {
+                command: "sleep 100".to_owned(),
+                timeout_ms: Some(20),
+                grace_ms: Some(round % 5),
+                ..SessionRun::default()
+            });
+            assert!(result.timed_out, "{shell}: {result:?}");
+            assert_eq!(scene.says("echo next"), "next\n", "{shell}");
+        }
+    }
+}

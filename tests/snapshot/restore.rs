@@ -42,15 +42,6 @@ fn a_process_goes_on_after_a_snapshot() {
 }
 
 #[test]
-fn processes_stand_still_while_they_are_copied() {
-    require!(userns, image "tiny", cgroup);
-    let subject = Subject::new();
-    subject.snapshot("held");
-    assert!(subject.snapshots()[0].consistent);
-    assert_eq!(subject.info().status, Status::Running);
-}
-
-#[test]
 fn twenty_times_and_no_trace() {
     require!(userns, image "tiny");
     let subject = Subject::new();

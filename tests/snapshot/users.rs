@@ -53,6 +53,24 @@ fn a_removed_name_goes_at_once_and_its_files_with_a_reset() {
     assert_eq!(subject.sh("cat /file"), "second");
 }
 
+/// The files were copied, and the name could not be written.
+#[test]
+fn one_that_gets_no_name_leaves_no_files() {
+    require!(userns, image "tiny");
+    let subject = Subject::new();
+    let (home, name) = (&subject.home, subject.name.as_str());
+    let tags = std::path::Path::new(&subject.info().dir).join("snapshots");
+    std::fs::write(&tags, "in the way").unwrap();
+    subject.sh("echo kept >/file");
+    home.refused(["snapshot", "create", name, "point"], 1, "snapshots");
+    assert_eq!(subject.directories(), 0);
+    std::fs::remove_file(&tags).unwrap();
+    subject.snapshot("point");
+    subject.sh("rm /file");
+    subject.restore("point");
+    assert_eq!(subject.sh("cat /file"), "kept");
+}
+
 #[test]
 fn a_parent_stays_while_a_snapshot_lies_on_it() {
     require!(userns, image "tiny");

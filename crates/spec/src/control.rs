@@ -273,6 +273,8 @@ pub enum FollowUp {
         /// Number of the signal.
         signal: i32,
     },
+    /// Say when all signals that were asked for before are sent; answered by [`Reply::Done`].
+    Settle,
     /// The client's terminal has a new size.
     Resize(TtySize),
     /// The client leaves; the command stays.

@@ -54,8 +54,10 @@ pub(super) struct Task {
 /// A command under way.
 struct Current {
     task: Task,
-    /// For the shell, until init has noted what runs already.
+    /// For the shell, once init has done what it was told: noted what runs already, or sent an interrupt.
     line: Option<String>,
+    /// What init has been told and has not done.
+    awaited: u32,
     /// When something is to be done about it.
     deadline: Option<Instant>,
     /// Interrupts so far; with the first one, its time was over.
@@ -196,6 +198,7 @@ impl Worker {
         self.tell_init(&FollowUp::NoteOffspring);
         self.current = Some(Current {
             line: Some(line),
+            awaited: 1,
             deadline: run
                 .timeout_ms
                 .and_then(|ms| began.checked_add(Duration::from_millis(ms))),
@@ -301,10 +304,10 @@ impl Worker {
             Ok(Some(frame)) => match serde_json::from_slice(&frame.bytes) {
                 Ok(Reply::Exited(result)) => Some(result.end),
                 Ok(Reply::Done) => {
-                    let line = self
-                        .current
-                        .as_mut()
-                        .and_then(|current| current.line.take());
+                    let line = self.current.as_mut().and_then(|current| {
+                        current.awaited = current.awaited.saturating_sub(1);
+                        current.line.take_if(|_| current.awaited == 0)
+                    });
                     self.pending
                         .extend_from_slice(line.unwrap_or_default().as_bytes());
                     self.write();
@@ -339,7 +342,10 @@ impl Worker {
             AGAIN
         };
         current.deadline = now.checked_add(patience);
-        current.line = None;
+        // Not before the signals are sent: a shell that is on its way back from the last one would answer at once, and the
+        // next command would meet the interrupt.
+        current.line = Some(shell::probe(&current.expected()));
+        current.awaited += 1;
         let offspring = |signal| FollowUp::SignalOffspring { signal };
         // bash goes back to its next line when it has had the signal by the time its child ends by the same; a child that
         // ends otherwise has dealt with it, as bash sees it.
@@ -347,8 +353,7 @@ impl Worker {
         if !first {
             signals.push(offspring(signal::KILL));
         }
-        let probe = shell::probe(&current.expected());
-        self.pending.extend_from_slice(probe.as_bytes());
+        signals.push(FollowUp::Settle);
         for follow_up in signals {
             self.tell_init(&follow_up);
         }

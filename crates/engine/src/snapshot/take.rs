@@ -55,6 +55,10 @@ impl Engine {
             self.stop(name, None)?;
         }
         let taken = self.take_tagged(&sandbox, request.tag.as_deref());
+        if taken.is_err() {
+            // A copy that got no name has no user.
+            self.sweep_snapshots();
+        }
         if restarts {
             self.start(name, false)?;
         }

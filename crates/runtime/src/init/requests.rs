@@ -305,6 +305,11 @@ impl Init {
                     exec.signal_offspring(&self.around.proc, *signal);
                 }
             }
+            FollowUp::Settle => {
+                if self.execs.of_connection(id).is_some() {
+                    self.connections.reply(id, &Reply::Done, &[]);
+                }
+            }
             FollowUp::Resize(size) => {
                 let master = main.and_then(|main| main.master.as_ref());
                 let exec = self
