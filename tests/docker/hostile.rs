@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::require;
@@ -127,13 +129,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
 }
 
 /// Starts an exec and gives the connection after the head of the answer.
-fn hijacked(
-    socket: &Path,
-    container: &str,
-    body: &str,
-    upgrade: bool,
-    early: &[u8],
-) -> std::os::unix::net::UnixStream {
+fn hijacked(socket: &Path, container: &str, body: &str, upgrade: bool, early: &[u8]) -> UnixStream {
     let made = ask(
         socket,
         "POST",
@@ -142,6 +138,11 @@ fn hijacked(
     );
     assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
     let id = made.json()["Id"].as_str().unwrap().to_owned();
+    stream_of(socket, &format!("/exec/{id}/start"), upgrade, early)
+}
+
+/// Asks for a stream and gives the connection after the head of the answer.
+fn stream_of(socket: &Path, path: &str, upgrade: bool, early: &[u8]) -> UnixStream {
     let mut stream = connect(socket);
     let fields = if upgrade {
         "Connection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -149,7 +150,7 @@ fn hijacked(
         ""
     };
     let mut request = format!(
-        "POST /exec/{id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n{fields}Content-Length: 2\r\n\r\n{{}}"
+        "POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n{fields}Content-Length: 2\r\n\r\n{{}}"
     )
     .into_bytes();
     request.extend_from_slice(early);
@@ -223,6 +224,42 @@ fn a_client_that_leaves_leaves_its_exec_alone_unless_it_said_so() {
     drop(stream);
     crate::support::eventually("one goes with its client", || !top().contains("778"));
     assert!(top().contains("777"));
+}
+
+#[test]
+fn a_client_that_writes_and_never_reads_holds_up_nobody_after_it() {
+    require!(userns, many_ids, program "docker", program "busybox");
+    let engine = Engine::ours();
+    let socket = engine.socket();
+    let body =
+        r#"{"Image":"tiny","Cmd":["cat"],"OpenStdin":true,"HostConfig":{"NetworkMode":"none"}}"#;
+    let made = ask(socket, "POST", "/containers/create?name=cat", Some(body));
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+    let path = "/containers/cat/attach?stream=1&stdin=1&stdout=1";
+    let mut rude = stream_of(socket, path, true, b"");
+    assert_eq!(
+        ask(socket, "POST", "/containers/cat/start", None).status,
+        204
+    );
+    rude.set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let line = [&[b'x'; 1023][..], b"\n"].concat();
+    // Until all that is between us and the process is full.
+    let full = (0..100_000).any(|_| rude.write(&line).is_err());
+    assert!(full, "somebody keeps 100 MB");
+    drop(rude);
+    let mut next = stream_of(socket, path, true, b"the next one\n");
+    next.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    while !all.ends_with(b"the next one\n") {
+        let count = next
+            .read(&mut buffer)
+            .expect("what the process says goes on");
+        assert!(count > 0, "the stream ends after {} bytes", all.len());
+        all.extend_from_slice(&buffer[..count]);
+    }
 }
 
 #[test]

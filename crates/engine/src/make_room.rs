@@ -60,9 +60,12 @@ impl Engine {
         std::fs::rename(&live, &spare).doing(|| on_path("move away", &live))?;
         self.store.trash().delete(&spare)?;
         upper::make(&live, &[])?;
+        // A directory without a link lies on the image, so memory says no more than the disk does until there is one.
+        sandbox.bases().live = None;
+        let base = sandbox.bases().ahead.clone();
+        write_link(&live, &base)?;
         sandbox.stand_on_what_was_aimed_at();
-        let base = sandbox.bases().live.clone();
-        write_link(&live, &base)
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::generation::GenerationSpec;
 use crate::landlock::LandlockInForce;
 
 /// Version of all messages in this module. A daemon refuses a keeper or an init of another version.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The cgroup below a generation's own that init is in. Processes are only in such leaves: the kernel lets none be in a
 /// cgroup whose children have controllers.
