@@ -392,14 +392,14 @@ impl Engine {
         std::fs::write(&mark, generation.to_string()).doing(|| on_path("write", &mark))
     }
 
-    /// Gives a kept upper directory fresh scratch directories: overlay refuses those of a `volatile` mount.
+    /// Gives a kept upper directory fresh scratch directories.
     pub(crate) fn renew_work(&self, sandbox: &Sandbox) -> Result<()> {
-        let live = sandbox.layout.live();
-        self.discard_if_there(&live.join("work"))?;
-        for index in sandbox.record.cow_mounts() {
-            self.discard_if_there(&live.join(format!("cow/{index}/work")))?;
-        }
-        Ok(upper::make(&live, &sandbox.record.cow_mounts())?)
+        let cow = sandbox.record.cow_mounts();
+        Ok(upper::renew_work(
+            &sandbox.layout.live(),
+            &cow,
+            self.store.trash(),
+        )?)
     }
 
     /// Moves a directory to the trash, if there is one.

@@ -35,7 +35,7 @@
 //! let lower = store.lowers(&image)?;               // uppermost first, each directory once
 //! upper::make(&sandbox_dir, &[])?;                 // upper, work, cow/<n>/{upper,work}
 //! upper::swap(&live_upper, &spare_upper)?;         // reset
-//! upper::renew_work(&sandbox_dir, store.trash())?; // before the next mount on this upperdir
+//! upper::renew_work(&sandbox_dir, &[], store.trash())?; // before the next mount on this upperdir
 //! store.trash().discard(&old)?;
 //! ```
 

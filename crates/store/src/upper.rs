@@ -1,5 +1,6 @@
 //! Upper and work directories of sandboxes: made, swapped.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use shedbox_linux::errno::Errno;
@@ -29,14 +30,24 @@ pub fn make(dir: &Path, cow: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// Replaces `<dir>/work` by an empty one: what overlay leaves in it belongs to the mount that made it.
-pub fn renew_work(dir: &Path, trash: &Trash) -> Result<()> {
-    let work = dir.join("work");
-    let old = shedbox_linux::meta::stat_at(path::CURRENT, &work);
-    if !matches!(&old, Err(error) if error.errno == Errno::ENOENT) {
-        trash.discard(&work)?;
+/// Gives kept upper directories fresh `work` directories: what overlay leaves in one belongs to the mount that made it,
+/// and those of a `volatile` mount are refused. One that no mount has used is as good as new, and costs no trash.
+pub fn renew_work(dir: &Path, cow: &[usize], trash: &Trash) -> Result<()> {
+    let renew = |base: &Path| {
+        let work = base.join("work");
+        match std::fs::remove_dir(&work) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                trash.discard(&work).map(drop)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.doing(|| format!("remove `{}`", work.display())),
+        }
+    };
+    renew(dir)?;
+    for index in cow {
+        renew(&dir.join("cow").join(index.to_string()))?;
     }
-    make_dir(&work, 0o700)
+    make(dir, cow)
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
@@ -98,15 +109,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let trash = Trash::open(&dir.path().join("trash")).unwrap();
         let sandbox = dir.path().join("s");
-        make(&sandbox, &[]).unwrap();
-        fs::create_dir(sandbox.join("work/work")).unwrap();
-        for _ in 0..2 {
-            renew_work(&sandbox, &trash).unwrap();
-            assert_eq!(fs::read_dir(sandbox.join("work")).unwrap().count(), 0);
+        make(&sandbox, &[3]).unwrap();
+        let works = [sandbox.join("work"), sandbox.join("cow/3/work")];
+        for work in &works {
+            fs::create_dir(work.join("work")).unwrap();
         }
-        fs::remove_dir(sandbox.join("work")).unwrap();
-        renew_work(&sandbox, &trash).unwrap();
-        assert!(sandbox.join("work").is_dir());
+        fs::write(sandbox.join("upper/kept"), "").unwrap();
+        for _ in 0..2 {
+            renew_work(&sandbox, &[3], &trash).unwrap();
+            for work in &works {
+                assert_eq!(fs::read_dir(work).unwrap().count(), 0);
+            }
+        }
+        fs::remove_dir(&works[0]).unwrap();
+        renew_work(&sandbox, &[3], &trash).unwrap();
+        assert!(works[0].is_dir() && sandbox.join("upper/kept").exists());
     }
 
     #[test]

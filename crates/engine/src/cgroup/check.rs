@@ -11,13 +11,19 @@ const NODES_ONLINE: &str = "/sys/devices/system/node/online";
 
 /// Refuses what this host cannot give.
 pub(super) fn against_host(limits: &Limits) -> Result<()> {
-    let online = |path: &str| {
+    // Nearly all limits have nothing to do with either, and a create reads no file for them.
+    let online = |asked: bool, path: &str| {
+        if !asked {
+            return Vec::new();
+        }
         let text = std::fs::read_to_string(path).unwrap_or_default();
         // A kernel without NUMA has no nodes to show, and one.
         ids(text.trim()).unwrap_or_else(|_| vec![0])
     };
-    let cpus = online(CPUS_ONLINE);
-    against(limits, &cpus, &online(NODES_ONLINE))
+    let counted = limits.nano_cpus.is_some() || limits.cpuset_cpus.is_some();
+    let cpus = online(counted, CPUS_ONLINE);
+    let nodes = online(limits.cpuset_mems.is_some(), NODES_ONLINE);
+    against(limits, &cpus, &nodes)
 }
 
 fn against(limits: &Limits, cpus: &[u32], nodes: &[u32]) -> Result<()> {
