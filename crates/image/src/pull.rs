@@ -106,14 +106,7 @@ impl ImageService {
             });
         }
         self.check_room()?;
-        let session = Arc::new(Session::new(
-            Arc::clone(&self.clients),
-            &self.config,
-            reference.registry(),
-            reference.repository(),
-            credentials,
-            Access::Pull,
-        )?);
+        let session = Arc::new(self.session(&reference, credentials, Access::Pull)?);
         let pull = Pull {
             service: self,
             reference,

@@ -75,11 +75,8 @@ impl ImageService {
             .flatten()
             .flat_map(|original| &original.origins)
             .collect();
-        let session = Arc::new(Session::new(
-            Arc::clone(&self.clients),
-            &self.config,
-            reference.registry(),
-            reference.repository(),
+        let session = Arc::new(self.session(
+            &reference,
             Credentials::from(&request.auth),
             Access::Push {
                 origins: origins.into_iter().cloned().collect(),

@@ -18,6 +18,7 @@ use crate::layer::Shared;
 use crate::manifest::MAX_CONFIG;
 use crate::once::OnceMap;
 use crate::registry::client::Clients;
+use crate::registry::session::{Access, Credentials, Session};
 
 /// Images in and out of one store. One per daemon: sharing it is what makes equal work run once.
 pub struct ImageService {
@@ -53,6 +54,23 @@ impl ImageService {
             Some(registry) => Reference::parse_with_default(text, registry)?,
             None => Reference::parse(text)?,
         })
+    }
+
+    /// A conversation with the registry of a reference, about its repository. Nothing is sent yet.
+    pub(crate) fn session(
+        &self,
+        reference: &Reference,
+        credentials: Credentials,
+        access: Access,
+    ) -> Result<Session> {
+        Session::new(
+            Arc::clone(&self.clients),
+            &self.config,
+            reference.registry(),
+            reference.repository(),
+            credentials,
+            access,
+        )
     }
 
     /// The image that a reference, an image id, a manifest digest or a prefix of these names. References come first,

@@ -9,7 +9,7 @@ use super::Pull;
 use crate::error::Result;
 use crate::manifest::{self, Document};
 use crate::platform::{self, Platform};
-use crate::registry::session::{Access, Credentials, Session};
+use crate::registry::session::{Access, Credentials};
 use crate::service::ImageService;
 
 /// A manifest or an index at a registry.
@@ -29,14 +29,7 @@ impl ImageService {
     /// All images that the registry of `name` has under it, by their tags, in the order of their letters.
     pub async fn tags(&self, name: &str, auth: &AuthSources) -> Result<Vec<Reference>> {
         let reference = self.parse_reference(name)?;
-        let session = Session::new(
-            Arc::clone(&self.clients),
-            &self.config,
-            reference.registry(),
-            reference.repository(),
-            Credentials::from(auth),
-            Access::Pull,
-        )?;
+        let session = self.session(&reference, Credentials::from(auth), Access::Pull)?;
         let repository = reference.name();
         let what = format!("tags of `{repository}` from {}", reference.registry());
         let tags = session.tags(&what).await?;
@@ -66,14 +59,7 @@ impl ImageService {
     /// Asks the registry of `name` what it has there now.
     pub async fn describe(&self, name: &str, auth: &AuthSources) -> Result<Described> {
         let reference = self.parse_reference(name)?;
-        let session = Session::new(
-            Arc::clone(&self.clients),
-            &self.config,
-            reference.registry(),
-            reference.repository(),
-            Credentials::from(auth),
-            Access::Pull,
-        )?;
+        let session = self.session(&reference, Credentials::from(auth), Access::Pull)?;
         let what = format!("manifest of `{reference}` from {}", reference.registry());
         let expected = reference.digest().cloned();
         let target = match (&expected, reference.tag()) {

@@ -157,15 +157,25 @@ impl Session {
         expected: Option<&Digest>,
         accept: &str,
     ) -> Result<Fetched> {
+        let ask = |place| self.manifest_once(place, reference, expected, accept);
+        let (place, fetched) = self.first_of(self.candidates(), what, ask).await?;
+        self.first.store(place, Ordering::Relaxed);
+        Ok(fetched)
+    }
+
+    /// Asks one place after the other, each as often as it may be, until one has an answer; which one it was.
+    pub(crate) async fn first_of<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        places: impl Iterator<Item = usize>,
+        what: &str,
+        ask: impl Fn(usize) -> F,
+    ) -> Result<(usize, T)> {
         let mut failures = Failures::default();
-        for place in self.candidates() {
+        for place in places {
             let mut attempts = self.attempts(place);
             let failure = loop {
-                match self.manifest_once(place, reference, expected, accept).await {
-                    Ok(fetched) => {
-                        self.first.store(place, Ordering::Relaxed);
-                        return Ok(fetched);
-                    }
+                match ask(place).await {
+                    Ok(answer) => return Ok((place, answer)),
                     Err(failure) => {
                         if let Err(failure) = attempts.pause(failure).await {
                             break failure;

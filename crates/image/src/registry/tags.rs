@@ -6,10 +6,10 @@ use reqwest::Method;
 use reqwest::header::LINK;
 use serde::Deserialize;
 
-use super::failure::{Failure, Failures};
+use super::failure::Failure;
 use super::session::{MAX_MANIFEST, Session};
 use super::token::read_capped;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Most tags that are taken from one repository: a registry may go on for ever.
 const MAX_TAGS: usize = 100_000;
@@ -23,25 +23,11 @@ struct Page {
 impl Session {
     /// All tags, in the order of their letters. The registry itself is asked first: a mirror may have a part of them.
     pub(crate) async fn tags(&self, what: &str) -> Result<BTreeSet<String>> {
-        let mut failures = Failures::default();
-        for place in self.candidates().rev() {
-            let mut attempts = self.attempts(place);
-            let failure = loop {
-                match self.tags_once(place).await {
-                    Ok(tags) => return Ok(tags),
-                    Err(failure) => {
-                        if let Err(failure) = attempts.pause(failure).await {
-                            break failure;
-                        }
-                    }
-                }
-            };
-            failures.0.push((self.host(place), failure));
-        }
-        Err(Error::Fetch {
-            what: what.to_owned(),
-            failures,
-        })
+        let places = self.candidates().rev();
+        let (_, tags) = self
+            .first_of(places, what, |place| self.tags_once(place))
+            .await?;
+        Ok(tags)
     }
 
     async fn tags_once(&self, place: usize) -> Result<BTreeSet<String>, Failure> {
