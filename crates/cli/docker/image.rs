@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use shedbox_client::{Client, Target};
+use shedbox_spec::reference::Reference;
 use shedbox_spec::size::format_bytes;
 
 use super::output::{self, ListFlags, Listing, post, progress, short};
@@ -171,7 +172,7 @@ pub(super) struct PullArgs {
 
 pub(super) fn pull(args: &PullArgs) -> Result<u8> {
     let platform = args.platform.as_deref();
-    let reference = shedbox_spec::reference::Reference::parse(&args.name)?;
+    let reference = Reference::parse(&args.name)?;
     let bare = is_bare(&args.name, &reference);
     if args.all_tags && !bare {
         return Err(one_and_all());
@@ -191,7 +192,7 @@ pub(super) fn pull(args: &PullArgs) -> Result<u8> {
 }
 
 /// Whether a reference was typed without tag and digest.
-fn is_bare(typed: &str, reference: &shedbox_spec::reference::Reference) -> bool {
+fn is_bare(typed: &str, reference: &Reference) -> bool {
     let last = typed.rsplit('/').next().unwrap_or(typed);
     reference.digest().is_none() && !last.contains(':')
 }
@@ -201,7 +202,7 @@ fn one_and_all() -> anyhow::Error {
 }
 
 /// The whole name of what was moved.
-fn shown(reference: &shedbox_spec::reference::Reference, all: bool) -> String {
+fn shown(reference: &Reference, all: bool) -> String {
     if all {
         reference.name()
     } else {
@@ -211,13 +212,13 @@ fn shown(reference: &shedbox_spec::reference::Reference, all: bool) -> String {
 
 /// Pulls for a create: what is said goes to standard error.
 pub(super) fn fetch(image: &str, platform: Option<&str>, quiet: bool) -> Result<()> {
-    let reference = shedbox_spec::reference::Reference::parse(image)?;
+    let reference = Reference::parse(image)?;
     request(&reference, false, platform, quiet, &mut io::stderr())
 }
 
 /// Without a tag it is about all of them.
 fn request(
-    reference: &shedbox_spec::reference::Reference,
+    reference: &Reference,
     all: bool,
     platform: Option<&str>,
     quiet: bool,
@@ -252,7 +253,7 @@ pub(super) struct PushArgs {
 }
 
 pub(super) fn push(args: &PushArgs) -> Result<u8> {
-    let reference = shedbox_spec::reference::Reference::parse(&args.name)?;
+    let reference = Reference::parse(&args.name)?;
     let bare = is_bare(&args.name, &reference);
     if args.all_tags && !bare {
         return Err(one_and_all());
