@@ -42,6 +42,8 @@ mod recycle;
 mod recycle_scene;
 #[path = "docker/runner.rs"]
 mod runner;
+#[path = "docker/survives.rs"]
+mod survives;
 #[path = "docker/table.rs"]
 mod table;
 #[path = "docker/websocket.rs"]

@@ -179,6 +179,17 @@ impl Engine {
         }
     }
 
+    /// Ends our daemon and starts the next one.
+    pub(crate) fn restart(&self) {
+        match &self.who {
+            Who::Ours { home, .. } => {
+                home.run(["daemon", "stop"]);
+                home.run(["ps", "--quiet"]);
+            }
+            Who::Dockerd { .. } => panic!("dockerd is not ours"),
+        }
+    }
+
     /// Runs a script below `tests/docker`, shows what it says, and fails when it does.
     pub(crate) fn script(&self, path: &str, words: &[&str], variables: &[(&str, &OsStr)]) {
         let output = Command::new("bash")

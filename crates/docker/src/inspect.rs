@@ -52,7 +52,7 @@ pub fn container(
         "HostsPath": "",
         "LogPath": format!("{}/log", info.dir),
         "Name": format!("/{}", info.name),
-        "RestartCount": extra.restart_count,
+        "RestartCount": extra.kept.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -245,7 +245,7 @@ fn host_config(info: &SandboxInfo, stored: &Stored, extra: &Extra) -> Value {
     {
         config["RestartPolicy"] = json!({"Name": "no", "MaximumRetryCount": 0});
     }
-    if let Some(policy) = &extra.restart_policy {
+    if let Some(policy) = &extra.kept.restart_policy {
         config.insert("RestartPolicy".to_owned(), json!(policy));
     }
     for (name, value) in updated(info) {

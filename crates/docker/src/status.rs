@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use shedbox_spec::api::{SandboxInfo, Status};
 use shedbox_spec::exec::{End, Obstacle};
 use shedbox_spec::size::human_duration;
@@ -12,10 +13,18 @@ use shedbox_spec::size::human_duration;
 pub struct Extra {
     /// It is waiting to be started again.
     pub restarting: bool,
-    /// How often it was started again.
-    pub restart_count: u64,
     /// Health: `starting`, `healthy` or `unhealthy`, failures in a row, results as JSON; absent without a check.
     pub health: Option<Health>,
+    /// What outlasts the daemon.
+    pub kept: Kept,
+}
+
+/// What is kept with the container while it is there.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// How often it was started again.
+    pub restart_count: u64,
     /// A start that has failed, the last one that the API was asked for.
     pub failed_start: Option<FailedStart>,
     /// The policy after an update.
@@ -23,7 +32,8 @@ pub struct Extra {
 }
 
 /// Why a container could not be started.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FailedStart {
     /// The message.
     pub error: String,
@@ -59,10 +69,7 @@ const NOT_STARTED: u8 = 128;
 
 /// The failed start that nothing has come after.
 fn failed_start<'a>(info: &SandboxInfo, extra: &'a Extra) -> Option<&'a FailedStart> {
-    extra
-        .failed_start
-        .as_ref()
-        .filter(|failed| failed.started_before == info.started_at)
+    (extra.kept.failed_start.as_ref()).filter(|failed| failed.started_before == info.started_at)
 }
 
 /// Why the container could not be started; empty when it could.

@@ -40,6 +40,7 @@ pub mod logs;
 mod make_room;
 mod merge;
 mod network;
+mod note;
 mod observe;
 mod output;
 mod owner;

@@ -163,6 +163,11 @@ impl Layout {
         self.dir.join("log/exit.json")
     }
 
+    /// See [`Engine::note`](crate::Engine::note).
+    pub(crate) fn note(&self) -> PathBuf {
+        self.dir.join("note")
+    }
+
     pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
         write_json(&self.dir.join("spec.json"), record)
     }

@@ -468,11 +468,9 @@ pub(super) async fn update(docker: &Arc<Docker>, name: &str, asked: Asked) -> Re
     let id = info.id.to_string();
     let updated = later(docker, move |engine| engine.update(&id, &limits)).await?;
     if !change.restart_policy.name.is_empty() {
-        docker
-            .extras()
-            .entry(info.id.to_string())
-            .or_default()
-            .restart_policy = Some(change.restart_policy);
+        docker.change(info.id.as_str(), |extra| {
+            extra.kept.restart_policy = Some(change.restart_policy);
+        });
     }
     let answer = json!({"Warnings": updated.warnings});
     Ok(answer::json(StatusCode::OK, &answer))

@@ -65,12 +65,12 @@ pub(super) async fn start_it(docker: &Arc<Docker>, info: &SandboxInfo) -> Result
         docker.watch_health(id);
     }
     let outcome = outcome.map_err(|error| refused(info, error));
-    let mut extras = docker.extras();
-    let extra = extras.entry(id.to_owned()).or_default();
-    extra.restarting = false;
-    extra.failed_start = outcome.as_ref().err().map(|error| FailedStart {
-        error: error.message.clone(),
-        started_before: info.started_at.clone(),
+    docker.change(id, |extra| {
+        extra.restarting = false;
+        extra.kept.failed_start = outcome.as_ref().err().map(|error| FailedStart {
+            error: error.message.clone(),
+            started_before: info.started_at.clone(),
+        });
     });
     outcome
 }

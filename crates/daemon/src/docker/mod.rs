@@ -58,6 +58,8 @@ pub(crate) struct Docker {
     events: events::Bus,
     volumes: volumes::Volumes,
     extras: Mutex<HashMap<String, Extra>>,
+    /// Held by who writes what is kept of one, so that the last change is the last written.
+    writing: Mutex<()>,
     restarts: restart::Restarts,
     health: health::Checks,
     /// The `config` of images that were asked about, by id: it says what is in it, so it never changes.
@@ -80,6 +82,7 @@ impl Docker {
             events: bus,
             volumes,
             extras: Mutex::default(),
+            writing: Mutex::default(),
             restarts: restart::Restarts::default(),
             health: health::Checks::default(),
             configs: Mutex::default(),
@@ -107,6 +110,40 @@ impl Docker {
             .get(info.id.as_str())
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Changes what is known of a container, and keeps what of it is to outlast this daemon.
+    fn change(&self, id: &str, act: impl FnOnce(&mut Extra)) {
+        let _writing = lock(&self.writing);
+        let kept = {
+            let mut extras = self.extras();
+            let extra = extras.entry(id.to_owned()).or_default();
+            let before = extra.kept.clone();
+            act(extra);
+            (extra.kept != before).then(|| extra.kept.clone())
+        };
+        let Some(kept) = kept else { return };
+        // Plain data.
+        let text = serde_json::to_string(&kept).unwrap_or_default();
+        if let Err(error) = now(|| self.engine.set_note(id, &text)) {
+            tracing::warn!(
+                container = id,
+                "what is known of it is not kept: {}",
+                error.message
+            );
+        }
+    }
+
+    /// Takes up what was kept.
+    fn remember(&self, id: &str) {
+        match self.engine.note(id) {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                let kept = serde_json::from_str(&text).unwrap_or_default();
+                self.extras().entry(id.to_owned()).or_default().kept = kept;
+            }
+            Err(error) => tracing::warn!(container = id, %error, "what was known of it is lost"),
+        }
     }
 
     fn extras(&self) -> MutexGuard<'_, HashMap<String, Extra>> {

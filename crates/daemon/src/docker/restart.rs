@@ -67,6 +67,7 @@ impl Docker {
         };
         let policy = self
             .extra(&info)
+            .kept
             .restart_policy
             .unwrap_or_else(|| stored(&info).restart_policy());
         let failed = result.exit_code != 0;
@@ -100,12 +101,10 @@ impl Docker {
         entry.since = Instant::now();
         let delay = entry.delay;
         entry.delay = (delay * 2).min(LONGEST);
-        {
-            let mut extras = self.extras();
-            let extra = extras.entry(id.to_owned()).or_default();
+        self.change(id, |extra| {
             extra.restarting = true;
-            extra.restart_count += 1;
-        }
+            extra.kept.restart_count += 1;
+        });
         let docker = Arc::clone(self);
         let id = id.to_owned();
         let task = tokio::spawn(async move {
@@ -127,13 +126,14 @@ impl Docker {
         }
     }
 
-    /// What ended while no daemon was there.
+    /// What earlier daemons knew, and what ended while there was none.
     pub(super) fn resume(self: &Arc<Self>) {
         let everything = Filter {
             all: true,
             ..Filter::default()
         };
         for info in self.engine.list(&everything) {
+            self.remember(info.id.as_str());
             if info.spec.auto_remove {
                 self.volumes
                     .goes_with(info.id.as_str(), &stored(&info).volumes);
