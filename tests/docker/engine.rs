@@ -179,6 +179,14 @@ impl Engine {
         }
     }
 
+    /// The reference of an image of `scripts/test-images`, pulled into our daemon.
+    pub(crate) fn image(&self, name: &str) -> String {
+        match &self.who {
+            Who::Ours { home, .. } => home.image(name),
+            Who::Dockerd { .. } => panic!("dockerd is not ours"),
+        }
+    }
+
     /// Ends our daemon and starts the next one.
     pub(crate) fn restart(&self) {
         match &self.who {

@@ -383,3 +383,27 @@ fn the_socket_is_the_users_alone() {
     assert!(meta.file_type().is_socket());
     assert_eq!(meta.permissions().mode() & 0o777, 0o600);
 }
+
+/// What testcontainers' reaper and other containers that look after containers need.
+#[test]
+fn a_container_that_is_lent_the_socket_can_use_it() {
+    require!(userns, many_ids, program "docker", program "busybox", image "debian");
+    let engine = Engine::ours();
+    let image = engine.image("debian");
+    let ping = "import socket\n\
+                s = socket.socket(socket.AF_UNIX)\n\
+                s.connect('/var/run/docker.sock')\n\
+                s.sendall(b'GET /_ping HTTP/1.1\\r\\nHost: d\\r\\nConnection: close\\r\\n\\r\\n')\n\
+                print(s.makefile().read()[-2:])";
+    let path = engine.socket().display().to_string();
+    let run = |user: &str| {
+        let lent = format!("{path}:/var/run/docker.sock");
+        let words = ["run", "--rm", "--network=none", "--user", user, "-v", &lent];
+        let words = words.into_iter().chain([&*image, "python3", "-c", ping]);
+        let mut docker = std::process::Command::new("docker");
+        let output = docker.args(words).envs(engine.variables()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert_eq!(run("0"), "OK\n");
+    assert_eq!(run("1000"), "", "others than its root may not");
+}
