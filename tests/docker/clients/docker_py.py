@@ -79,6 +79,14 @@ def running(command=FOREVER, **settings):
 
 
 @contextlib.contextmanager
+def trapping(trap, **settings):
+    """One whose shell has set its trap."""
+    with running(sh(f"{trap}; echo set; while :; do sleep 0.1; done"), **settings) as it:
+        until(lambda: it.logs() == b"set\n", what="the trap is set")
+        yield it
+
+
+@contextlib.contextmanager
 def created(command=FOREVER, **settings):
     container = make(command, **settings)
     try:
@@ -314,7 +322,7 @@ def run_detach():
 def run_detach_remove():
     container = containers.run(TINY, sh("sleep 1"), detach=True, remove=True, labels=LABEL)
     assert container.attrs["HostConfig"]["AutoRemove"] is True
-    until(lambda: not containers.list(all=True, filters={"id": container.id}), 5, what="it is removed by itself")
+    until(lambda: not containers.list(all=True, filters={"id": container.id}), what="it is removed by itself")
 
 
 @check
@@ -631,14 +639,12 @@ def get_nobody():
 
 @check
 def stop_and_exit_codes():
-    with running(sh("trap 'exit 5' TERM; while :; do sleep 0.1; done")) as it:
-        time.sleep(0.3)
+    with trapping("trap 'exit 5' TERM") as it:
         it.stop()
         equal(status(it), "exited")
         equal(it.attrs["State"]["ExitCode"], 5)
         it.stop()  # 304
-    with running(sh("trap 'exit 6' USR1; while :; do sleep 0.1; done"), stop_signal="SIGUSR1") as it:
-        time.sleep(0.3)
+    with trapping("trap 'exit 6' USR1", stop_signal="SIGUSR1") as it:
         it.stop()
         it.reload()
         equal(it.attrs["State"]["ExitCode"], 6)
@@ -647,16 +653,14 @@ def stop_and_exit_codes():
 @check
 def stop_waits():
     """For one who takes long."""
-    with running(sh("trap 'sleep 1; exit 5' TERM; while :; do sleep 0.1; done")) as it:
-        time.sleep(0.3)
+    with trapping("trap 'sleep 1; exit 5' TERM") as it:
         it.stop(timeout=5)
         equal((status(it), it.attrs["State"]["ExitCode"]), ("exited", 5))
 
 
 @check(missing="who ignores the signal is ended at once: nothing could come of waiting")
 def stop_waits_for_who_ignores_it():
-    with running(sh("trap '' TERM; while :; do sleep 0.1; done")) as it:
-        time.sleep(0.3)
+    with trapping("trap '' TERM") as it:
         begun = time.monotonic()
         it.stop(timeout=1)
         assert 0.9 < time.monotonic() - begun < 4, time.monotonic() - begun
@@ -671,8 +675,7 @@ def kill():
         with raises(APIError, "is not running"):
             it.kill()
     for signal in ("SIGUSR1", "USR1", 10):
-        with running(sh("trap 'exit 9' USR1; while :; do sleep 0.1; done")) as it:
-            time.sleep(0.3)
+        with trapping("trap 'exit 9' USR1") as it:
             it.kill(signal=signal)
             equal(it.wait(timeout=5)["StatusCode"], 9, f"exit after {signal}")
     with running() as it:
@@ -743,7 +746,7 @@ def wait():
             it.start()
         equal(result[0]["StatusCode"], 12)
         equal(it.wait()["StatusCode"], 12)
-    with running(sh("sleep 0.2; exit 3"), auto_remove=True) as it:
+    with running(sh("sleep 1; exit 3"), auto_remove=True) as it:
         equal(it.wait(condition="removed")["StatusCode"], 3)
         with raises(NotFound):
             it.reload()
@@ -1170,13 +1173,13 @@ def exec_detach():
     with running() as it:
         code, output = it.exec_run(sh("sleep 0.3; touch /made"), detach=True)
         assert code is None and not output, (code, output)
-        until(lambda: it.exec_run("test -e /made")[0] == 0, 3, what="it ran")
-        made = api.exec_create(it.id, sh("sleep 0.3; exit 5"))["Id"]
+        until(lambda: it.exec_run("test -e /made")[0] == 0, what="it ran")
+        made = api.exec_create(it.id, sh("sleep 1; exit 5"))["Id"]
         api.exec_start(made, detach=True)
         said = api.exec_inspect(made)
         equal((said["Running"], said["ExitCode"]), (True, None))
         assert said["Pid"] > 0
-        until(lambda: not api.exec_inspect(made)["Running"], 3, what="its end")
+        until(lambda: not api.exec_inspect(made)["Running"], what="its end")
         equal(api.exec_inspect(made)["ExitCode"], 5)
 
 
@@ -1195,11 +1198,11 @@ def exec_socket():
 @check
 def exec_inspect_and_resize():
     with running() as it:
-        made = api.exec_create(it.id, sh("stty size; sleep 0.6; stty size"), tty=True, environment={"A": "1"}, user="0")["Id"]
+        made = api.exec_create(it.id, sh("stty size; sleep 1; stty size"), tty=True, environment={"A": "1"}, user="0")["Id"]
         said = api.exec_inspect(made)
         equal((said["ID"], said["ContainerID"], said["Running"], said["ExitCode"]), (made, it.id, False, None))
         equal(said["ProcessConfig"]["entrypoint"], "sh")
-        equal(said["ProcessConfig"]["arguments"], ["-c", "stty size; sleep 0.6; stty size"])
+        equal(said["ProcessConfig"]["arguments"], ["-c", "stty size; sleep 1; stty size"])
         equal(said["ProcessConfig"]["tty"], True)
         stream = api.exec_start(made, tty=True, stream=True)
         time.sleep(0.3)
