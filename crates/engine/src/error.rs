@@ -194,6 +194,10 @@ fn advice(stage: &str, call: &str, errno: i32) -> (Kind, Option<String>) {
                 "a path of `--landlock-ro` or `--landlock-rw` must exist inside the sandbox; `--workdir` makes a directory",
             ),
         ),
+        Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG if stage == "working directory" => (
+            Kind::Invalid,
+            hint("the working directory must be or become a directory inside the sandbox"),
+        ),
         Errno::ENOENT if stage == "sysctl" => (
             Kind::Invalid,
             hint("this kernel has no such parameter, or not in a namespace of its own"),
@@ -292,6 +296,13 @@ mod tests {
                 Errno::EINVAL,
                 Kind::Unsupported,
                 "overlay",
+            ),
+            (
+                "working directory",
+                "openat2(/proc/self/root)",
+                Errno::ELOOP,
+                Kind::Invalid,
+                "directory inside",
             ),
             (
                 "namespaces",
