@@ -180,16 +180,8 @@ pub(super) async fn run(
     output.close().await;
     if matches!(outcome, Outcome::Detached) {
         control.follow_up(&FollowUp::Detach);
-        // The sandbox hangs up when it has taken what was in the pipe, which a process that waits for its output to be read
-        // would never let it.
-        let [first, second] = &mut buffers;
-        loop {
-            tokio::select! {
-                reply = control.reply() => if reply.is_err() { break },
-                count = read_of(&open, 0, first) => if count == 0 { drop(open.remove(0)) },
-                count = read_of(&open, 1, second) => if count == 0 { drop(open.remove(1)) },
-            }
-        }
+        // The sandbox hangs up when it has taken what was in the pipe; it closes the outputs at its end first.
+        while control.reply().await.is_ok() {}
     }
     drop(held);
     outcome
