@@ -82,12 +82,19 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: Listener, idle_exit: Du
     {
         tracing::debug!(%error, "the socket's file was gone already");
     }
-    while let Ok(Ok((stream, _))) =
-        tokio::time::timeout(Duration::ZERO, listener.socket.accept()).await
-    {
-        welcome(stream, &docker, &traffic, leaving.clone());
+    // Asked of the kernel itself: the runtime learns of a connection a moment after it is there.
+    if let Ok(socket) = listener.socket.into_std() {
+        while let Ok((stream, _)) = socket.accept() {
+            match stream
+                .set_nonblocking(true)
+                .and_then(|()| UnixStream::from_std(stream))
+            {
+                Ok(stream) => welcome(stream, &docker, &traffic, leaving.clone()),
+                Err(error) => tracing::warn!(%error, "lost a connection"),
+            }
+        }
     }
-    drop(listener);
+    drop(listener.tcp);
     // Nobody listens when there are no connections, which is fine.
     let _ = leave.send(true);
     let deadline = Instant::now() + LEAVE;
